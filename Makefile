@@ -1,0 +1,43 @@
+# make demo and make test do all of their own set-up: the virtual environment .venv, installed with constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# pip tells on stderr of every mirror it has nothing from; its errors still stop make
+export PIP_NO_INPUT := 1
+
+.PHONY: help demo test lint bench clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+demo: .venv/.run  ## train on digits, standard and PGD-adversarial, and draw how the margins evolve
+	$(BIN)/bdry train -m adv=none,pgd training.epochs=50 outputs=outputs/demo
+	$(BIN)/bdry figures runs=outputs/demo outputs=outputs/demo
+
+test: lint  ## lint, types, import floors, and all tests
+	$(BIN)/python -m pytest -n 2
+
+lint: .venv/.dev  ## ruff, mypy on src, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: .venv/.dev  ## speed of training and margins on this machine
+	$(BIN)/python benchmarks/frame.py
+
+clean:  ## remove the virtual environment and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("bdry needs Python 3.10 or newer, this is " + sys.version) if sys.version_info < (3, 10) else None'
+	$(PYTHON) -m venv .venv
+
+.venv/.run: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e .
+	@touch $@
+
+.venv/.dev: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e '.[dev]'
+	@touch $@ .venv/.run

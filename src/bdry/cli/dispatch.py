@@ -1,0 +1,124 @@
+"""`bdry <command> key=value ...`: each command is a `hydra.main` function over `conf/<command>.yaml`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from .. import __version__
+from ..conf import COMMANDS, HYDRA_VERSION_BASE, conf_dir, typed
+from ..errors import BdryError, ConfigError, UsageError, did_you_mean
+from .completion import SHELLS, candidates, script
+from .explain import explain
+from .help import command_help, overview
+
+
+class SweepError(BdryError):
+    """At least one job of a sweep failed; each has printed its own line."""
+
+    exit_code = 3
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command line and returns its exit code.
+
+    0 done, 1 failed, 2 usage or config, 3 some jobs of a sweep failed, 130 interrupted.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        return _dispatch(argv)
+    except BdryError as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        print("bdry: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    command, rest = argv[0], argv[1:]
+    if command == "--version":
+        print(f"bdry {__version__}")
+    elif command == "completion":
+        if len(rest) != 1 or rest[0] not in SHELLS:
+            raise UsageError(f"usage: bdry completion {'|'.join(SHELLS)}")
+        print(script(rest[0]))
+    elif command == "complete":
+        print("\n".join(candidates(rest[0] if rest else "")))
+    elif command not in COMMANDS:
+        hint = did_you_mean(command, COMMANDS, "bdry ")
+        raise UsageError(f"{command}: no such command{hint} (commands: {', '.join(COMMANDS)})")
+    elif "-h" in rest or "--help" in rest:
+        print(command_help(command, [word for word in rest if "=" in word]))
+    else:
+        _run_hydra(command, rest)
+    return 0
+
+
+def _run_hydra(command: str, rest: list[str]) -> None:
+    # makes hydra.main raise instead of printing and exiting, so that `explain` can answer in a line
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = [f"bdry {command}", *rest]
+    run = hydra.main(config_path=str(conf_dir()), config_name=command, **HYDRA_VERSION_BASE)(job)
+    _check_flags(rest)
+    try:
+        run()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UsageError(explain(error, command, rest)) from None
+    except (ValueError, RuntimeError) as error:
+        # what Hydra and submitit raise for a user's mistake; anything else is a bug and keeps its traceback
+        if str(error).startswith("Config group override"):
+            raise UsageError(f"a choice such as dataset=mnist must be a name: {error}") from None
+        if "srun" in str(error):
+            raise UsageError("launch=slurm: no SLURM here (srun is not on the PATH)") from None
+        if str(error).startswith("Only one of --run"):
+            raise UsageError("--cfg, --info and --multirun exclude each other: give one of them") from None
+        raise
+
+
+def _check_flags(rest: list[str]) -> None:
+    """Raises `UsageError` for a flag that Hydra does not know, where its own parser would print its usage."""
+
+    def refuse(message: str) -> NoReturn:
+        raise UsageError(f"{message} (bdry <command> --help lists the flags)")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    parser.parse_args(rest)
+
+
+def job(config: DictConfig) -> None:
+    """One job of any command, in this process or a launcher's worker: checks the config, then loads the task."""
+    hydra_config = HydraConfig.get()
+    try:
+        checked = typed(config)
+        importlib.import_module(f"bdry.tasks.{hydra_config.job.config_name}").run(checked)
+    except BdryError as error:
+        if hydra_config.mode != RunMode.MULTIRUN:
+            # Hydra adds a line of its own to every Exception of a job, but lets SystemExit pass
+            raise SystemExit(_complain(error)) from None
+        if isinstance(error, ConfigError):
+            raise
+        which = " ".join(hydra_config.overrides.task)
+        _complain(error, which)
+        raise SweepError("some jobs of the sweep failed; the same command again runs only what is missing") from None
+
+
+def _complain(error: BdryError, which: str = "") -> int:
+    print(f"bdry: {which + ': ' if which else ''}{error}", file=sys.stderr)
+    return error.exit_code

@@ -1,0 +1,92 @@
+"""Hydra's and OmegaConf's composition errors in one line: which key, what is wrong, the nearest right name."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ..conf import compose, groups
+from ..errors import did_you_mean
+
+# launcher's config name -> (importable plug-in, extra of bdry that installs it)
+LAUNCHERS = {
+    "joblib": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
+    "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+}
+
+
+def explain(error: Exception, command: str, words: list[str]) -> str:
+    """The line for an `error` that composing `bdry <command> <words>` raised."""
+    text = str(error)
+    for launcher, (plugin, extra) in LAUNCHERS.items():
+        if launcher in text and not _installed(plugin):
+            return f"launch={extra} needs a plug-in that is not installed: pip install 'bdry[{extra}]'"
+    if isinstance(error, MissingConfigException) and (missing := re.search(r"'(\S+)/([^/\s]+)'", text)):
+        return _no_such_option(command, *missing.groups())
+    if unknown := re.search(r"Could not override '([^']+)'", text):
+        return _no_such_key(command, unknown.group(1).split("@")[0], words)
+    if isinstance(error, ConfigCompositionException) and (bad := re.search(r"Error merging override (.+)", text)):
+        if "is not a ListConfig" in _reason(error):
+            key, value = bad.group(1).split("=", 1)
+            return f"{bad.group(1)}: needs a list, as in {key}=[{value}]"
+        return f"{bad.group(1)}: {_reason(error)}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not of the form key=value (quote what the shell would split: 'key=[1,2]')"
+    lines = [line for line in text.splitlines() if line.strip() and "hydra.cc" not in line]
+    return lines[0].strip() if lines else _reason(error)
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause's first line, which names the type that was expected."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _no_such_option(command: str, group: str, name: str) -> str:
+    options = groups(command).get(group, [])
+    hint = did_you_mean(name, options, f"{group}=")
+    return f"{group}={name}: no such {group}{hint} (choices: {', '.join(options)})"
+
+
+def _no_such_key(command: str, key: str, words: list[str]) -> str:
+    available = groups(command)
+    chosen = [word for word in words if word.split("=")[0] in available and not re.search(r",(?![^\[]*\])", word)]
+    try:
+        config = compose(command, chosen)
+    except (HydraException, OmegaConfBaseException):
+        config = compose(command)
+    known = [*dict.fromkeys([*keys(config), *available])]
+    group = key.split(".", maxsplit=1)[0]
+    for option in available.get(group, []):
+        if group != "launch" and key in keys(compose(command, [f"{group}={option}"])):
+            return f"{key}: no such setting of {group}={config[group].name}; {group}={option} has it"
+    return f"{key}: no such setting{did_you_mean(key, known)} (bdry {command} --help lists them)"
+
+
+def keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of `config`, nodes before their leaves."""
+    for name in map(str, config):
+        key = f"{prefix}{name}"
+        yield key
+        opened = not (OmegaConf.is_interpolation(config, name) or OmegaConf.is_missing(config, name))
+        if opened and isinstance(config[name], DictConfig):
+            yield from keys(config[name], f"{key}.")

@@ -1,0 +1,102 @@
+"""`bdry --help` and `bdry <command> --help`, printed from the schemas and the folder of options."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterator
+from dataclasses import Field, is_dataclass
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from ..conf import COMMANDS, compose, conf_dir, groups
+from ..errors import show_value
+from ..schema import children
+
+EXAMPLES = {
+    "train": (
+        "bdry train dataset=cifar10 adv=pgd",
+        "bdry train -m seed=0,1,2 dataset=mnist,fashion_mnist adv=none,pgd launch=joblib",
+        "bdry train dataset=digits arch.widths=[64,64] training.epochs=50 optim=sgd optim.lr=0.05",
+    ),
+    "figures": (
+        "bdry figures runs=outputs",
+        "bdry figures paper=mickisch2020 'runs=outputs/runs/mnist-*'",
+    ),
+}
+
+
+def overview() -> str:
+    """What `bdry --help` prints: a line a command."""
+    commands = [f"  {name:<12}{line}" for name, (_, line) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "bdry: where is a deep network's decision boundary, how far from the data, and how does it move?",
+            "",
+            "usage: bdry <command> [key=value ...]",
+            "",
+            *commands,
+            f"  {'completion':<12}print the completion script: bdry completion bash|zsh|fish",
+            "",
+            "bdry <command> --help lists a command's settings; bdry --version prints the version.",
+        ]
+    )
+
+
+def command_help(command: str, overrides: list[str]) -> str:
+    """What `bdry <command> --help` prints; settings and defaults are those of the options in `overrides`."""
+    config = compose(command, overrides)
+    width = max(80, min(shutil.get_terminal_size((110, 24)).columns, 140))
+    lines = [
+        f"bdry {command}: {COMMANDS[command][1]}",
+        "",
+        f"usage: bdry {command} [key=value ...] [flags]",
+        "",
+    ]
+    available = groups(command)
+    if available:
+        lines.append("Choices (one file each in conf/):")
+        for group, options in available.items():
+            form = f"{group}=[...]" if group == "probe" else f"{group}="
+            lines += _row(form, " | ".join(options), width, 14)
+        lines.append("")
+    lines.append("Settings of these choices, with their defaults:" if available else "Settings:")
+    for key, value, declared in _leaves(OmegaConf.to_object(config)):
+        lines += _row(f"{key}={value}", _describe(declared), width, 44)
+    lines += ["", "Examples:", *(f"  {example}" for example in EXAMPLES[command]), "", "Flags:"]
+    lines += [
+        "  -m, --multirun        sweep: one job for each combination of key=a,b,c",
+        "  --cfg job [--resolve] print the composed config and stop",
+        "  --config-dir FOLDER   take further options from your own folder, laid out as conf/",
+        "  --hydra-help          all flags of Hydra",
+        "",
+        f"The YAML files are in {conf_dir()}",
+    ]
+    return "\n".join(lines)
+
+
+def _row(left: str, right: str, width: int, indent: int) -> list[str]:
+    wrapped = textwrap.wrap(right, width - indent - 3) or [""]
+    first = f"  {left:<{indent}} "
+    if len(left) > indent:
+        return [f"  {left}", *(" " * (indent + 3) + part for part in wrapped)]
+    return [first + wrapped[0], *(" " * (indent + 3) + part for part in wrapped[1:])]
+
+
+def _describe(declared: Field[Any]) -> str:
+    text: str = declared.metadata.get("help", "")
+    if declared.metadata.get("unit"):
+        text += f" [{declared.metadata['unit']}]"
+    if declared.metadata.get("choices"):
+        text += f" ({' | '.join(declared.metadata['choices'])})"
+    return text
+
+
+def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, str, Field[Any]]]:
+    """(key, default as typed on the command line, declaration) of every setting; `name` is the option itself."""
+    for key, value, declared in children(node):
+        if is_dataclass(value):
+            yield from _leaves(value, f"{prefix}{key}.")
+        elif key != "name":
+            yield f"{prefix}{key}", show_value(value), declared

@@ -1,0 +1,74 @@
+"""Where the YAML files are and how they become typed configs: the only file that knows Hydra's versions apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from .errors import UsageError
+from .schema import SCHEMAS, FiguresConfig, TrainConfig, check
+
+COMMANDS: dict[str, tuple[type, str]] = {
+    "train": (TrainConfig, "train a classifier and log how its margins evolve"),
+    "figures": (FiguresConfig, "redraw figures and results from the tables of runs"),
+}
+
+# Hydra 1.4 deprecates version_base and warns; 1.3 warns without it
+HYDRA_VERSION_BASE: dict[str, Any] = (
+    {"version_base": "1.3"} if tuple(map(int, hydra.__version__.split(".")[:2])) < (1, 4) else {}
+)
+
+
+def conf_dir() -> Path:
+    """The folder of YAML files: `bdry/_conf` in an installed wheel, `conf/` in a checkout."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "_conf", package.parents[1] / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"no conf/ beside {package}: the installation is incomplete")
+
+
+def register_schemas() -> None:
+    """Hands every schema to Hydra: commands as `schema/<command>`, options as `schema/<group>/<name>`."""
+    store = ConfigStore.instance()
+    for command, (node, _) in COMMANDS.items():
+        store.store(name=command, group="schema", node=node, package="_global_")
+    for group, name, cls in SCHEMAS:
+        store.store(name=name, group=f"schema/{group}", node=cls)
+
+
+def compose(command: str, overrides: Iterable[str] = ()) -> DictConfig:
+    """The command's composed config outside a job: for help, completion and tests."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(conf_dir()), **HYDRA_VERSION_BASE):
+        return hydra.compose(command, overrides=list(overrides))
+
+
+def groups(command: str) -> dict[str, list[str]]:
+    """The command's config groups and the options of each, in the order of its defaults list."""
+    primary = cast(DictConfig, OmegaConf.load(conf_dir() / f"{command}.yaml"))
+    names = [str(name) for entry in primary.defaults if isinstance(entry, DictConfig) for name in entry]
+    shown = [name for name in names if name != "hydra" and not name.startswith("optional ")]
+    return {name: sorted(path.stem for path in (conf_dir() / name).glob("*.yaml")) for name in shown}
+
+
+def typed(config: DictConfig) -> Any:
+    """The command's dataclass, resolved and checked; raises `UsageError` for a value that is not allowed."""
+    try:
+        result = OmegaConf.to_object(config)
+    except MissingMandatoryValue as error:
+        raise UsageError(f"{error.full_key or str(error).split()[-1]}: must be given") from None
+    except OmegaConfBaseException as error:
+        raise UsageError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
+    check(result)
+    return result
+
+
+register_schemas()

@@ -1,0 +1,173 @@
+"""The noun Dataset: two splits of uint8 images, class-balanced subsets of them, restriction to some classes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..core.seeds import generator
+from ..errors import ConfigError
+from ..registry import Registry
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images of one split, all on one device.
+
+    images: uint8, (N, C, H, W). labels: int64, (N,), 0 ... K-1. index: int64, (N,), each image's position in the
+    data set's official split: tables refer to images by it.
+    """
+
+    images: Tensor
+    labels: Tensor
+    index: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Tensor | slice) -> Split:
+        return Split(self.images[rows], self.labels[rows], self.index[rows])
+
+    def pixels(self) -> Tensor:
+        """The images as float32 in [0, 1], (N, C, H, W)."""
+        return self.images.float() / 255
+
+    def batches(self, batch_size: int) -> Iterator[Split]:
+        """The split in its order, `batch_size` images at a time."""
+        for start in range(0, len(self), batch_size):
+            yield self[start : start + batch_size]
+
+    def to(self, device: torch.device) -> Split:
+        """The split on `device`."""
+        return Split(self.images.to(device), self.labels.to(device), self.index.to(device))
+
+    def balanced(self, size: int, seed: int) -> Split:
+        """A class-balanced random subset of at most `size` images, in the order of their index.
+
+        Each class gives the same number, one more or less where `size` is not a multiple; a class with too few
+        gives all it has and the others make up for it.
+        """
+        if size >= len(self):
+            return self
+        order = torch.randperm(len(self), generator=generator(seed, "subset")).to(self.labels.device)
+        # the n-th image of its class in random order comes before every (n+1)-th of any class
+        rank = torch.empty_like(order)
+        for label in self.labels.unique():
+            members = order[self.labels[order] == label]
+            rank[members] = torch.arange(len(members), device=order.device)
+        position = torch.empty_like(order)
+        position[order] = torch.arange(len(order), device=order.device)
+        chosen = (rank * len(order) + position).argsort()[:size]
+        return self[chosen[self.index[chosen].argsort()]]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set's train and test split and the names of its classes."""
+
+    name: str
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+
+    @property
+    def num_classes(self) -> int:
+        """K, the number of classes."""
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
+
+    def splits(self) -> dict[str, Split]:
+        """Both splits by name."""
+        return {"train": self.train, "test": self.test}
+
+    def to(self, device: torch.device) -> Dataset:
+        """The data set on `device`."""
+        return replace(self, train=self.train.to(device), test=self.test.to(device))
+
+    def restricted(self, classes: list[int]) -> Dataset:
+        """Only the images of `classes`, relabelled 0, 1, ... in that order.
+
+        Raises `ConfigError` for a class that there is not.
+        """
+        for label in classes:
+            if label >= self.num_classes:
+                raise ConfigError(
+                    "dataset.classes", classes, f"{self.name} has the classes 0 to {self.num_classes - 1}"
+                )
+        return replace(
+            self,
+            train=_restrict(self.train, classes),
+            test=_restrict(self.test, classes),
+            class_names=tuple(self.class_names[label] for label in classes),
+        )
+
+    def subset(self, num_train: int | None, num_test: int | None, seed: int) -> Dataset:
+        """Class-balanced subsets of the splits (None: all); raises `ConfigError` where there are not so many images."""
+        sizes = {"train": num_train, "test": num_test}
+        chosen = {}
+        for split, images in self.splits().items():
+            size = sizes[split]
+            if size is not None and size > len(images):
+                raise ConfigError(f"dataset.num_{split}", size, f"{self.name} has {len(images)} {split} images")
+            if size is not None and size < self.num_classes:
+                raise ConfigError(
+                    f"dataset.num_{split}",
+                    size,
+                    f"must be at least the number of classes, {self.num_classes}",
+                )
+            chosen[split] = images if size is None else images.balanced(size, seed)
+        return replace(self, train=chosen["train"], test=chosen["test"])
+
+    def normalisation(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each channel over the training split, in pixel units of [0, 1].
+
+        Computed in whole numbers, hence the same on every device and with any number of threads.
+        """
+        means, deviations = [], []
+        for channel in self.train.images.unbind(1):
+            counts = torch.bincount(channel.reshape(-1).to(torch.int64), minlength=256).tolist()
+            total = sum(counts)
+            first = sum(value * count for value, count in enumerate(counts))
+            second = sum(value * value * count for value, count in enumerate(counts))
+            means.append(first / total / 255)
+            deviations.append(max((second * total - first * first) ** 0.5 / total / 255, 1e-6))
+        return means, deviations
+
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of each split's images, labels and index, for provenance."""
+        return {name: _digest(split) for name, split in self.splits().items()}
+
+
+def _restrict(split: Split, classes: list[int]) -> Split:
+    new_label = torch.full((int(split.labels.max()) + 1,), -1, dtype=torch.int64)
+    for new, old in enumerate(classes):
+        new_label[old] = new
+    labels = new_label.to(split.labels.device)[split.labels]
+    kept = labels >= 0
+    return Split(split.images[kept], labels[kept], split.index[kept])
+
+
+def _digest(split: Split) -> str:
+    digest = hashlib.sha256()
+    for tensor in (split.images, split.labels, split.index):
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+# name -> function of the option's own settings that gives the whole data set, on the CPU
+DATASETS: Registry[Callable[..., Dataset]] = Registry("dataset")
+
+
+def whole_split(images: Tensor, labels: Tensor) -> Split:
+    """An official split: every image, indexed by position. Images of shape (N, H, W) get one channel."""
+    images = images if images.ndim == 4 else images[:, None]
+    return Split(images.contiguous(), labels.to(torch.int64), torch.arange(len(labels)))

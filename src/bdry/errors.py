@@ -1,0 +1,65 @@
+"""The errors that a user sees: one clear line (what, where, what would be right), never a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BdryError(Exception):
+    """Something a user can act on; the command prints the message alone and ends with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(BdryError):
+    """The command line, a config value or a file that the user named is wrong."""
+
+    exit_code = 2
+
+
+class DataError(UsageError):
+    """A data set's files are missing, truncated or not what they should be."""
+
+
+class RunError(UsageError):
+    """A run's folder cannot be used: owned by another process, unwritable, or holding foreign files."""
+
+
+class TrainingError(BdryError):
+    """Training broke down while it ran (a loss that is not a number)."""
+
+
+class ConfigError(UsageError):
+    """A config value is wrong.
+
+    `key` is relative to the node that checks it; `inside` prefixes the path on the way up.
+    """
+
+    def __init__(self, key: str, value: object, problem: str) -> None:
+        super().__init__(key, value, problem)
+        self.key, self.value, self.problem = key, value, problem
+
+    def __str__(self) -> str:
+        return f"{self.key}={show_value(self.value)}: {self.problem}"
+
+    def inside(self, path: str) -> ConfigError:
+        """The same error, its key prefixed by the dotted `path`."""
+        return ConfigError(f"{path}.{self.key}", self.value, self.problem)
+
+
+def show_value(value: object) -> str:
+    """`value` as one would type it on the command line: `null`, `true`, `[1,2]`, `adam`."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(show_value(v) for v in value) + "]"
+    return str(value)
+
+
+def did_you_mean(name: str, choices: Iterable[str], prefix: str = "") -> str:
+    """ ", did you mean <prefix><nearest>?" or "" where nothing is near."""
+    close = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
+    return f", did you mean {prefix}{close[0]}?" if close else ""

@@ -1,0 +1,112 @@
+"""The noun Classifier: images in [0, 1] to logits, split into features and a linear head.
+
+`forward(x) = head(features(x))`, and normalisation is the first layer, so that every distance is in pixel units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core.seeds import derive, seeded_globally
+from ..errors import UsageError
+from ..registry import Registry
+
+# a builder takes the image shape (C, H, W) and its option's settings and gives the body: (N, C, H, W) -> (N, features)
+ARCHITECTURES: Registry[Callable[..., nn.Module]] = Registry("arch")
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "softplus": nn.Softplus,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+}
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std for each channel; mean and std are buffers, hence saved with the weights."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: list[float], std: list[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        return (x - self.mean) / self.std
+
+
+class Classifier(nn.Module):
+    """A network over images in [0, 1] of shape (N, C, H, W)."""
+
+    def __init__(self, normalise: Normalise, body: nn.Module, head: nn.Linear) -> None:
+        super().__init__()
+        self.normalise = normalise
+        self.body = body
+        self.head = head
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the last layer sees, (N, C, H, W) -> (N, F)."""
+        features: Tensor = self.body(self.normalise(x))
+        return features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits, (N, C, H, W) -> (N, K)."""
+        logits: Tensor = self.head(self.features(x))
+        return logits
+
+
+def build_classifier(
+    name: str,
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    mean: list[float],
+    std: list[float],
+    seed: int,
+    options: dict[str, Any] | None = None,
+) -> Classifier:
+    """The architecture `name` with torch's default initialisation drawn from `seed`.
+
+    Args:
+        image_shape: (C, H, W) of the data set.
+        mean, std: of each channel, for the normalisation layer, in pixel units of [0, 1].
+        options: the architecture's own settings, such as `widths`.
+
+    Raises:
+        UsageError: no such architecture or setting, or the images are too small for it.
+    """
+    options = options or {}
+    ARCHITECTURES.check_options(name, options)
+    with seeded_globally(derive(seed, "init")):
+        try:
+            body = ARCHITECTURES[name](image_shape, **options)
+            num_features = flat_size(body, image_shape)
+        except RuntimeError:
+            shape = "x".join(map(str, image_shape))
+            raise UsageError(f"arch={name}: images of {shape} are too small for it; arch=mlp takes any size") from None
+        head = nn.Linear(num_features, num_classes)
+    return Classifier(Normalise(mean, std), body, head)
+
+
+def fully_connected(num_inputs: int, widths: list[int], activation: str) -> nn.Sequential:
+    """Linear layers of `widths`, each followed by the activation, on flattened input."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for num_in, num_out in zip([num_inputs, *widths], widths, strict=False):
+        layers += [nn.Linear(num_in, num_out), ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers)
+
+
+def flat_size(body: nn.Module, image_shape: tuple[int, int, int]) -> int:
+    """How many numbers `body` makes of one image; raises `RuntimeError` where the image is too small for it."""
+    body.eval()
+    with torch.no_grad():
+        output: Tensor = body(torch.zeros(1, *image_shape))
+    body.train()
+    return output.shape[1:].numel()

@@ -1,0 +1,118 @@
+"""Probe `margin`: how far a fixed set of train and test images is from the decision boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..core.measuring import measuring
+from ..core.moment import Moment
+from ..core.norms import norm as norm_of
+from ..core.segments import gap
+from ..data import Dataset, Split
+from ..models import Classifier
+from .probe import PROBES, Context, Tables
+
+SUBSETS = ("all", "correct", "incorrect")
+
+
+@PROBES.register("margin")
+@dataclass(frozen=True)
+class MarginProbe:
+    """Margins of class-balanced subsets of the train and test split, the same images at every moment.
+
+    The context's estimator measures each of `norms` and `clipped` from the predicted class.
+    """
+
+    context: Context
+    num_train: int
+    num_test: int
+    norms: Sequence[str]
+    clipped: Sequence[bool]
+    batch_size: int
+
+    def measure(self, classifier: Classifier, dataset: Dataset, moment: Moment) -> Tables:
+        """Tables `margins` (one row an image, norm and box) and `margin_summary` (a row a subset of them)."""
+        sizes = {"train": self.num_train, "test": self.num_test}
+        parts = []
+        with measuring(classifier):
+            for name, split in dataset.splits().items():
+                for batch in split.balanced(sizes[name], self.context.data_seed).batches(self.batch_size):
+                    parts += self._measure_batch(classifier, batch, name)
+        if not parts:
+            return {}
+        margins = pd.concat(parts, ignore_index=True)
+        margins.insert(0, "epoch", moment.epoch)
+        margins.insert(0, "step", moment.step)
+        return {"margins": margins, "margin_summary": summarise(margins)}
+
+    def _measure_batch(self, classifier: Classifier, batch: Split, split: str) -> list[pd.DataFrame]:
+        x = batch.pixels()
+        with torch.no_grad():
+            logits = classifier(x)
+        predicted = logits.argmax(1)
+        about_images = {
+            "index": batch.index,
+            "label": batch.labels,
+            "predicted": predicted,
+            "correct": predicted == batch.labels,
+            "confidence": logits.softmax(1).amax(1),
+            "logit_gap": gap(logits, predicted),
+        }
+        parts = []
+        for norm in self.norms:
+            length = norm_of(x, norm)
+            for clipped in self.clipped:
+                result = self.context.estimator(classifier, x, norm=norm, clipped=clipped)
+                columns = {
+                    **about_images,
+                    "margin": result.margin,
+                    "margin_overshot": result.overshot,
+                    "margin_relative": result.margin / length,
+                    "success": result.success,
+                    "boundary_class": result.boundary_class,
+                    "iterations": result.iterations,
+                    "forwards": result.forwards,
+                    "backwards": result.backwards,
+                }
+                table = pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
+                parts.append(
+                    table.assign(split=split, norm=norm, clipped=clipped, estimator=self.context.estimator_name)
+                )
+        return parts
+
+
+def summarise(margins: pd.DataFrame) -> pd.DataFrame:
+    """A row for each step, split, norm, box and subset (all, correct, incorrect) with at least one image.
+
+    Statistics are over the images whose margin was found; `success_rate` says how many those are.
+    """
+    rows = []
+    keys = ["step", "epoch", "split", "norm", "clipped", "estimator"]
+    for values, group in margins.groupby(keys, sort=False):
+        for subset in SUBSETS:
+            chosen = group if subset == "all" else group[group["correct"] == (subset == "correct")]
+            if len(chosen):
+                rows.append({**dict(zip(keys, values, strict=True)), "subset": subset, **_statistics(chosen)})
+    return pd.DataFrame(rows)
+
+
+def _statistics(chosen: pd.DataFrame) -> dict[str, float]:
+    # float64 before averaging: float32 sums depend on their order
+    found = chosen.loc[chosen["success"], "margin"].to_numpy(np.float64)
+    quantiles = np.quantile(found, [0.25, 0.5, 0.75]) if len(found) else [np.nan] * 3
+    return {
+        "num_images": len(chosen),
+        "num_success": len(found),
+        "success_rate": len(found) / len(chosen),
+        "mean": found.mean() if len(found) else np.nan,
+        "median": quantiles[1],
+        "q25": quantiles[0],
+        "q75": quantiles[2],
+        "min": found.min() if len(found) else np.nan,
+        "mean_iterations": chosen["iterations"].to_numpy(np.float64).mean(),
+    }

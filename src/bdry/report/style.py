@@ -1,0 +1,43 @@
+"""How figures look: legible in print, colour-blind-safe (Okabe and Ito's palette), the same bytes every time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..runs.files import replacing, write_text
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+
+RC: Any = {
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 8.0,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "pdf.fonttype": 42,
+    "figure.dpi": 150,
+}
+
+
+def save(figure: Figure, drawn: pd.DataFrame, stem: Path) -> list[Path]:
+    """Writes `<stem>.png`, `<stem>.pdf` and `<stem>.csv`, the last holding exactly what is drawn."""
+    paths = []
+    for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
+        path = stem.with_name(f"{stem.name}.{ending}")
+        with replacing(path) as temporary, matplotlib.rc_context(RC):
+            figure.savefig(temporary, format=ending, metadata=metadata, bbox_inches="tight")
+        paths.append(path)
+    table = stem.with_name(f"{stem.name}.csv")
+    write_text(table, drawn.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
+    return [*paths, table]

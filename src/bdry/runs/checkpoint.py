@@ -1,0 +1,101 @@
+"""Checkpoints as safetensors: tensors and a few strings, no pickle on the way in or out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..errors import RunError
+from .files import replacing
+
+FORMAT = "bdry-checkpoint-1"
+
+
+def save_classifier(path: Path, classifier: nn.Module, run: str, step: int) -> None:
+    """Writes the classifier's weights and buffers, with the run's name and the step."""
+    _save(path, _prefixed("model", classifier.state_dict()), {"run": run, "step": str(step)})
+
+
+def save_training(
+    path: Path, classifier: nn.Module, optimiser: torch.optim.Optimizer, run: str, state: dict[str, Any]
+) -> None:
+    """Writes all that training needs to go on: weights, the optimiser's tensors, and `state` (numbers)."""
+    tensors = _prefixed("model", classifier.state_dict())
+    packed = optimiser.state_dict()
+    for parameter, slots in packed["state"].items():
+        tensors |= {f"optim.{parameter}.{slot}": torch.as_tensor(value) for slot, value in slots.items()}
+    _save(path, tensors, {"run": run, "step": str(state["step"]), "state": json.dumps(state)})
+
+
+def load_classifier(path: Path, classifier: nn.Module, run: str) -> int:
+    """Fills the classifier's weights from a checkpoint of the run `run`; the step it was written at."""
+    tensors, metadata = _load(path, run)
+    _fill(path, classifier, tensors)
+    return int(metadata["step"])
+
+
+def load_training(path: Path, classifier: nn.Module, optimiser: torch.optim.Optimizer, run: str) -> dict[str, Any]:
+    """Fills classifier and optimiser; the numbers that `save_training` was given.
+
+    Raises `RunError` for a file that is damaged or not a checkpoint of this run.
+    """
+    tensors, metadata = _load(path, run)
+    _fill(path, classifier, tensors)
+    slots: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith("optim."):
+            _, parameter, slot = key.split(".", 2)
+            slots.setdefault(int(parameter), {})[slot] = tensor
+    try:
+        optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
+        state: dict[str, Any] = json.loads(metadata["state"])
+    except (ValueError, KeyError) as error:
+        raise _damaged(path, error) from None
+    return state
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    on_cpu = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(on_cpu, temporary, metadata={"format": FORMAT, **metadata})
+
+
+def _load(path: Path, run: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
+    except FileNotFoundError:
+        raise RunError(f"{path}: missing") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+    if metadata.get("format") != FORMAT:
+        raise RunError(f"{path}: not a checkpoint of bdry")
+    if metadata.get("run") != run:
+        raise RunError(f"{path}: a checkpoint of another run ({metadata.get('run')}), not of {run}")
+    return tensors, metadata
+
+
+def _fill(path: Path, classifier: nn.Module, tensors: dict[str, Tensor]) -> None:
+    prefix = "model."
+    weights = {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    try:
+        classifier.load_state_dict(weights)
+    except RuntimeError:
+        raise RunError(f"{path}: its weights do not fit this architecture") from None
+
+
+def _damaged(path: Path, error: Exception) -> RunError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return RunError(f"{path}: damaged or not a checkpoint ({reason}); delete it to start this run again")

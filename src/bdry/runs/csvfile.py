@@ -1,0 +1,83 @@
+"""Tables as CSV: rows appended in one write, read against their schema, cut back to a step when a run resumes."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..errors import RunError
+from .files import write_text
+from .tables import KINDS, Column, Table
+
+
+class TableWriter:
+    """The one writer of one table's file."""
+
+    def __init__(self, path: Path, table: Table) -> None:
+        self.path, self.table = path, table
+
+    def append(self, rows: pd.DataFrame) -> None:
+        """Adds `rows`, whose columns must be the schema's, in any order; header and rows go out in one write."""
+        wanted, given = self.table.column_names, list(rows.columns)
+        assert set(given) == set(wanted), f"{self.table.name}: {sorted(set(given) ^ set(wanted))}"
+        formatted = [[_format(value, column) for value in rows[column.name]] for column in self.table.columns]
+        lines = [",".join(cells) for cells in zip(*formatted, strict=True)]
+        if not self.path.exists():
+            lines.insert(0, ",".join(wanted))
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            os.write(descriptor, ("\n".join(lines) + "\n").encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def drop_after(self, step: int) -> None:
+        """Removes a torn last line and every row past `step`; step -1 removes the file."""
+        if step < 0:
+            self.path.unlink(missing_ok=True)
+        elif self.path.exists():
+            header, *rows = _whole_lines(self.path)
+            position = header.split(",").index("step")
+            kept = [row for row in rows if int(row.split(",")[position]) <= step]
+            write_text(self.path, "\n".join([header, *kept]) + "\n")
+
+
+def read_table(path: Path, table: Table) -> pd.DataFrame:
+    """The whole rows of a table's file with the schema's types; `RunError` where the file does not fit the schema."""
+    if not path.exists():
+        raise RunError(f"{path}: missing")
+    lines = _whole_lines(path)
+    if not lines or lines[0].split(",") != table.column_names:
+        raise RunError(f"{path}: not the columns of the table {table.name}; was it written by another version of bdry?")
+    floats = [column.name for column in table.columns if column.kind == "float"]
+    try:
+        rows = pd.read_csv(
+            io.StringIO("\n".join(lines)),
+            dtype={column.name: KINDS[column.kind] for column in table.columns},
+            keep_default_na=False,
+            na_values={name: ["nan"] for name in floats},
+        )
+    except ValueError as error:
+        raise RunError(f"{path}: damaged ({str(error).splitlines()[0]})") from None
+    return rows.astype({column.name: "bool" for column in table.columns if column.kind == "bool"})
+
+
+def _whole_lines(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+def _format(value: Any, column: Column) -> str:
+    if column.kind == "str":
+        text = str(value)
+        assert not set(text) & set(',"\n\r'), f"{column.name}: {text!r} does not fit into a cell"
+        return text
+    if column.kind == "float":
+        # nine significant digits tell every float32 apart
+        return "nan" if math.isnan(value) else f"{value:.9g}"
+    return str(int(value))

@@ -1,0 +1,35 @@
+"""`arch=`: the classifier's architecture. Input shape and class count come from the data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from .option import option, schema
+
+ACTIVATIONS = ("relu", "softplus", "silu", "gelu")
+
+
+@schema("arch", "linear")
+@dataclass
+class Arch:
+    """What every architecture has; all that `linear` has."""
+
+    name: str = option(MISSING, "the architecture")
+
+
+@schema("arch", "base")
+@dataclass
+class Network(Arch):
+    """An architecture with hidden layers."""
+
+    activation: str = option("relu", "activation function; geometry needs a smooth one", choices=ACTIVATIONS)
+
+
+@schema("arch", "mlp")
+@dataclass
+class MLP(Network):
+    """Fully connected layers."""
+
+    widths: list[int] = option([256, 128], "widths of the hidden layers", ge=1)

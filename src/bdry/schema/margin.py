@@ -1,0 +1,26 @@
+"""`margin=`: the estimator of the distance from an image to the decision boundary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from .option import option, schema
+
+
+@schema("margin", "base")
+@dataclass
+class Margin:
+    """What every estimator has."""
+
+    name: str = option(MISSING, "the estimator")
+
+
+@schema("margin", "deepfool")
+@dataclass
+class DeepFool(Margin):
+    """DeepFool (Moosavi-Dezfooli et al. 2016, arXiv 1511.04599)."""
+
+    steps: int = option(50, "steps at most; an image that has not crossed by then is marked a failure", ge=1)
+    overshoot: float = option(0.02, "the sum of steps is lengthened by this share, once", ge=0)

@@ -1,0 +1,140 @@
+"""The training loop, readable in one sitting.
+
+Every random draw is a function of (seed, purpose, step or epoch), see `core.seeds`: a run resumed from the state after
+step n goes on exactly as the one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..core.moment import Moment
+from ..core.seeds import generator
+from ..data import Split
+from ..data.augment import augment
+from ..errors import TrainingError
+from .adversary import Adversary
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train for how long. `learning_rate` maps the share of training done, in [0, 1], to the rate."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: Callable[[float], float]
+    label_smoothing: float
+    crop_padding: int
+    flip: bool
+    adversary: Adversary | None
+    precision: str
+    seed: int
+    data_seed: int
+
+    def steps_per_epoch(self, num_images: int) -> int:
+        """Batches an epoch; a last batch of a single image is joined to the one before (batch-norm needs two)."""
+        full, rest = divmod(num_images, self.batch_size)
+        return full + (rest > 1 or full == 0)
+
+
+@dataclass
+class State:
+    """Where training is: optimiser steps done, and the sum and number of batch losses since the last measurement.
+
+    `begun` once initialisation has been measured.
+    """
+
+    begun: bool = False
+    step: int = 0
+    objective_sum: float = 0.0
+    objective_count: int = 0
+
+
+def fit(
+    classifier: nn.Module,
+    split: Split,
+    optimiser: torch.optim.Optimizer,
+    plan: Plan,
+    state: State,
+    *,
+    moments: frozenset[int],
+    measure: Callable[[Moment], None],
+    save: Callable[[], None],
+    advance: Callable[[float], None],
+) -> None:
+    """Trains from `state` to the end of the plan, changing the classifier, optimiser and state in place.
+
+    Args:
+        moments: the steps after which to `measure`.
+        measure: measures the classifier; called with parameters and modes as training left them.
+        save: called after each measurement, hence a saved state never lacks the measurements of its step.
+        advance: called after every step with the batch's loss: progress, saving in between, stopping by an exception.
+
+    Raises:
+        TrainingError: the loss is not finite. Nothing of that step is applied.
+    """
+    steps_per_epoch = plan.steps_per_epoch(len(split))
+    total_steps = plan.epochs * steps_per_epoch
+    order: tuple[Tensor, ...] = ()
+    order_epoch = -1
+    if not state.begun:
+        if 0 in moments:
+            measure(Moment(0, 0.0))
+        state.begun = True
+        save()
+    classifier.train()
+    while state.step < total_steps:
+        epoch, position = divmod(state.step, steps_per_epoch)
+        if epoch != order_epoch:
+            order, order_epoch = _batches(len(split), steps_per_epoch, plan, epoch), epoch
+        batch = split[order[position].to(split.labels.device)]
+        for group in optimiser.param_groups:
+            group["lr"] = plan.learning_rate(state.step / total_steps)
+        loss = _step(classifier, batch, optimiser, plan, Moment(state.step, state.step / steps_per_epoch))
+        state.step += 1
+        state.objective_sum += loss
+        state.objective_count += 1
+        if state.step in moments:
+            measure(Moment(state.step, state.step / steps_per_epoch))
+            state.objective_sum, state.objective_count = 0.0, 0
+            save()
+        advance(loss)
+
+
+def _batches(num_images: int, steps_per_epoch: int, plan: Plan, epoch: int) -> tuple[Tensor, ...]:
+    order = torch.randperm(num_images, generator=generator(plan.data_seed, "order", epoch))
+    cuts = [position * plan.batch_size for position in range(1, steps_per_epoch)]
+    return torch.tensor_split(order, cuts)
+
+
+def _step(classifier: nn.Module, batch: Split, optimiser: torch.optim.Optimizer, plan: Plan, before: Moment) -> float:
+    x = augment(
+        batch.pixels(),
+        crop_padding=plan.crop_padding,
+        flip=plan.flip,
+        generator=generator(plan.data_seed, "augmentation", before.step),
+    )
+    with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=plan.precision == "bf16"):
+        if plan.adversary is not None:
+            x = plan.adversary.perturb(
+                classifier, x, batch.labels, before.epoch, generator(plan.seed, "attack", before.step)
+            )
+        loss = F.cross_entropy(classifier(x), batch.labels, label_smoothing=plan.label_smoothing)
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        lr = optimiser.param_groups[0]["lr"]
+        raise TrainingError(
+            f"the loss is {value} in epoch {int(before.epoch) + 1} (step {before.step + 1}): "
+            f"lower optim.lr (now {lr:g})"
+            + (" or adv.eps, or raise adv.warmup_epochs" if plan.adversary is not None else "")
+        )
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+    return value
