@@ -80,6 +80,8 @@ def _run_hydra(command: str, rest: list[str]) -> None:
         run()
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(explain(error, command, rest)) from None
+    except OSError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}") from None
     except (ValueError, RuntimeError) as error:
         # what Hydra and submitit raise for a user's mistake; anything else is a bug and keeps its traceback
         if str(error).startswith("Config group override"):
@@ -108,7 +110,8 @@ def job(config: DictConfig) -> None:
     try:
         checked = typed(config)
         importlib.import_module(f"bdry.tasks.{hydra_config.job.config_name}").run(checked)
-    except BdryError as error:
+    except (BdryError, OSError) as raised:
+        error = raised if isinstance(raised, BdryError) else BdryError(f"{raised.filename}: {raised.strerror}")
         if hydra_config.mode != RunMode.MULTIRUN:
             # Hydra adds a line of its own to every Exception of a job, but lets SystemExit pass
             raise SystemExit(_complain(error)) from None

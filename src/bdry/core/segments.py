@@ -18,6 +18,11 @@ def gap(logits: Tensor, start_class: Tensor) -> Tensor:
     return logits.gather(1, start_class[:, None])[:, 0] - others.amax(dim=1)
 
 
+def clearly_beyond(logits: Tensor, start_class: Tensor) -> Tensor:
+    """Whether another class leads by more than rounding: a lead below it may vanish in a batch of another size; (N,)."""
+    return gap(logits, start_class) < -4 * torch.finfo(logits.dtype).eps * logits.abs().amax(dim=1)
+
+
 @torch.no_grad()
 def first_crossing(
     model: Model,
@@ -29,47 +34,54 @@ def first_crossing(
     gap_at_end: Tensor,
     tolerance: float = 1e-6,
     max_steps: int = 60,
-) -> tuple[Tensor, Tensor]:
-    """The t in (0, 1] at which x + t delta leaves the start class, from the far side, and the forward passes spent.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Where x + t delta leaves the start class, for t in (0, 1].
 
     A bracket [inside, beyond] is narrowed until its width is below `tolerance` relative to `beyond`: by the
-    Illinois variant of regula falsi on the gap, by halving where that stalls. The result is `beyond`: the
-    label really differs there. On a segment that crosses several times it is one of the crossings.
+    Illinois variant of regula falsi on the gap, by halving where that stalls. The result is `beyond`, evaluated once
+    more: the label differs there. On a segment that crosses several times it is one of the crossings.
 
     Args:
         x, delta: (N, ...), with x in its start class and x + delta beyond it.
         gap_at_x, gap_at_end: (N,), the gap (see `gap`) at both ends, >= 0 and < 0.
 
     Returns:
-        t of shape (N,) and forwards of shape (N,), int64.
+        t, (N,); the label there, (N,), -1 where rounding never let it differ; forward passes spent, (N,) int64.
     """
     inside, beyond = torch.zeros_like(gap_at_x), torch.ones_like(gap_at_x)
     gap_inside, gap_beyond = gap_at_x.clone(), gap_at_end.clone()
-    last_side = torch.zeros_like(gap_at_x)
+    last_side = torch.zeros_like(start_class)
     forwards = torch.zeros_like(start_class)
     for step in range(max_steps):
-        open_rows = (beyond - inside > tolerance * beyond).nonzero()[:, 0]
-        if open_rows.numel() == 0:
+        rows = (beyond - inside > tolerance * beyond).nonzero()[:, 0]
+        if rows.numel() == 0:
             break
-        low, high = inside[open_rows], beyond[open_rows]
-        share = gap_inside[open_rows] / (gap_inside[open_rows] - gap_beyond[open_rows])
-        # a share that is not a number (0/0, inf/inf) or every third step: halve, which bounds the number of steps
+        low, high = inside[rows], beyond[rows]
+        share = gap_inside[rows] / (gap_inside[rows] - gap_beyond[rows])
+        # halving every third step bounds the number of steps; a share that is not a number (0/0) needs it too
         halve = ~share.isfinite() | (step % 3 == 2)
-        width = high - low
-        # stepping half a tolerance to either side of the estimate lets one side of the bracket close
-        t = torch.where(halve, low + width / 2, low + share.clamp(0.0, 1.0) * width)
+        t = low + torch.where(halve, 0.5, share.clamp(0.0, 1.0)) * (high - low)
+        # a step off the ends, smaller than the tolerance, lets the bracket close around an estimate that was right
         t = torch.minimum(torch.maximum(t, low + 0.4 * tolerance * high), high - 0.4 * tolerance * high)
-        rows = start_class[open_rows]
-        value = gap(model(x[open_rows] + per_sample(t, x) * delta[open_rows]), rows)
-        forwards[open_rows] += 1
+        value = gap(model(x[rows] + per_sample(t, x) * delta[rows]), start_class[rows])
+        forwards[rows] += 1
         is_inside = value >= 0
-        inside[open_rows] = torch.where(is_inside, t, low)
-        beyond[open_rows] = torch.where(is_inside, high, t)
+        inside[rows] = torch.where(is_inside, t, low)
+        beyond[rows] = torch.where(is_inside, high, t)
         # Illinois: the end that stays twice in a row counts half
-        side = torch.where(is_inside, 1.0, -1.0)
-        again = side == last_side[open_rows]
-        kept_in, kept_out = gap_inside[open_rows], gap_beyond[open_rows]
-        gap_inside[open_rows] = torch.where(is_inside, value, torch.where(again, kept_in / 2, kept_in))
-        gap_beyond[open_rows] = torch.where(is_inside, torch.where(again, kept_out / 2, kept_out), value)
-        last_side[open_rows] = side
-    return beyond, forwards
+        side = torch.where(is_inside, 1, -1)
+        again = side == last_side[rows]
+        kept_in, kept_out = gap_inside[rows], gap_beyond[rows]
+        gap_inside[rows] = torch.where(is_inside, value, torch.where(again, kept_in / 2, kept_in))
+        gap_beyond[rows] = torch.where(is_inside, torch.where(again, kept_out / 2, kept_out), value)
+        last_side[rows] = side
+    label = torch.full_like(start_class, -1)
+    for push in (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1.0):
+        rows = (label < 0).nonzero()[:, 0]
+        if rows.numel() == 0:
+            break
+        beyond[rows] = (beyond[rows] * (1 + push)).clamp_max(1.0)
+        found = model(x[rows] + per_sample(beyond[rows], x) * delta[rows]).argmax(1)
+        forwards[rows] += 1
+        label[rows] = torch.where(found == start_class[rows], -1, found)
+    return beyond, label, forwards

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from ..core.measuring import Model
 from ..core.norms import dual_norm, per_sample, steepest
-from ..core.norms import norm as norm_of
-from ..core.segments import first_crossing, gap
-from .result import ESTIMATORS, MarginResult
+from ..core.segments import clearly_beyond, gap
+from .result import ESTIMATORS, MarginResult, bisected
 
 
 @ESTIMATORS.register("deepfool")
@@ -64,25 +63,25 @@ def deepfool(
         r[active] += step
         iterations[active] += 1
         with torch.no_grad():
-            value = gap(model(_point(x[active], r[active], overshoot, clipped)), start[active])
+            logits = model(_point(x[active], r[active], overshoot, clipped))
         forwards[active] += 1
-        end_gap[active] = value
-        crossed[active] = value < 0
-        active = active[value >= 0]
+        end_gap[active] = gap(logits, start[active])
+        crossed[active] = clearly_beyond(logits, start[active])
+        active = active[~crossed[active]]
 
-    done = crossed.nonzero()[:, 0]
-    delta = _point(x[done], r[done], overshoot, clipped) - x[done]
-    t, spent = first_crossing(model, x[done], delta, start[done], gap_at_x=start_gap[done], gap_at_end=end_gap[done])
-    forwards[done] += spent
-    margin, overshot = (torch.full((n,), torch.nan, dtype=x.dtype, device=x.device) for _ in range(2))
-    point, boundary_class = torch.full_like(x, torch.nan), torch.full_like(start, -1)
-    overshot[done] = norm_of(delta, norm)
-    margin[done] = t * overshot[done]
-    point[done] = x[done] + per_sample(t, x) * delta
-    with torch.no_grad():
-        boundary_class[done] = model(point[done]).argmax(1)
-    forwards[done] += 1
-    return MarginResult(margin, overshot, point, start, boundary_class, crossed, iterations, forwards, backwards)
+    return bisected(
+        model,
+        x,
+        _point(x, r, overshoot, clipped),
+        start,
+        crossed,
+        norm=norm,
+        start_gap=start_gap,
+        end_gap=end_gap,
+        iterations=iterations,
+        forwards=forwards,
+        backwards=backwards,
+    )
 
 
 def _point(x: Tensor, r: Tensor, overshoot: float, clipped: bool) -> Tensor:

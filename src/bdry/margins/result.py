@@ -12,8 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from ..core.measuring import Model
+from ..core.norms import norm as norm_of
+from ..core.norms import per_sample
+from ..core.segments import first_crossing
 from ..registry import Registry
 
 
@@ -43,3 +48,42 @@ Estimator = Callable[..., MarginResult]
 
 # name -> estimator; the option's settings are its keyword arguments
 ESTIMATORS: Registry[Estimator] = Registry("margin")
+
+
+def bisected(
+    model: Model,
+    x: Tensor,
+    end: Tensor,
+    start_class: Tensor,
+    reached: Tensor,
+    *,
+    norm: str,
+    start_gap: Tensor,
+    end_gap: Tensor,
+    iterations: Tensor,
+    forwards: Tensor,
+    backwards: Tensor,
+) -> MarginResult:
+    """The result of an estimator whose search ended at `end`: bisection between there and the image, re-evaluated.
+
+    Args:
+        end: (N, ...), beyond the boundary where `reached`, (N,) bool; other rows are failures.
+        start_gap, end_gap: (N,), the gap (see `core.segments.gap`) at the image and at `end`.
+        iterations, forwards, backwards: (N,), spent so far.
+    """
+    rows = reached.nonzero()[:, 0]
+    delta = end[rows] - x[rows]
+    t, label, spent = first_crossing(
+        model, x[rows], delta, start_class[rows], gap_at_x=start_gap[rows], gap_at_end=end_gap[rows]
+    )
+    forwards = forwards.index_add(0, rows, spent)
+    rows, delta, t, label = rows[label >= 0], delta[label >= 0], t[label >= 0], label[label >= 0]
+    margin, overshot = (torch.full_like(start_gap, torch.nan) for _ in range(2))
+    point, boundary_class = torch.full_like(x, torch.nan), torch.full_like(start_class, -1)
+    overshot[rows] = norm_of(delta, norm)
+    margin[rows] = t * overshot[rows]
+    point[rows] = x[rows] + per_sample(t, x) * delta
+    boundary_class[rows] = label
+    return MarginResult(
+        margin, overshot, point, start_class, boundary_class, boundary_class >= 0, iterations, forwards, backwards
+    )

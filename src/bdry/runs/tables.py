@@ -1,6 +1,6 @@
 """The schemas of all tables: columns, types, units, meaning. Writers fill them, figures read them, docs print them.
 
-`python -m bdry.runs.tables` prints docs/tables.md.
+`python scripts/print_tables.py` prints docs/tables.md.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def as_markdown() -> str:
     lines = [
         "# Tables",
         "",
-        "<!-- printed by `python -m bdry.runs.tables`; a test holds it to the code -->",
+        "<!-- printed by `python scripts/print_tables.py`; a test holds it to the code -->",
         "",
         "A run's folder has its tables in `tables/<name>.csv`. Truth values are 0 and 1; a number that does not exist",
         "is `nan`.",
@@ -148,7 +148,3 @@ def as_markdown() -> str:
         ]
         lines += [f"| `{c.name}` | {c.kind} | {c.unit} | {c.meaning} |" for c in table.columns]
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    print(as_markdown(), end="")

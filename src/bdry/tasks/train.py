@@ -12,7 +12,7 @@ from ..attacks import robust_accuracy
 from ..core.measuring import measuring
 from ..core.moment import Moment, moment_steps
 from ..core.seeds import generator
-from ..errors import BdryError
+from ..errors import TrainingError
 from ..probes import Tables
 from ..report import draw_figures
 from ..runs import TABLES, Run, find_runs, read_table
@@ -99,17 +99,16 @@ class TrainingRun:
                     moments=self.kept_moments | self._moments([], list(every_epoch)),
                     measure=self.measure,
                     save=self.save,
-                    advance=self.advance,
+                    save_is_due=self.save_is_due,
+                    advance=self.progress.advance,
                 )
             records, _ = find_runs([str(self.folder.path)])
-            draw_figures("mickisch2020", "all", records, self.folder.figures)
+            draw_figures("mickisch2020", "margin_evolution", records, self.folder.figures)
         except BaseException as error:
             state = "failed" if isinstance(error, Exception) else "interrupted"
-            self.folder.set_status(state, step=self.state.step, error=str(error) or type(error).__name__)
-            if isinstance(error, BdryError):
-                raise type(error)(
-                    f"{self.folder.name}: {error}; the last good checkpoint is {self.folder.last_checkpoint}"
-                ) from error
+            self.folder.set_status(state, error=str(error) or type(error).__name__)
+            if isinstance(error, TrainingError):
+                raise TrainingError(f"{error}; the last good checkpoint stays in {self.folder.path}") from None
             raise
         self.folder.set_status("finished", step=self.state.step)
 
@@ -203,11 +202,9 @@ class TrainingRun:
         self.folder.set_status("running", step=step)
         self.last_save = time.monotonic()
 
-    def advance(self, loss: float) -> None:
-        """One step is done: progress, and a checkpoint where the last is long ago."""
-        self.progress.advance(loss)
-        if time.monotonic() - self.last_save > 60 * self.config.training.checkpoint_minutes:
-            self.save()
+    def save_is_due(self) -> bool:
+        """Whether the last checkpoint is long ago."""
+        return time.monotonic() - self.last_save > 60 * self.config.training.checkpoint_minutes
 
 
 def closing_line(folder: Run) -> str:

@@ -66,6 +66,7 @@ def fit(
     moments: frozenset[int],
     measure: Callable[[Moment], None],
     save: Callable[[], None],
+    save_is_due: Callable[[], bool],
     advance: Callable[[float], None],
 ) -> None:
     """Trains from `state` to the end of the plan, changing the classifier, optimiser and state in place.
@@ -73,11 +74,12 @@ def fit(
     Args:
         moments: the steps after which to `measure`.
         measure: measures the classifier; called with parameters and modes as training left them.
-        save: called after each measurement, hence a saved state never lacks the measurements of its step.
-        advance: called after every step with the batch's loss: progress, saving in between, stopping by an exception.
+        save: called after each measurement, hence a saved state never lacks the measurements of its step, and
+            whenever `save_is_due` in between.
+        advance: called after every step with the batch's loss, for progress.
 
     Raises:
-        TrainingError: the loss is not finite. Nothing of that step is applied.
+        TrainingError: the loss or a weight is not finite. Such a state is neither measured nor saved.
     """
     steps_per_epoch = plan.steps_per_epoch(len(split))
     total_steps = plan.epochs * steps_per_epoch
@@ -100,9 +102,12 @@ def fit(
         state.step += 1
         state.objective_sum += loss
         state.objective_count += 1
-        if state.step in moments:
-            measure(Moment(state.step, state.step / steps_per_epoch))
-            state.objective_sum, state.objective_count = 0.0, 0
+        if state.step in moments or save_is_due():
+            moment = Moment(state.step, state.step / steps_per_epoch)
+            _require(_weights_are_finite(classifier), "a weight is not finite", moment, plan)
+            if state.step in moments:
+                measure(moment)
+                state.objective_sum, state.objective_count = 0.0, 0
             save()
         advance(loss)
 
@@ -127,14 +132,18 @@ def _step(classifier: nn.Module, batch: Split, optimiser: torch.optim.Optimizer,
             )
         loss = F.cross_entropy(classifier(x), batch.labels, label_smoothing=plan.label_smoothing)
     value = float(loss.detach())
-    if not math.isfinite(value):
-        lr = optimiser.param_groups[0]["lr"]
-        raise TrainingError(
-            f"the loss is {value} in epoch {int(before.epoch) + 1} (step {before.step + 1}): "
-            f"lower optim.lr (now {lr:g})"
-            + (" or adv.eps, or raise adv.warmup_epochs" if plan.adversary is not None else "")
-        )
+    _require(math.isfinite(value), f"the loss is {value}", before, plan)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
     return value
+
+
+def _weights_are_finite(classifier: nn.Module) -> bool:
+    return all(bool(parameter.isfinite().all()) for parameter in classifier.parameters())
+
+
+def _require(finite: bool, problem: str, moment: Moment, plan: Plan) -> None:
+    if not finite:
+        remedy = "lower optim.lr" + (" or adv.eps, or raise adv.warmup_epochs" if plan.adversary is not None else "")
+        raise TrainingError(f"{problem} in epoch {int(moment.epoch) + 1} (after step {moment.step}): {remedy}")

@@ -1,0 +1,120 @@
+"""PGD: inside ball and box, the exact optimum on a linear model, restarts and stopping."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from bdry.attacks import pgd, robust_accuracy
+from bdry.core.norms import norm as norm_of
+from bdry.core.norms import steepest
+from bdry.core.seeds import generator
+
+
+def linear_model(num_features: int = 16, seed: int = 0) -> nn.Module:
+    draw = torch.Generator().manual_seed(seed)
+    layer = nn.Linear(num_features, 2, device="meta").to_empty(device="cpu")
+    layer.weight.data, layer.bias.data = torch.randn(2, num_features, generator=draw), torch.zeros(2)
+    return nn.Sequential(nn.Flatten(), layer).requires_grad_(False)
+
+
+def middle_images(n: int = 20) -> torch.Tensor:
+    return 0.45 + 0.1 * torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+
+
+SETTINGS = {"linf": {"eps": 0.1, "step_size": 0.03, "steps": 10}, "l2": {"eps": 0.3, "step_size": 0.1, "steps": 40}}
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("random_start", [False, True])
+@pytest.mark.parametrize("stop_at_success", [False, True])
+def test_examples_stay_in_the_ball_and_the_box(norm, random_start, stop_at_success):
+    model, x = linear_model(), torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(1))
+    labels = model(x).argmax(1)
+    result = pgd(
+        model,
+        x,
+        labels,
+        norm=norm,
+        generator=generator(0, "test"),
+        random_start=random_start,
+        stop_at_success=stop_at_success,
+        restarts=2,
+        **SETTINGS[norm],
+    )
+    assert float(result.images.min()) >= 0
+    assert float(result.images.max()) <= 1
+    assert bool((norm_of(result.images - x, norm) <= SETTINGS[norm]["eps"] * (1 + 1e-5)).all())
+    assert torch.equal(result.success, model(result.images).argmax(1) != labels)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_a_linear_model_is_attacked_optimally(norm):
+    """Away from the box, the loss is highest at x + eps d, d the steepest direction of the logit difference."""
+    model, x = linear_model(), middle_images()
+    labels = model(x).argmax(1)
+    weight = model[1].weight
+    gradient = (weight[1 - labels] - weight[labels]).reshape(x.shape)
+    best = x + SETTINGS[norm]["eps"] * steepest(gradient, norm)
+    result = pgd(model, x, labels, norm=norm, generator=generator(0, "test"), **SETTINGS[norm])
+    rows = torch.arange(len(x))
+    reached, optimum = (model(z)[rows, 1 - labels] - model(z)[rows, labels] for z in (result.images, best))
+    torch.testing.assert_close(reached, optimum, rtol=1e-3, atol=1e-3)
+
+
+def test_full_steps_cost_the_same_for_every_image_and_stopping_costs_less():
+    model, x = linear_model(), middle_images()
+    labels = model(x).argmax(1)
+    labels[::2] = 1 - labels[::2]
+    costs = {}
+    for stop in (False, True):
+        result = pgd(
+            model, x, labels, norm="linf", generator=generator(0, "test"), stop_at_success=stop, **SETTINGS["linf"]
+        )
+        costs[stop] = result.backwards
+    assert costs[False].tolist() == [10] * 20
+    assert int(costs[True].sum()) < 200
+
+
+def test_robust_accuracy_is_exact_on_a_linear_model():
+    """An image is robust where its label is right and its linf margin exceeds eps."""
+    model, x = linear_model(), middle_images(200)
+    labels = model(x).argmax(1)
+    labels[:30] = 1 - labels[:30]
+    weight, logits = model[1].weight, model(x)
+    margin = (logits[:, 0] - logits[:, 1]).abs() / (weight[0] - weight[1]).abs().sum()
+    for eps in (0.0, 0.05, 0.1):
+        exact = ((margin > eps) & (logits.argmax(1) == labels)).double().mean()
+        measured = robust_accuracy(
+            model,
+            x,
+            labels,
+            norm="linf",
+            eps=eps,
+            steps=20,
+            restarts=1,
+            generator=generator(0, "test"),
+            batch_size=64,
+        )
+        assert measured == pytest.approx(float(exact), abs=1e-9)
+
+
+def test_restarts_never_make_it_weaker_and_draws_repeat():
+    model, x = nn.Sequential(nn.Flatten(), nn.Unflatten(1, (16,)), Wavy()), middle_images(64)
+    labels = model(x).argmax(1)
+    settings = {"norm": "l2", "eps": 0.2, "step_size": 0.05, "steps": 3}
+    once, again, thrice = (
+        pgd(model, x, labels, generator=generator(0, "test"), restarts=restarts, **settings)
+        for restarts in (1, 1, 3)
+    )
+    assert torch.equal(once.images, again.images)
+    assert int(thrice.success.sum()) >= int(once.success.sum())
+
+
+class Wavy(nn.Module):
+    """A model with many local maxima of the loss."""
+
+    def forward(self, x):
+        value = torch.sin(40 * x).sum(1)
+        return torch.stack([value, -value], 1)

@@ -1,0 +1,127 @@
+"""Mistakes on the command line: one or two lines, the nearest name, exit code 2, before torch is loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+CASES = {
+    "trian": "trian: no such command, did you mean bdry train?",
+    "train datset=mnist": "datset: no such setting, did you mean dataset?",
+    "train dataset=mnits": "dataset=mnits: no such dataset, did you mean dataset=mnist? (choices: blobs,",
+    "train -m dataset=mnist,mnits": "dataset=mnits: no such dataset, did you mean dataset=mnist?",
+    "train optim.lrr=1": "optim.lrr: no such setting, did you mean optim.lr?",
+    "train -m seed=0,1 optim.lrr=1": "optim.lrr: no such setting, did you mean optim.lr?",
+    "train +optim.lrr=1": "optim.lrr=1: no such setting, did you mean lr?",
+    "train probe=[margin,margn]": "probe=margn: no such probe, did you mean probe=margin?",
+    "train probe.margin.num_trian=5": "did you mean probe.margin.num_train?",
+    "train adv.eps=0.1": "adv.eps: no such setting of adv=none; adv=pgd has it",
+    "train adv=pgd adv.eps=-0.1": "adv.eps=-0.1: must be at least 0",
+    "train adv=pgd adv.norm=l3": "adv.eps: Interpolation key 'dataset.pgd.l3.eps' not found",
+    "train training.epochs=-3": "training.epochs=-3: must be at least 0",
+    "train -m seed=0,1 training.epochs=-3": "training.epochs=-3: must be at least 0",
+    "train training.epochs=2.5": "training.epochs=2.5: Value '2.5' of type 'float' could not be converted to Integer",
+    "train optim.lr=nan": "optim.lr=nan: must be a finite number",
+    "train optim.schedule=cosin": "optim.schedule=cosin: not one of constant, multistep, cosine, onecycle, did you",
+    "train dataset.classes=[1]": "dataset.classes=[1]: needs at least two different classes",
+    "train dataset.classes=[1,1]": "dataset.classes=[1,1]: needs at least two different classes",
+    "train arch.widths=3": "arch.widths=3: needs a list, as in arch.widths=[3]",
+    "train dataset=null": "must be a name",
+    "train ~adv": "adv: must be given",
+    "train seed": "seed: not of the form key=value",
+    "train --sweep": "unrecognized arguments: --sweep",
+    "train --cfg jbo": "invalid choice: 'jbo'",
+    "train --cfg job -m": "exclude each other",
+    "completion csh": "usage: bdry completion bash|zsh|fish",
+    "figures papr=x": "papr: no such setting, did you mean paper?",
+    "figures paper=mickisch": "paper=mickisch: not one of mickisch2020, did you mean mickisch2020?",
+    "figures figure=margin_evolutoin runs=.": "runs=.: no run below it",
+    "figures runs=nowhere": "runs=nowhere: no such folder",
+}
+
+# runs the command line in a process where importing torch fails, and says so with another exit code
+WITHOUT_TORCH = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchvision", "sklearn"):
+            raise SystemExit(99)
+sys.meta_path.insert(0, Refuse())
+from bdry.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def bdry_without_torch(words: list[str], folder) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, *words], cwd=folder, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("line", CASES)
+def test_mistakes_answer_in_a_line_before_torch(line, tmp_path):
+    done = bdry_without_torch(line.split(), tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert CASES[line] in done.stderr
+    # Hydra announces a failing job of a sweep in a line of its own
+    assert len(done.stderr.strip().splitlines()) <= 2
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "outputs" / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", "usage: bdry <command>"),
+        ("--help", "completion"),
+        ("--version", "bdry 0."),
+        ("train --help", "training.epochs=20"),
+        ("train dataset=cifar10 --help", "dataset.root="),
+        ("train adv=pgd --help", "radius of the ball; default"),
+        ("figures --help", "paper=mickisch2020"),
+        ("train --cfg job", "name: digits"),
+        ("train --cfg job dataset=cifar10", "name: resnet18"),
+        ("train --cfg job dataset=cifar10 arch=plaincnn", "name: plaincnn"),
+        ("completion bash", "complete -o nospace -F _bdry_complete bdry"),
+        ("completion zsh", "#compdef bdry"),
+        ("completion fish", "complete -c bdry"),
+    ],
+)
+def test_help_needs_no_torch(line, expected, tmp_path):
+    done = bdry_without_torch(line.split(), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert expected in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("bdry tr", {"train"}),
+        ("bdry train dataset=fa", {"dataset=fashion_mnist"}),
+        ("bdry train dataset=mnist adv=", {"adv=none", "adv=pgd"}),
+        ("bdry train adv=pgd adv.ep", {"adv.eps="}),
+        ("bdry completion z", {"zsh"}),
+        ("bdry train --c", {"--cfg", "--config-dir"}),
+        ("bdry nothing ", {""}),
+    ],
+)
+def test_completion_offers_what_may_follow(line, expected, tmp_path):
+    done = bdry_without_torch(["complete", line], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.strip("\n").splitlines() or [""]) == expected
+
+
+def test_bash_completes_in_a_real_shell(tmp_path):
+    program = f"""
+        bdry() {{ {sys.executable} -m bdry "$@"; }}
+        eval "$(bdry completion bash)"
+        COMP_LINE="bdry train dataset=fash"; COMP_POINT=${{#COMP_LINE}}
+        COMP_WORDS=(bdry train dataset = fash); COMP_CWORD=4
+        _bdry_complete
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "fashion_mnist", done.stderr

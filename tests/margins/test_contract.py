@@ -1,0 +1,131 @@
+"""What every estimator owes: re-evaluated success, batches that do not matter, marked failures."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from bdry.core.measuring import measuring
+from bdry.core.norms import norm as norm_of
+from bdry.margins import ESTIMATORS
+from bdry.models import build_classifier
+
+ESTIMATOR_NAMES = list(ESTIMATORS)
+
+
+def network(seed: int = 0, num_classes: int = 5, name: str = "mlp", **options) -> nn.Module:
+    options = {"widths": [32, 16], "activation": "relu"} | options
+    if name != "mlp":
+        options.pop("widths")
+    model = build_classifier(
+        name, (1, 8, 8), num_classes, mean=[0.5], std=[0.25], seed=seed, options=options
+    )
+    return model.eval().requires_grad_(False)
+
+
+def images(n: int = 24, seed: int = 0) -> torch.Tensor:
+    return torch.rand(n, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATOR_NAMES)
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("clipped", [False, True])
+@pytest.mark.parametrize("name", ["mlp", "plaincnn"])
+def test_every_success_is_true(estimator, norm, clipped, name):
+    model, x = network(name=name), images()
+    result = ESTIMATORS[estimator](model, x, norm=norm, clipped=clipped)
+    ok = result.success
+    assert bool(ok.any())
+    # a millionth of the margin is below rounding in float32; a thousandth is not
+    just_beyond = x[ok] + 1.001 * (result.point[ok] - x[ok])
+    assert torch.equal(model(just_beyond).argmax(1), result.boundary_class[ok])
+    assert bool((result.boundary_class != result.start_class)[ok].all())
+    just_before = x[ok] + 0.999 * (result.point[ok] - x[ok])
+    assert torch.equal(model(just_before).argmax(1), result.start_class[ok])
+    torch.testing.assert_close(norm_of(result.point[ok] - x[ok], norm), result.margin[ok], rtol=1e-4, atol=1e-6)
+    assert bool((result.margin[ok] <= result.overshot[ok]).all())
+    if clipped:
+        assert float(result.point[ok].min()) >= 0
+        assert float(result.point[ok].max()) <= 1
+
+
+@pytest.mark.parametrize("estimator", ESTIMATOR_NAMES)
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_batched_equals_one_by_one(estimator, norm):
+    model, x = network(name="plaincnn"), images(10)
+    together = ESTIMATORS[estimator](model, x, norm=norm)
+    alone = torch.cat([ESTIMATORS[estimator](model, one[None], norm=norm).margin for one in x])
+    torch.testing.assert_close(together.margin, alone, rtol=1e-4, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATOR_NAMES)
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_box_constrained_margins_are_not_smaller(estimator, norm):
+    model, x = network(), images(64)
+    free = ESTIMATORS[estimator](model, x, norm=norm)
+    boxed = ESTIMATORS[estimator](model, x, norm=norm, clipped=True)
+    both = free.success & boxed.success
+    assert float(boxed.margin[both].mean()) >= 0.98 * float(free.margin[both].mean())
+
+
+class Constant(nn.Module):
+    """The same logits everywhere, still a function of x for autograd."""
+
+    def __init__(self, logits: list[float]) -> None:
+        super().__init__()
+        self.logits = torch.tensor(logits)
+
+    def forward(self, x):
+        return 0 * x.flatten(1).sum(1, keepdim=True) + self.logits
+
+
+@pytest.mark.parametrize("estimator", ESTIMATOR_NAMES)
+@pytest.mark.parametrize("logits", [[2.0, 1.0, 0.0], [1.0, 1.0, 1.0], [float("nan"), 0.0, 1.0]])
+def test_failures_are_marked_and_never_zero(estimator, logits):
+    result = ESTIMATORS[estimator](Constant(logits), images(6), norm="l2")
+    assert not bool(result.success.any())
+    assert bool(result.margin.isnan().all())
+    assert bool((result.boundary_class == -1).all())
+
+
+@pytest.mark.parametrize("estimator", ESTIMATOR_NAMES)
+def test_an_image_that_is_not_a_number_fails_alone(estimator):
+    model, x = network(), images(4)
+    x[2] = torch.nan
+    result = ESTIMATORS[estimator](model, x, norm="linf")
+    assert result.success.tolist() == [True, True, False, True]
+
+
+@pytest.mark.parametrize("estimator", ESTIMATOR_NAMES)
+def test_too_few_steps_are_failures(estimator):
+    result = ESTIMATORS[estimator](network(), images(64), norm="l2", steps=1, overshoot=0.0)
+    assert 0 < int((~result.success).sum())
+    assert bool(result.margin[~result.success].isnan().all())
+
+
+@pytest.mark.parametrize("estimator", ESTIMATOR_NAMES)
+@settings(max_examples=15, deadline=None)
+@given(scale=st.floats(0.1, 100), seed=st.integers(0, 1000))
+def test_margins_do_not_depend_on_the_logits_scale(estimator, scale, seed):
+    model, x = network(seed), images(6, seed)
+    plain = ESTIMATORS[estimator](model, x, norm="l2")
+    scaled = ESTIMATORS[estimator](lambda z: scale * model(z), x, norm="l2")
+    torch.testing.assert_close(plain.margin, scaled.margin, rtol=1e-3, atol=1e-6, equal_nan=True)
+
+
+def test_measuring_restores_modes_and_flags():
+    model = build_classifier(
+        "resnet18", (1, 8, 8), 3, mean=[0.5], std=[0.25], seed=0, options={"activation": "relu"}
+    )
+    model.train()
+    model.body[1].eval()
+    model.head.bias.requires_grad_(False)
+    modes = [module.training for module in model.modules()]
+    with measuring(model):
+        assert not any(module.training for module in model.modules())
+        assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert [module.training for module in model.modules()] == modes
+    assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["head.bias"]

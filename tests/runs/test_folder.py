@@ -1,0 +1,168 @@
+"""A run's folder: its name, its owner, its state, its checkpoints."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from bdry.errors import RunError, UsageError
+from bdry.models import build_classifier
+from bdry.runs import Run, find_runs, run_name
+from bdry.runs.checkpoint import load_classifier, load_training, save_classifier, save_training
+from bdry.runs.files import replacing, write_text
+
+SCIENCE = {"dataset": {"name": "digits"}, "arch": {"name": "mlp"}, "adv": {"name": "none"}, "lr": 0.1}
+
+
+def test_the_path_is_a_function_of_the_config(tmp_path):
+    shuffled = dict(reversed(SCIENCE.items()))
+    assert Run.of(str(tmp_path), SCIENCE, 3).path == Run.of(str(tmp_path), shuffled, 3).path
+    assert run_name(SCIENCE) != run_name({**SCIENCE, "lr": 0.2})
+    assert Run.of(str(tmp_path), SCIENCE, 3).path.parts[-2:] == (run_name(SCIENCE), "seed=3")
+    hostile = {**SCIENCE, "arch": {"name": "../../up:x"}}
+    assert "/" not in run_name(hostile)
+    assert ":" not in run_name(hostile)
+
+
+def test_a_second_process_is_refused_with_the_owners_name(tmp_path):
+    run = Run.of(str(tmp_path), SCIENCE, 0)
+    program = (
+        "import sys; from pathlib import Path; from bdry.runs import Run\n"
+        "try:\n    with Run(Path(sys.argv[1])).claimed(): print('claimed')\n"
+        "except Exception as error: print(error)\n"
+    )
+
+    def second() -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(run.path)], capture_output=True, text=True, timeout=60
+        )
+        return done.stdout
+
+    with run.claimed():
+        assert "another process works on this run (it has just started)" in second()
+        run.set_status("running", step=5)
+        owner = run.status()
+        assert f"process {owner['pid']}" in second()
+        assert owner["host"] in second()
+    assert second().strip() == "claimed"
+
+
+@pytest.mark.parametrize("outputs", ["/dev/null/outputs", "/proc/outputs"])
+def test_a_folder_that_cannot_be_written_is_one_line(outputs):
+    with pytest.raises(RunError, match=r"cannot be written .*; choose outputs=<folder>"), Run.of(
+        outputs, SCIENCE, 0
+    ).claimed():
+        pass
+
+
+def test_status_keeps_what_it_knew(tmp_path):
+    run = Run.of(str(tmp_path), SCIENCE, 0)
+    assert run.status() == {}
+    with run.claimed():
+        run.set_status("running", total_steps=9)
+        run.set_status("finished", step=9)
+    status = run.status()
+    assert (status["state"], status["total_steps"], status["step"]) == ("finished", 9, 9)
+    assert run.finished
+    (run.path / "status.json").write_text("{")
+    with pytest.raises(RunError, match=r"status.json: damaged"):
+        run.status()
+
+
+def test_files_are_whole_or_not_there(tmp_path):
+    path = tmp_path / "f.txt"
+    write_text(path, "first")
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "first"
+    assert [p.name for p in tmp_path.iterdir()] == ["f.txt"]
+
+
+def parts(seed=0, widths=(8,)):
+    model = build_classifier(
+        "mlp", (1, 4, 4), 3, mean=[0.5], std=[0.2], seed=seed, options={"widths": list(widths), "activation": "relu"}
+    )
+    return model, torch.optim.Adam(model.parameters(), 0.01)
+
+
+def trained(seed=0):
+    model, optimiser = parts(seed)
+    model(torch.ones(2, 1, 4, 4)).square().sum().backward()
+    optimiser.step()
+    return model, optimiser
+
+
+def test_checkpoints_bring_everything_back(tmp_path):
+    model, optimiser = trained()
+    save_training(tmp_path / "c", model, optimiser, "run/seed=0", {"step": 7, "objective_sum": 0.1})
+    other, other_optimiser = parts(seed=1)
+    assert load_training(tmp_path / "c", other, other_optimiser, "run/seed=0") == {"step": 7, "objective_sum": 0.1}
+    for each in (model, other):
+        each.zero_grad()
+        each(torch.ones(2, 1, 4, 4)).sum().backward()
+    optimiser.step()
+    other_optimiser.step()
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+    save_classifier(tmp_path / "m", model, "run/seed=0", 7)
+    third, _ = parts(seed=2)
+    assert load_classifier(tmp_path / "m", third, "run/seed=0") == 7
+    assert torch.equal(third.head.weight, model.head.weight)
+
+
+def test_foreign_and_damaged_checkpoints_are_one_line(tmp_path):
+    model, optimiser = trained()
+    path = tmp_path / "c"
+
+    def refused(match, run="run", model=model, optimiser=optimiser):
+        with pytest.raises(RunError, match=match) as caught:
+            load_training(path, model, optimiser, run)
+        assert str(path) in str(caught.value)
+
+    refused("missing")
+    save_training(path, model, optimiser, "run", {"step": 7})
+    refused("a checkpoint of another run", run="other")
+    refused("do not fit this architecture", model=parts(widths=(9,))[0])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    refused("damaged or not a checkpoint")
+    path.write_bytes(b"\x80\x04\x95 a pickle")
+    refused("damaged or not a checkpoint")
+    torch.save({"a": torch.ones(2)}, path)
+    refused("damaged or not a checkpoint")
+    save_classifier(path, model, "run", 7)
+    refused("damaged or not a checkpoint")
+
+
+def test_runs_are_found_by_folder_and_glob_and_bad_ones_named(tmp_path):
+    for seed in (0, 1):
+        run = Run.of(str(tmp_path), SCIENCE, seed)
+        with run.claimed():
+            run.write_config({**SCIENCE, "seed": seed})
+            run.set_status("finished")
+    broken = tmp_path / "runs" / "broken" / "seed=0"
+    broken.mkdir(parents=True)
+    (broken / "config.yaml").write_text("{: [")
+    foreign = tmp_path / "runs" / "foreign"
+    foreign.mkdir()
+    (foreign / "config.yaml").write_text("learning: 1")
+    records, skipped = find_runs([str(tmp_path)])
+    assert [record.identity["seed"] for record in records] == [0, 1]
+    assert len(skipped) == 2
+    records, _ = find_runs([str(tmp_path / "runs" / "digits-*" / "seed=1")])
+    assert [record.identity["seed"] for record in records] == [1]
+    with pytest.raises(UsageError, match="no run below it"):
+        find_runs([str(foreign.parent / "broken" / "seed=0" / "config.yaml")])
+
+
+def test_provenance_adds_an_entry_a_start(tmp_path):
+    run = Run.of(str(tmp_path), SCIENCE, 0)
+    with run.claimed():
+        run.add_provenance({"n": 1})
+        run.add_provenance({"n": 2})
+    assert json.loads((run.path / "provenance.json").read_text()) == [{"n": 1}, {"n": 2}]

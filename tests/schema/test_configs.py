@@ -1,0 +1,109 @@
+"""Every YAML composes under every command that can use it, and fits the builder that it names."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+
+import pytest
+import yaml
+
+from bdry.conf import COMMANDS, compose, conf_dir, groups, typed
+from bdry.data import DATASETS
+from bdry.margins import ESTIMATORS
+from bdry.models import ARCHITECTURES
+from bdry.probes import PROBES
+from bdry.schema import SCHEMAS, check, children, science
+from bdry.tasks.build import SCHEDULE, SELECTION, options
+from bdry.training import OPTIMISERS
+
+OPTIONS = [
+    (command, group, option)
+    for command in COMMANDS
+    for group, names in groups(command).items()
+    for option in names
+    if group != "launch"
+]
+
+
+@pytest.mark.parametrize(("command", "group", "option"), OPTIONS)
+def test_every_option_composes(command, group, option):
+    value = f"[{option}]" if group == "probe" else option
+    typed(compose(command, [f"{group}={value}"]))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "adv", "arch"),
+    list(itertools.product(groups("train")["dataset"], groups("train")["adv"], groups("train")["arch"])),
+)
+def test_every_combination_composes(dataset, adv, arch):
+    config = typed(compose("train", [f"dataset={dataset}", f"adv={adv}", f"arch={arch}"]))
+    assert (config.dataset.name, config.adv.name, config.arch.name) == (dataset, adv, arch)
+    if adv == "pgd":
+        assert config.adv.eps == config.dataset.pgd.linf.eps
+
+
+@pytest.mark.parametrize("launch", groups("train")["launch"])
+def test_launch_presets_compose(launch):
+    typed(compose("train", [f"launch={launch}"]))
+
+
+def test_no_yaml_is_left_out():
+    used = {conf_dir() / group / f"{option}.yaml" for _, group, option in OPTIONS}
+    used |= {conf_dir() / "launch" / f"{option}.yaml" for option in groups("train")["launch"]}
+    used |= {conf_dir() / f"{command}.yaml" for command in COMMANDS} | {conf_dir() / "hydra" / "bdry.yaml"}
+    assert {path for path in conf_dir().rglob("*.yaml") if path.parent.name != "local"} == used
+
+
+@pytest.mark.parametrize("path", sorted(conf_dir().rglob("*.yaml")), ids=lambda path: path.stem)
+def test_yaml_names_things_and_calls_none(path):
+    assert "_target_" not in yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert path.read_text(encoding="utf-8").startswith("# ")
+
+
+REGISTRIES = {
+    "dataset": (DATASETS, SELECTION),
+    "arch": (ARCHITECTURES, ()),
+    "optim": (OPTIMISERS, SCHEDULE),
+    "margin": (ESTIMATORS, ()),
+    "probe": (PROBES, ("moments",)),
+}
+
+
+@pytest.mark.parametrize("group", REGISTRIES)
+def test_settings_are_the_builders_own_arguments(group):
+    registry, elsewhere = REGISTRIES[group]
+    assert set(registry) == set(groups("train")[group])
+    for name in registry:
+        config = typed(compose("train", [f"{group}=[{name}]" if group == "probe" else f"{group}={name}"]))
+        node = getattr(config, group)
+        node = node[name] if group == "probe" else node
+        given = set(options(node, *elsewhere))
+        assert given <= set(inspect.signature(registry[name]).parameters), f"{group}={name}"
+
+
+@pytest.mark.parametrize(("group", "name", "cls"), SCHEMAS, ids=[f"{g}-{n}" for g, n, _ in SCHEMAS])
+def test_every_key_has_a_line_of_help(group, name, cls):
+    for declared in cls.__dataclass_fields__.values():
+        assert declared.metadata.get("help") or "Budgets" in str(declared.type), f"{cls.__name__}.{declared.name}"
+
+
+def test_identity_holds_what_changes_results_and_nothing_else():
+    plain = typed(compose("train"))
+    same = ["seed=7", "device=cpu", "threads=1", "logger=tensorboard", "outputs=elsewhere"]
+    assert science(typed(compose("train", same))) == science(plain)
+    for other in ("optim.lr=0.01", "training.init_seed=1", "probe.margin.num_test=10", "precision=bf16"):
+        assert science(typed(compose("train", [other]))) != science(plain), other
+
+
+def test_the_l2_budget_is_the_data_sets():
+    adv = typed(compose("train", ["dataset=cifar10", "adv=pgd", "adv.norm=l2"])).adv
+    assert (adv.eps, adv.step_size, adv.steps) == (0.5, 0.1, 10)
+
+
+def test_checks_reach_into_lists_and_nodes():
+    config = typed(compose("train"))
+    config.moments.epochs = [1, 0]
+    with pytest.raises(Exception, match=r"moments.epochs=\[1,0\]: must be at least 1"):
+        check(config)
+    assert {key for key, _, _ in children(config)} >= {"probe.margin", "training", "seed"}
