@@ -29,6 +29,7 @@ def deepfool(
     clipped: bool = False,
     steps: int = 50,
     overshoot: float = 0.02,
+    candidates: int | None = 3,
 ) -> MarginResult:
     """Margins by DeepFool, then bisection between the image and DeepFool's end point.
 
@@ -37,37 +38,47 @@ def deepfool(
         clipped: test and linearise at points clipped to the [0, 1] box, so that the end point lies in it.
         steps: at most; an image that has not crossed by then, or that meets a zero gradient, is a failure.
         overshoot: the sum of steps is lengthened by this share, once; bisection takes it back.
+        candidates: all classes compete in the first step, this many of the nearest in later ones; None: all.
 
     Reference: arXiv 1511.04599, algorithm 2 (l2) and section 3.3 (other norms).
-    Differs: on each image the last step is followed by bisection; all classes compete at every step, on logits.
+    Differs: bisection follows; classes that were far at the image get no more gradients (see `candidates`).
     """
     n = len(x)
-    with torch.no_grad():
-        logits = model(x)
-    start = logits.argmax(1) if start_class is None else start_class
-    start_gap = gap(logits, start)
-    forwards = torch.ones(n, dtype=torch.int64, device=x.device)
-    backwards, iterations = torch.zeros_like(forwards), torch.zeros_like(forwards)
+    forwards, backwards, iterations = (torch.zeros(n, dtype=torch.int64, device=x.device) for _ in range(3))
+    start = torch.zeros_like(forwards)
+    others = torch.zeros((n, 0), dtype=torch.int64, device=x.device)
+    start_gap, end_gap = (torch.full((n,), torch.nan, dtype=x.dtype, device=x.device) for _ in range(2))
+    crossed = torch.zeros(n, dtype=torch.bool, device=x.device)
     r = torch.zeros_like(x)
-    crossed = start_gap < 0
-    end_gap = start_gap.clone()
-    active = (~crossed & start_gap.isfinite()).nonzero()[:, 0]
-    for _ in range(steps):
-        if active.numel() == 0:
-            break
-        z = _point(x[active], r[active], overshoot, clipped)
-        step, stepped, num_backwards = _step(model, z, start[active], norm)
+    active = torch.arange(n, device=x.device)
+    for iteration in range(steps + 1):
+        z, logits = _evaluate(model, _point(x[active], r[active], overshoot, clipped))
         forwards[active] += 1
-        backwards[active] += num_backwards
-        active, step = active[stepped], step[stepped]
-        r[active] += step
-        iterations[active] += 1
-        with torch.no_grad():
-            logits = model(_point(x[active], r[active], overshoot, clipped))
-        forwards[active] += 1
-        end_gap[active] = gap(logits, start[active])
+        if iteration == 0:
+            start = logits.argmax(1) if start_class is None else start_class
+            others = (start[:, None] + torch.arange(1, logits.shape[1], device=x.device)) % logits.shape[1]
+            start_gap = gap(logits, start).detach()
+        end_gap[active] = gap(logits, start[active]).detach()
         crossed[active] = clearly_beyond(logits, start[active])
-        active = active[~crossed[active]]
+        going = ~crossed[active] & logits.isfinite().all(1)
+        if iteration == steps or not bool(going.any()):
+            break
+        active = active[going]
+        if not bool(going.all()):
+            # one more forward pass for those that go on is cheaper than gradients for those that do not
+            z, logits = _evaluate(model, z.detach()[going])
+            forwards[active] += 1
+        distances, gradient = _nearest_boundary(logits, z, start[active], others[active], norm)
+        backwards[active] += others.shape[1]
+        if iteration == 0 and candidates is not None and candidates < others.shape[1]:
+            nearest = others[active].gather(1, distances.topk(candidates, dim=1, largest=False).indices)
+            others = others[:, :candidates].index_put((active,), nearest)
+        length = distances.amin(1)
+        stepping = length.isfinite()
+        active = active[stepping]
+        # where the point lies on the boundary the step would have length 0 and never get across
+        r[active] += per_sample(length.clamp_min(1e-6), x)[stepping] * steepest(gradient[stepping], norm)
+        iterations[active] += 1
 
     return bisected(
         model,
@@ -89,29 +100,29 @@ def _point(x: Tensor, r: Tensor, overshoot: float, clipped: bool) -> Tensor:
     return z.clamp(0, 1) if clipped else z
 
 
-def _step(model: Model, z: Tensor, start: Tensor, norm: str) -> tuple[Tensor, Tensor, int]:
-    """The step to the nearest linearised boundary, (N, ...).
-
-    Also whether there is one (a nonzero gradient), (N,), and the backward passes an image.
-    """
+def _evaluate(model: Model, z: Tensor) -> tuple[Tensor, Tensor]:
+    """`z` as a leaf that gradients reach, and the logits there."""
     with torch.enable_grad():
         z = z.detach().requires_grad_(True)
-        logits = model(z)
-        num_classes = logits.shape[1]
-        best = torch.full((len(z),), torch.inf, dtype=z.dtype, device=z.device)
-        best_gradient = torch.zeros_like(z)
-        for offset in range(1, num_classes):
-            other = (start + offset) % num_classes
-            difference = logits.gather(1, other[:, None])[:, 0] - logits.gather(1, start[:, None])[:, 0]
-            gradient = torch.autograd.grad(difference.sum(), z, retain_graph=offset < num_classes - 1)[0]
-            length = dual_norm(gradient, norm)
-            distance = difference.detach().abs() / length
-            nearer = (length > 0) & (distance < best)
-            best = torch.where(nearer, distance, best)
-            best_gradient = torch.where(per_sample(nearer, z), gradient, best_gradient)
-    # where the point lies on the boundary the step would have length 0 and never get across
-    return (
-        per_sample(best.clamp_min(1e-6), z) * steepest(best_gradient, norm),
-        best.isfinite(),
-        num_classes - 1,
-    )
+        return z, model(z)
+
+
+def _nearest_boundary(logits: Tensor, z: Tensor, start: Tensor, others: Tensor, norm: str) -> tuple[Tensor, Tensor]:
+    """Distances from z to the linearised boundaries towards the classes `others`, (N, C), and the nearest's gradient.
+
+    A boundary whose gradient vanishes is infinitely far.
+    """
+    with torch.enable_grad():
+        differences = logits.gather(1, others) - logits.gather(1, start[:, None])
+    distances = []
+    nearest = torch.full_like(logits[:, 0], torch.inf, requires_grad=False)
+    best_gradient = torch.zeros_like(z, requires_grad=False)
+    for column in range(others.shape[1]):
+        is_last = column == others.shape[1] - 1
+        gradient = torch.autograd.grad(differences[:, column].sum(), z, retain_graph=not is_last)[0]
+        length = dual_norm(gradient, norm)
+        distance = torch.where(length > 0, differences[:, column].detach().abs() / length, torch.inf)
+        best_gradient = torch.where(per_sample(distance < nearest, z), gradient, best_gradient)
+        nearest = torch.minimum(nearest, distance)
+        distances.append(distance)
+    return torch.stack(distances, 1), best_gradient
