@@ -105,8 +105,7 @@ def test_restarts_never_make_it_weaker_and_draws_repeat():
     labels = model(x).argmax(1)
     settings = {"norm": "l2", "eps": 0.2, "step_size": 0.05, "steps": 3}
     once, again, thrice = (
-        pgd(model, x, labels, generator=generator(0, "test"), restarts=restarts, **settings)
-        for restarts in (1, 1, 3)
+        pgd(model, x, labels, generator=generator(0, "test"), restarts=restarts, **settings) for restarts in (1, 1, 3)
     )
     assert torch.equal(once.images, again.images)
     assert int(thrice.success.sum()) >= int(once.success.sum())

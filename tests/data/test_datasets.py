@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bdry.data import DATASETS, Split
-from bdry.data import vision
+from bdry.data import DATASETS, Split, vision
 from bdry.errors import ConfigError, DataError, UsageError
 
 TOYS = {"blobs": {"num_classes": 4}, "moons": {}, "circles": {}, "sectors": {}}
@@ -112,9 +111,7 @@ def test_unknown_names_answer_with_the_nearest():
 @pytest.fixture
 def small_idx(monkeypatch, tmp_path) -> Path:
     """A data root whose MNIST has 6 and 4 images, beside code that expects so many."""
-    shapes = {
-        name: (6 if "train" in name else 4, *shape[1:]) for name, shape in vision.IDX_FILES.items()
-    }
+    shapes = {name: (6 if "train" in name else 4, *shape[1:]) for name, shape in vision.IDX_FILES.items()}
     monkeypatch.setattr(vision, "IDX_FILES", shapes)
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)

@@ -138,7 +138,9 @@ def test_sweeps_meet_in_the_same_folders(tmp_path):
     after = tables(tmp_path)
     assert {path: after[path] for path in before} == before
     # seeds measure the same images, and differ
-    margins = [pd.read_csv(path) for path in sorted((tmp_path / "outputs" / "runs").glob("*-none-*/*/tables/margins.csv"))]
+    margins = [
+        pd.read_csv(path) for path in sorted((tmp_path / "outputs" / "runs").glob("*-none-*/*/tables/margins.csv"))
+    ]
     assert margins[0]["index"].equals(margins[1]["index"])
     assert not margins[0]["margin"].equals(margins[1]["margin"])
 

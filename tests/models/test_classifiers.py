@@ -72,5 +72,5 @@ def test_small_images_work_or_are_refused_in_a_line(name, shape):
 
 
 def test_a_setting_that_the_architecture_does_not_take_is_named():
-    with pytest.raises(UsageError, match="arch.widths: arch=lenet has no such setting"):
+    with pytest.raises(UsageError, match=r"arch\.widths: arch=lenet has no such setting"):
         build_classifier("lenet", (1, 28, 28), 10, mean=[0], std=[1], seed=0, options={"widths": [3]})

@@ -53,9 +53,10 @@ def test_a_second_process_is_refused_with_the_owners_name(tmp_path):
 
 @pytest.mark.parametrize("outputs", ["/dev/null/outputs", "/proc/outputs"])
 def test_a_folder_that_cannot_be_written_is_one_line(outputs):
-    with pytest.raises(RunError, match=r"cannot be written .*; choose outputs=<folder>"), Run.of(
-        outputs, SCIENCE, 0
-    ).claimed():
+    with (
+        pytest.raises(RunError, match=r"cannot be written .*; choose outputs=<folder>"),
+        Run.of(outputs, SCIENCE, 0).claimed(),
+    ):
         pass
 
 

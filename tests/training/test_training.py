@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 
@@ -20,9 +21,7 @@ from bdry.training.adversary import Adversary, attacked_model
 def network(dataset, name="mlp", **options):
     mean, std = dataset.normalisation()
     options = ({"widths": [32]} if name == "mlp" else {}) | {"activation": "relu"} | options
-    return build_classifier(
-        name, dataset.image_shape, dataset.num_classes, mean=mean, std=std, seed=0, options=options
-    )
+    return build_classifier(name, dataset.image_shape, dataset.num_classes, mean=mean, std=std, seed=0, options=options)
 
 
 def plan(**changes) -> Plan:
@@ -54,7 +53,7 @@ def run(dataset, model, optimiser, the_plan, state, moments=frozenset(), stop_af
         if state.step == stop_after:
             raise Stop
 
-    try:
+    with contextlib.suppress(Stop):
         fit(
             model,
             dataset.train,
@@ -67,8 +66,6 @@ def run(dataset, model, optimiser, the_plan, state, moments=frozenset(), stop_af
             save_is_due=lambda: False,
             advance=advance,
         )
-    except Stop:
-        pass
 
 
 ADVERSARY = Adversary(norm="linf", eps=0.05, step_size=0.02, steps=3, restarts=2, warmup_epochs=1.0)
@@ -104,7 +101,9 @@ def test_moments_come_in_order_with_initialisation_and_the_end(tiny_dataset):
     assert [(m.step, m.epoch) for m in measured] == [(0, 0.0), (2, 2 / 3), (3, 1.0), (6, 2.0)]
 
 
-@pytest.mark.parametrize(("num_images", "batch_size", "sizes"), [(33, 16, [16, 17]), (34, 16, [16, 16, 2]), (1, 16, [1])])
+@pytest.mark.parametrize(
+    ("num_images", "batch_size", "sizes"), [(33, 16, [16, 17]), (34, 16, [16, 16, 2]), (1, 16, [1])]
+)
 def test_no_image_is_dropped_and_no_batch_has_one_image(num_images, batch_size, sizes):
     from bdry.training.loop import _batches
 
@@ -167,9 +166,12 @@ def test_warm_up_scales_the_budget(tiny_dataset, norm):
     adversary = Adversary(norm=norm, eps=0.2, step_size=0.1, steps=2, warmup_epochs=4.0)
     x, labels = tiny_dataset.train.pixels(), tiny_dataset.train.labels
     sizes = [
-        float((adversary.perturb(model, x, labels, epoch, generator(0, "test")) - x).flatten(1).norm(
-            dim=1, p=2 if norm == "l2" else torch.inf
-        ).max())
+        float(
+            (adversary.perturb(model, x, labels, epoch, generator(0, "test")) - x)
+            .flatten(1)
+            .norm(dim=1, p=2 if norm == "l2" else torch.inf)
+            .max()
+        )
         for epoch in (0.0, 1.0, 4.0, 9.0)
     ]
     assert sizes == pytest.approx([0.0, 0.05, 0.2, 0.2], rel=1e-4)

@@ -19,7 +19,7 @@ def gap(logits: Tensor, start_class: Tensor) -> Tensor:
 
 
 def clearly_beyond(logits: Tensor, start_class: Tensor) -> Tensor:
-    """Whether another class leads by more than rounding: a lead below it may vanish in a batch of another size; (N,)."""
+    """Whether another class leads by more than rounding, whose lead may vanish in a batch of another size; (N,)."""
     return gap(logits, start_class) < -4 * torch.finfo(logits.dtype).eps * logits.abs().amax(dim=1)
 
 

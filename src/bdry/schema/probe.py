@@ -36,4 +36,4 @@ class MarginProbe(Probe):
     num_test: int = option(250, "test images, likewise", unit="images", ge=0)
     norms: list[str] = option(["l2", "linf"], "norms to measure in", choices=NORMS)
     clipped: list[bool] = option([False], "false: distance in R^d; true: inside the [0, 1] box; both: [false,true]")
-    batch_size: int = option(256, "images at a time", ge=1)
+    batch_size: int = option(128, "images at a time", ge=1)

@@ -21,7 +21,7 @@ class Training:
     """How long, on what, from which seeds."""
 
     epochs: int = option(20, "passes over the training split", ge=0)
-    batch_size: int = option(128, "images a step", ge=1)
+    batch_size: int = option(64, "images a step", ge=1)
     label_smoothing: float = option(0.0, "label smoothing of the cross-entropy", ge=0, lt=1)
     crop_padding: int = option(0, "augmentation: random crop after padding by this much", unit="pixels", ge=0)
     flip: bool = option(False, "augmentation: random horizontal flip")
