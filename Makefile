@@ -35,6 +35,7 @@ clean:  ## remove the virtual environment and caches
 	$(PYTHON) -m venv .venv
 
 .venv/.run: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing bdry into .venv, a minute or more"
 	$(PIP) -e .
 	@touch $@
 
