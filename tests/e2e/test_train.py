@@ -13,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bdry.runs import Run
+
 SMALL = [
     "dataset.num_train=60",
     "dataset.num_test=40",
@@ -203,6 +205,19 @@ def test_a_checkpoint_that_cannot_be_resumed_from_is_named(damage, tmp_path):
     done = bdry(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert "last.safetensors: damaged or not a checkpoint" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_second_process_is_refused_with_the_owner(tmp_path):
+    words = ["train", *SMALL]
+    assert bdry(*words, cwd=tmp_path).returncode == 0
+    run = Run(only_run(tmp_path))
+    with run.claimed():
+        run.set_status("running")
+        done = bdry(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"another process works on this run ({run.status()['user']} on " in done.stderr
+    assert f"process {os.getpid()}" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

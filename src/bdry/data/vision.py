@@ -111,7 +111,8 @@ def _fetch(source: Any, folder: Path, files: list[Path], download: bool) -> None
         with _network_timeout():
             source(str(folder), train=True, download=True)
     except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # torchvision's message lists its mirrors first; the reason comes last
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise DataError(f"data files are missing and could not be downloaded ({reason}): put {belongs}") from None
 
 
