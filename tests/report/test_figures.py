@@ -45,6 +45,7 @@ def make_run(folder, adv, seed, *, num_seeds_apart=0.0, eps=0.1, clipped=False):
                     "q25": value - 0.5,
                     "q75": value + 0.5,
                     "min": 0.1,
+                    "mean_lower_bound": float("nan"),
                     "mean_iterations": 2.0,
                 }
                 for split in ("train", "test")

@@ -9,18 +9,20 @@ from .measuring import Model
 from .norms import per_sample
 
 
-def gap(logits: Tensor, start_class: Tensor) -> Tensor:
-    """How far each sample is inside its start class: f_start - max of the others; (N,).
+def gap(logits: Tensor, start_class: Tensor, towards: Tensor | None = None) -> Tensor:
+    """How far each sample is from the boundary that is looked for, in logits: below 0 it is beyond; (N,).
 
-    Below 0 another class is strictly ahead: the sample is beyond the boundary. A tie still counts as inside.
+    f_start - max of the others; or, `towards` a class t, max of the others - f_t. A tie is not beyond yet.
     """
-    others = logits.scatter(1, start_class[:, None], -torch.inf)
-    return logits.gather(1, start_class[:, None])[:, 0] - others.amax(dim=1)
+    own = start_class if towards is None else towards
+    others = logits.scatter(1, own[:, None], -torch.inf).amax(dim=1)
+    difference = logits.gather(1, own[:, None])[:, 0] - others
+    return difference if towards is None else -difference
 
 
-def clearly_beyond(logits: Tensor, start_class: Tensor) -> Tensor:
-    """Whether another class leads by more than rounding, whose lead may vanish in a batch of another size; (N,)."""
-    return gap(logits, start_class) < -4 * torch.finfo(logits.dtype).eps * logits.abs().amax(dim=1)
+def clearly_beyond(logits: Tensor, start_class: Tensor, towards: Tensor | None = None) -> Tensor:
+    """Whether the gap is below 0 by more than rounding, which may vanish in a batch of another size; (N,)."""
+    return gap(logits, start_class, towards) < -4 * torch.finfo(logits.dtype).eps * logits.abs().amax(dim=1)
 
 
 @torch.no_grad()
@@ -30,19 +32,20 @@ def first_crossing(
     delta: Tensor,
     start_class: Tensor,
     *,
+    towards: Tensor | None = None,
     gap_at_x: Tensor,
     gap_at_end: Tensor,
     tolerance: float = 1e-6,
     max_steps: int = 60,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Where x + t delta leaves the start class, for t in (0, 1].
+    """Where x + t delta leaves the start class, or enters the class `towards`, for t in (0, 1].
 
     A bracket [inside, beyond] is narrowed until its width is below `tolerance` relative to `beyond`: by the
     Illinois variant of regula falsi on the gap, by halving where that stalls. The result is `beyond`, evaluated once
     more: the label differs there. On a segment that crosses several times it is one of the crossings.
 
     Args:
-        x, delta: (N, ...), with x in its start class and x + delta beyond it.
+        x, delta: (N, ...), with x + delta beyond the boundary. towards: (N,), classes to reach, or None.
         gap_at_x, gap_at_end: (N,), the gap (see `gap`) at both ends, >= 0 and < 0.
 
     Returns:
@@ -63,7 +66,7 @@ def first_crossing(
         t = low + torch.where(halve, 0.5, share.clamp(0.0, 1.0)) * (high - low)
         # a step off the ends, smaller than the tolerance, lets the bracket close around an estimate that was right
         t = torch.minimum(torch.maximum(t, low + 0.4 * tolerance * high), high - 0.4 * tolerance * high)
-        value = gap(model(x[rows] + per_sample(t, x) * delta[rows]), start_class[rows])
+        value = gap(model(x[rows] + per_sample(t, x) * delta[rows]), start_class[rows], pick(towards, rows))
         forwards[rows] += 1
         is_inside = value >= 0
         inside[rows] = torch.where(is_inside, t, low)
@@ -83,5 +86,11 @@ def first_crossing(
         beyond[rows] = (beyond[rows] * (1 + push)).clamp_max(1.0)
         found = model(x[rows] + per_sample(beyond[rows], x) * delta[rows]).argmax(1)
         forwards[rows] += 1
-        label[rows] = torch.where(found == start_class[rows], -1, found)
+        there = found != start_class[rows] if towards is None else found == towards[rows]
+        label[rows] = torch.where(there, found, -1)
     return beyond, label, forwards
+
+
+def pick(values: Tensor | None, rows: Tensor) -> Tensor | None:
+    """The `rows` of an optional per-sample tensor."""
+    return None if values is None else values[rows]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..core.measuring import Model
 from ..core.norms import dual_norm, per_sample, steepest
-from ..core.segments import clearly_beyond, gap
+from ..core.segments import clearly_beyond, gap, pick
 from .result import ESTIMATORS, MarginResult, bisected
 
 
@@ -27,6 +27,7 @@ def deepfool(
     *,
     norm: str = "l2",
     clipped: bool = False,
+    towards: Tensor | None = None,
     steps: int = 50,
     overshoot: float = 0.02,
     candidates: int | None = 3,
@@ -35,6 +36,7 @@ def deepfool(
 
     Args:
         x: (N, C, H, W) in [0, 1]. start_class: (N,), default the predicted class.
+        towards: (N,), classes to reach: each step then goes to the boundary with the largest other class.
         clipped: test and linearise at points clipped to the [0, 1] box, so that the end point lies in it.
         steps: at most; an image that has not crossed by then, or that meets a zero gradient, is a failure.
         overshoot: the sum of steps is lengthened by this share, once; bisection takes it back.
@@ -57,9 +59,11 @@ def deepfool(
         if iteration == 0:
             start = logits.argmax(1) if start_class is None else start_class
             others = (start[:, None] + torch.arange(1, logits.shape[1], device=x.device)) % logits.shape[1]
-            start_gap = gap(logits, start).detach()
-        end_gap[active] = gap(logits, start[active]).detach()
-        crossed[active] = clearly_beyond(logits, start[active])
+            if towards is not None:
+                others = towards[:, None]
+            start_gap = gap(logits, start, towards).detach()
+        end_gap[active] = gap(logits, start[active], pick(towards, active)).detach()
+        crossed[active] = clearly_beyond(logits, start[active], pick(towards, active))
         going = ~crossed[active] & logits.isfinite().all(1)
         if iteration == steps or not bool(going.any()):
             break
@@ -68,7 +72,10 @@ def deepfool(
             # one more forward pass for those that go on is cheaper than gradients for those that do not
             z, logits = _evaluate(model, z.detach()[going])
             forwards[active] += 1
-        distances, gradient = _nearest_boundary(logits, z, start[active], others[active], norm)
+        reference = start[active]
+        if towards is not None:
+            reference = logits.detach().scatter(1, others[active], -torch.inf).argmax(1)
+        distances, gradient = _nearest_boundary(logits, z, reference, others[active], norm)
         backwards[active] += others.shape[1]
         if iteration == 0 and candidates is not None and candidates < others.shape[1]:
             nearest = others[active].gather(1, distances.topk(candidates, dim=1, largest=False).indices)
@@ -87,6 +94,7 @@ def deepfool(
         start,
         crossed,
         norm=norm,
+        towards=towards,
         start_gap=start_gap,
         end_gap=end_gap,
         iterations=iterations,
@@ -107,13 +115,13 @@ def _evaluate(model: Model, z: Tensor) -> tuple[Tensor, Tensor]:
         return z, model(z)
 
 
-def _nearest_boundary(logits: Tensor, z: Tensor, start: Tensor, others: Tensor, norm: str) -> tuple[Tensor, Tensor]:
-    """Distances from z to the linearised boundaries towards the classes `others`, (N, C), and the nearest's gradient.
+def _nearest_boundary(logits: Tensor, z: Tensor, reference: Tensor, others: Tensor, norm: str) -> tuple[Tensor, Tensor]:
+    """Distances from z to the linearised boundaries between `reference` and the classes `others`, (N, C).
 
-    A boundary whose gradient vanishes is infinitely far.
+    Also the gradient of the nearest, of f_other - f_reference. A boundary whose gradient vanishes is infinitely far.
     """
     with torch.enable_grad():
-        differences = logits.gather(1, others) - logits.gather(1, start[:, None])
+        differences = logits.gather(1, others) - logits.gather(1, reference[:, None])
     distances = []
     nearest = torch.full_like(logits[:, 0], torch.inf, requires_grad=False)
     best_gradient = torch.zeros_like(z, requires_grad=False)

@@ -71,6 +71,7 @@ class MarginProbe:
                 columns = {
                     **about_images,
                     "margin": result.margin,
+                    "lower_bound": result.lower,
                     "margin_overshot": result.overshot,
                     "margin_relative": result.margin / length,
                     "success": result.success,
@@ -114,5 +115,6 @@ def _statistics(chosen: pd.DataFrame) -> dict[str, float]:
         "q25": quantiles[0],
         "q75": quantiles[2],
         "min": found.min() if len(found) else np.nan,
+        "mean_lower_bound": chosen["lower_bound"].to_numpy(np.float64).mean(),
         "mean_iterations": chosen["iterations"].to_numpy(np.float64).mean(),
     }

@@ -42,8 +42,11 @@ class TableWriter:
             self.path.unlink(missing_ok=True)
         elif self.path.exists():
             header, *rows = _whole_lines(self.path)
-            position = header.split(",").index("step")
-            kept = [row for row in rows if int(row.split(",")[position]) <= step]
+            position = self.table.column_names.index("step")
+            try:
+                kept = [row for row in rows if int(row.split(",")[position]) <= step]
+            except (ValueError, IndexError) as error:
+                raise RunError(f"{self.path}: damaged ({error}); delete the run's folder to start again") from None
             write_text(self.path, "\n".join([header, *kept]) + "\n")
 
 

@@ -79,6 +79,7 @@ MARGINS = Table(
             "distance to a point just beyond the boundary; nan where none was found",
             PIXELS,
         ),
+        Column("lower_bound", "float", "certified lower bound of the distance; nan from most estimators", PIXELS),
         Column("margin_overshot", "float", "distance of the estimator's end point before bisection", PIXELS),
         Column("margin_relative", "float", "margin divided by the image's own norm"),
         Column("success", "bool", "whether a point beyond the boundary was found"),
@@ -108,6 +109,7 @@ MARGIN_SUMMARY = Table(
         Column("q25", "float", "lower quartile", PIXELS),
         Column("q75", "float", "upper quartile", PIXELS),
         Column("min", "float", "smallest margin", PIXELS),
+        Column("mean_lower_bound", "float", "mean certified lower bound; nan where there is none", PIXELS),
         Column("mean_iterations", "float", "the estimator's steps an image"),
     ),
 )
