@@ -24,8 +24,9 @@ lint: .venv/.dev  ## ruff, mypy on src, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: .venv/.dev  ## speed of training and margins on this machine
+bench: .venv/.dev  ## speed of training, then of all margin estimators beside their peers' (half an hour)
 	$(BIN)/python benchmarks/frame.py
+	$(BIN)/python benchmarks/margins.py
 
 clean:  ## remove the virtual environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

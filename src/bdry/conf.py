@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any, cast
 
 import hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from .errors import UsageError
-from .schema import SCHEMAS, FiguresConfig, TrainConfig, check
+from .errors import UsageError, did_you_mean
+from .schema import SCHEMAS, FiguresConfig, MarginTaskConfig, TrainConfig, check
 
 COMMANDS: dict[str, tuple[type, str]] = {
     "train": (TrainConfig, "train a classifier and log how its margins evolve"),
+    "margin": (MarginTaskConfig, "measure the margins of a run's checkpoints, or of a module of your own"),
     "figures": (FiguresConfig, "redraw figures and results from the tables of runs"),
 }
 
@@ -57,6 +62,18 @@ def groups(command: str) -> dict[str, list[str]]:
     names = [str(name) for entry in primary.defaults if isinstance(entry, DictConfig) for name in entry]
     shown = [name for name in names if name != "hydra" and not name.startswith("optional ")]
     return {name: sorted(path.stem for path in (conf_dir() / name).glob("*.yaml")) for name in shown}
+
+
+def option_defaults(command: str, group: str, name: str) -> Any:
+    """The dataclass of one option of a group, as its YAML file makes it; may be asked for inside a job of Hydra's."""
+    loader = ConfigLoaderImpl(create_config_search_path(str(conf_dir())))
+    try:
+        config = loader.load_configuration(command, [f"{group}={name}"], RunMode.RUN, from_shell=False)
+    except HydraException:
+        choices = groups(command)[group]
+        hint = did_you_mean(name, choices)
+        raise UsageError(f"{name}: no such {group}{hint} (choices: {', '.join(choices)})") from None
+    return OmegaConf.to_object(config[group])
 
 
 def typed(config: DictConfig) -> Any:

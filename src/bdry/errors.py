@@ -30,6 +30,10 @@ class TrainingError(BdryError):
     """Training broke down while it ran (a loss that is not a number)."""
 
 
+class MeasuringError(BdryError):
+    """A measurement broke down (no memory for a single image)."""
+
+
 class ConfigError(UsageError):
     """A config value is wrong.
 

@@ -9,7 +9,8 @@ from torch import nn
 from bdry.core.norms import dual_norm
 from bdry.margins import ESTIMATORS
 
-ESTIMATOR_NAMES = list(ESTIMATORS)
+EXACT_ON_AFFINE = ("deepfool", "walk", "exact", "bracket")
+GENERAL = ("deepfool", "walk")
 
 
 def affine(num_features: int, num_classes: int, seed: int, dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -31,7 +32,7 @@ def closed_form(model: nn.Module, x: torch.Tensor, start: torch.Tensor, norm: st
     return torch.stack(distances).amin(0)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATOR_NAMES)
+@pytest.mark.parametrize("estimator", EXACT_ON_AFFINE)
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("shape", "num_classes"), [((1, 4, 4), 3), ((3, 5, 2), 10), ((1, 1, 2), 2)])
@@ -44,7 +45,7 @@ def test_affine_margins_equal_the_closed_form(estimator, norm, dtype, shape, num
     torch.testing.assert_close(result.margin, exact, rtol=1e-4, atol=0)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATOR_NAMES)
+@pytest.mark.parametrize("estimator", EXACT_ON_AFFINE)
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_a_misclassified_image_is_measured_from_its_predicted_class(estimator, norm):
     model = affine(16, 3, 2)
@@ -55,7 +56,7 @@ def test_a_misclassified_image_is_measured_from_its_predicted_class(estimator, n
     assert bool((result.margin > 0).all())
 
 
-@pytest.mark.parametrize("estimator", ESTIMATOR_NAMES)
+@pytest.mark.parametrize("estimator", EXACT_ON_AFFINE)
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_margins_from_a_given_class_are_zero_beyond_its_boundary(estimator, norm):
     model = affine(16, 3, 2)
@@ -73,7 +74,7 @@ class Sphere(nn.Module):
         return torch.stack([squared, torch.full_like(squared, 0.09)], 1)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATOR_NAMES)
+@pytest.mark.parametrize("estimator", GENERAL)
 def test_sphere_from_outside_and_inside(estimator):
     draw = torch.Generator().manual_seed(4)
     direction = torch.randn(40, 1, 2, 2, generator=draw)
@@ -92,7 +93,7 @@ class Xor(nn.Module):
         return torch.stack([a * b, -a * b], 1)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATOR_NAMES)
+@pytest.mark.parametrize("estimator", GENERAL)
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_xor_is_an_upper_bound_near_the_exact_distance(estimator, norm):
     x = torch.tensor([[0.6, 0.9], [0.2, 0.45], [0.9, 0.45], [0.52, 0.1]]).reshape(-1, 1, 1, 2)

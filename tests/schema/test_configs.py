@@ -8,7 +8,7 @@ import itertools
 import pytest
 import yaml
 
-from bdry.conf import COMMANDS, compose, conf_dir, groups, typed
+from bdry.conf import COMMANDS, compose, conf_dir, groups, option_defaults, typed
 from bdry.data import DATASETS
 from bdry.margins import ESTIMATORS
 from bdry.models import ARCHITECTURES
@@ -26,10 +26,22 @@ OPTIONS = [
 ]
 
 
+def words(command, group):
+    """What `bdry <command>` needs beside a choice in `group`."""
+    if command != "margin":
+        return []
+    return ["classifier=my_module:build"] if group == "dataset" else ["run=outputs/runs/x"]
+
+
 @pytest.mark.parametrize(("command", "group", "option"), OPTIONS)
 def test_every_option_composes(command, group, option):
     value = f"[{option}]" if group == "probe" else option
-    typed(compose(command, [f"{group}={value}"]))
+    typed(compose(command, [f"{group}={value}", *words(command, group)]))
+
+
+@pytest.mark.parametrize("name", groups("margin")["margin"])
+def test_an_estimators_defaults_are_its_yaml(name):
+    assert option_defaults("margin", "margin", name) == typed(compose("margin", [f"margin={name}", "run=x"])).margin
 
 
 @pytest.mark.parametrize(
@@ -94,6 +106,14 @@ def test_identity_holds_what_changes_results_and_nothing_else():
     assert science(typed(compose("train", same))) == science(plain)
     for other in ("optim.lr=0.01", "training.init_seed=1", "probe.margin.num_test=10", "precision=bf16"):
         assert science(typed(compose("train", [other]))) != science(plain), other
+
+
+def test_a_measurements_identity_is_how_it_measures():
+    plain = science(typed(compose("margin", ["run=a"])))
+    same = ["run=b", "checkpoint=all", "device=cpu", "threads=1", "outputs=elsewhere"]
+    assert science(typed(compose("margin", same))) == plain
+    for other in ("margin.steps=3", "num_test=10", "clipped=[true]", "check=[walk]", "classes=[1]", "batch_size=7"):
+        assert science(typed(compose("margin", ["run=a", other]))) != plain, other
 
 
 def test_the_l2_budget_is_the_data_sets():

@@ -73,6 +73,7 @@ def _dispatch(argv: list[str]) -> int:
 def _run_hydra(command: str, rest: list[str]) -> None:
     # makes hydra.main raise instead of printing and exiting, so that `explain` can answer in a line
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    rest = [_escaped(word) for word in rest]
     sys.argv = [f"bdry {command}", *rest]
     run = hydra.main(config_path=str(conf_dir()), config_name=command, **HYDRA_VERSION_BASE)(job)
     _check_flags(rest)
@@ -91,6 +92,14 @@ def _run_hydra(command: str, rest: list[str]) -> None:
         if str(error).startswith("Only one of --run"):
             raise UsageError("--cfg, --info and --multirun exclude each other: give one of them") from None
         raise
+
+
+def _escaped(word: str) -> str:
+    """A path such as run=outputs/runs/x/seed=0 as Hydra's grammar wants it: a second = must be escaped."""
+    key, assigns, value = word.partition("=")
+    if word.startswith("-") or not assigns or set(value) & set("'\"(\\"):
+        return word
+    return key + assigns + value.replace("=", "\\=")
 
 
 def _check_flags(rest: list[str]) -> None:

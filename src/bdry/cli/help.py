@@ -20,6 +20,11 @@ EXAMPLES = {
         "bdry train -m seed=0,1,2 dataset=mnist,fashion_mnist adv=none,pgd launch=joblib",
         "bdry train dataset=digits arch.widths=[64,64] training.epochs=50 optim=sgd optim.lr=0.05",
     ),
+    "margin": (
+        "bdry margin run=outputs/runs/digits-mlp-none-<hash>/seed=0 checkpoint=all",
+        "bdry margin run=... checkpoint=300 margin=deepfool check=[walk] clipped=[false,true]",
+        "bdry margin classifier=my_module:build weights=w.safetensors dataset=mnist num_test=1000",
+    ),
     "figures": (
         "bdry figures runs=outputs",
         "bdry figures paper=mickisch2020 'runs=outputs/runs/mnist-*'",
@@ -96,6 +101,8 @@ def _describe(declared: Field[Any]) -> str:
 def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, str, Field[Any]]]:
     """(key, default as typed on the command line, declaration) of every setting; `name` is the option itself."""
     for key, value, declared in children(node):
+        if declared.metadata.get("hidden"):
+            continue
         if is_dataclass(value):
             yield from _leaves(value, f"{prefix}{key}.")
         elif key != "name":

@@ -38,3 +38,10 @@ def _device_type(model: nn.Module) -> str:
 def logits_in_batches(model: Model, x: Tensor, batch_size: int) -> Tensor:
     """The logits of all of `x`, (N, ...) -> (N, K), computed `batch_size` at a time without gradients."""
     return torch.cat([model(part) for part in x.split(batch_size)])
+
+
+def evaluate(model: Model, z: Tensor) -> tuple[Tensor, Tensor]:
+    """`z` as a leaf that gradients reach, and the logits there, (N, K)."""
+    with torch.enable_grad():
+        z = z.detach().requires_grad_(True)
+        return z, model(z)

@@ -41,8 +41,8 @@ def first_crossing(
     """Where x + t delta leaves the start class, or enters the class `towards`, for t in (0, 1].
 
     A bracket [inside, beyond] is narrowed until its width is below `tolerance` relative to `beyond`: by the
-    Illinois variant of regula falsi on the gap, by halving where that stalls. The result is `beyond`, evaluated once
-    more: the label differs there. On a segment that crosses several times it is one of the crossings.
+    Illinois variant of regula falsi on the gap, by halving where that stalls. The result is a hundred-thousandth
+    further, where the label is looked up once more. On a segment that crosses several times it is one of the crossings.
 
     Args:
         x, delta: (N, ...), with x + delta beyond the boundary. towards: (N,), classes to reach, or None.
@@ -79,7 +79,8 @@ def first_crossing(
         gap_beyond[rows] = torch.where(is_inside, torch.where(again, kept_out / 2, kept_out), value)
         last_side[rows] = side
     label = torch.full_like(start_class, -1)
-    for push in (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1.0):
+    # pushed a little further, so that the label differs in a batch of another size too
+    for push in (1e-5, 1e-5, 1e-4, 1e-3, 1e-2, 1.0):
         rows = (label < 0).nonzero()[:, 0]
         if rows.numel() == 0:
             break

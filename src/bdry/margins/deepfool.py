@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
+from ..core.measuring import Model, evaluate
 from ..core.norms import dual_norm, per_sample, steepest
 from ..core.segments import clearly_beyond, gap, pick
 from .result import ESTIMATORS, MarginResult, bisected
@@ -54,7 +54,7 @@ def deepfool(
     r = torch.zeros_like(x)
     active = torch.arange(n, device=x.device)
     for iteration in range(steps + 1):
-        z, logits = _evaluate(model, _point(x[active], r[active], overshoot, clipped))
+        z, logits = evaluate(model, _point(x[active], r[active], overshoot, clipped))
         forwards[active] += 1
         if iteration == 0:
             start = logits.argmax(1) if start_class is None else start_class
@@ -70,7 +70,7 @@ def deepfool(
         active = active[going]
         if not bool(going.all()):
             # one more forward pass for those that go on is cheaper than gradients for those that do not
-            z, logits = _evaluate(model, z.detach()[going])
+            z, logits = evaluate(model, z.detach()[going])
             forwards[active] += 1
         reference = start[active]
         if towards is not None:
@@ -106,13 +106,6 @@ def deepfool(
 def _point(x: Tensor, r: Tensor, overshoot: float, clipped: bool) -> Tensor:
     z = x + (1 + overshoot) * r
     return z.clamp(0, 1) if clipped else z
-
-
-def _evaluate(model: Model, z: Tensor) -> tuple[Tensor, Tensor]:
-    """`z` as a leaf that gradients reach, and the logits there."""
-    with torch.enable_grad():
-        z = z.detach().requires_grad_(True)
-        return z, model(z)
 
 
 def _nearest_boundary(logits: Tensor, z: Tensor, reference: Tensor, others: Tensor, norm: str) -> tuple[Tensor, Tensor]:

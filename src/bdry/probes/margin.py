@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from ..core.measuring import measuring
 from ..core.moment import Moment
 from ..core.norms import norm as norm_of
 from ..core.segments import gap
 from ..data import Dataset, Split
+from ..margins import Estimator
 from ..models import Classifier
 from .probe import PROBES, Context, Tables
 
@@ -38,11 +40,14 @@ class MarginProbe:
     def measure(self, classifier: Classifier, dataset: Dataset, moment: Moment) -> Tables:
         """Tables `margins` (one row an image, norm and box) and `margin_summary` (a row a subset of them)."""
         sizes = {"train": self.num_train, "test": self.num_test}
-        parts = []
+        context, parts = self.context, []
         with measuring(classifier):
             for name, split in dataset.splits().items():
-                for batch in split.balanced(sizes[name], self.context.data_seed).batches(self.batch_size):
-                    parts += self._measure_batch(classifier, batch, name)
+                for batch in split.balanced(sizes[name], context.data_seed).batches(self.batch_size):
+                    rows = measure_batch(
+                        classifier, batch, context.estimator, context.estimator_name, self.norms, self.clipped
+                    )
+                    parts.append(rows.assign(split=name))
         if not parts:
             return {}
         margins = pd.concat(parts, ignore_index=True)
@@ -50,41 +55,51 @@ class MarginProbe:
         margins.insert(0, "step", moment.step)
         return {"margins": margins, "margin_summary": summarise(margins)}
 
-    def _measure_batch(self, classifier: Classifier, batch: Split, split: str) -> list[pd.DataFrame]:
-        x = batch.pixels()
-        with torch.no_grad():
-            logits = classifier(x)
-        predicted = logits.argmax(1)
-        about_images = {
-            "index": batch.index,
-            "label": batch.labels,
-            "predicted": predicted,
-            "correct": predicted == batch.labels,
-            "confidence": logits.softmax(1).amax(1),
-            "logit_gap": gap(logits, predicted),
-        }
-        parts = []
-        for norm in self.norms:
-            length = norm_of(x, norm)
-            for clipped in self.clipped:
-                result = self.context.estimator(classifier, x, norm=norm, clipped=clipped)
-                columns = {
-                    **about_images,
-                    "margin": result.margin,
-                    "lower_bound": result.lower,
-                    "margin_overshot": result.overshot,
-                    "margin_relative": result.margin / length,
-                    "success": result.success,
-                    "boundary_class": result.boundary_class,
-                    "iterations": result.iterations,
-                    "forwards": result.forwards,
-                    "backwards": result.backwards,
-                }
-                table = pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
-                parts.append(
-                    table.assign(split=split, norm=norm, clipped=clipped, estimator=self.context.estimator_name)
-                )
-        return parts
+
+def measure_batch(
+    classifier: nn.Module,
+    batch: Split,
+    estimator: Estimator,
+    estimator_name: str,
+    norms: Sequence[str],
+    clipped: Sequence[bool],
+) -> pd.DataFrame:
+    """The rows of table `margins` for one batch of images, without step, epoch and split.
+
+    `classifier` is in the state that `core.measuring` makes. All images in the first norm and box come first.
+    """
+    x = batch.pixels()
+    with torch.no_grad():
+        logits = classifier(x)
+    predicted = logits.argmax(1)
+    about_images = {
+        "index": batch.index,
+        "label": batch.labels,
+        "predicted": predicted,
+        "correct": predicted == batch.labels,
+        "confidence": logits.softmax(1).amax(1),
+        "logit_gap": gap(logits, predicted),
+    }
+    parts = []
+    for norm in norms:
+        length = norm_of(x, norm)
+        for in_box in clipped:
+            result = estimator(classifier, x, norm=norm, clipped=in_box)
+            columns = {
+                **about_images,
+                "margin": result.margin,
+                "lower_bound": result.lower,
+                "margin_overshot": result.overshot,
+                "margin_relative": result.margin / length,
+                "success": result.success,
+                "boundary_class": result.boundary_class,
+                "iterations": result.iterations,
+                "forwards": result.forwards,
+                "backwards": result.backwards,
+            }
+            table = pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
+            parts.append(table.assign(norm=norm, clipped=in_box, estimator=estimator_name))
+    return pd.concat(parts, ignore_index=True)
 
 
 def summarise(margins: pd.DataFrame) -> pd.DataFrame:

@@ -19,13 +19,12 @@ from matplotlib.ticker import FuncFormatter
 
 from ..errors import RunError
 from ..runs import RunRecord
-from .style import COLOURS, RC, save
+from .style import COLOURS, NORM_LABELS, RC, save
 
 NAME = "margin_evolution"
 STYLES = {"train": "-", "test": (0, (4, 1.5))}
 MARKERS = {"train": "o", "test": "s"}
 MOST_MARKERS = 20
-NORM_LABELS = {"l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
 
 
 def draw(records: Sequence[RunRecord], folder: Path) -> list[Path]:
@@ -41,8 +40,8 @@ def draw(records: Sequence[RunRecord], folder: Path) -> list[Path]:
 def drawn_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     """Exactly what the figure draws: a row a point of a curve, in panels `l2`, `linf`, `error` and `robust_error`.
 
-    value, low, high: mean over seeds and the ends of the band. num_seeds, num_images: behind them. adv_eps: the
-    radius trained against, in the norm of the panel.
+    value, low, high: mean over seeds and the ends of the band. lower_bound: mean certified one, where margins were
+    bracketed. num_seeds, num_images: behind them. adv_eps: the radius trained against, in the norm of the panel.
     """
     parts = [part for record in records for part in (_margins(record), _errors(record)) if part is not None]
     if not parts:
@@ -58,6 +57,7 @@ def drawn_data(records: Sequence[RunRecord]) -> pd.DataFrame:
                 "value": group["value"].mean(),
                 "low": group["value"].min() if several else group["q25"].iloc[0],
                 "high": group["value"].max() if several else group["q75"].iloc[0],
+                "lower_bound": group["lower_bound"].mean(),
                 "num_seeds": group["seed"].nunique(),
                 "num_images": int(group["num_images"].min()),
                 "adv_eps": group["adv_eps"].iloc[0],
@@ -78,6 +78,7 @@ def _margins(record: RunRecord) -> pd.DataFrame | None:
     return chosen.assign(
         panel=chosen["norm"],
         value=chosen["mean"],
+        lower_bound=chosen["mean_lower_bound"],
         num_images=chosen["num_success"],
         adv_eps=[adv.get("eps", np.nan) if adv.get("norm") == norm else np.nan for norm in chosen["norm"]],
     )
@@ -95,7 +96,7 @@ def _errors(record: RunRecord) -> pd.DataFrame | None:
         ("robust_error", "test", "robust_accuracy"),
     ):
         error = 1 - history[column]
-        nothing = {"q25": np.nan, "q75": np.nan, "num_images": 0, "adv_eps": np.nan}
+        nothing = {"q25": np.nan, "q75": np.nan, "lower_bound": np.nan, "num_images": 0, "adv_eps": np.nan}
         parts.append(history.assign(panel=panel, split=split, value=error, **nothing)[error.notna()])
     return pd.concat(parts, ignore_index=True)
 
@@ -166,6 +167,11 @@ def _curves(axis: Axes, points: pd.DataFrame, runs: list[str]) -> None:
         )
         if curve["low"].notna().any():
             axis.fill_between(curve["epoch"], curve["low"], curve["high"], color=colour, alpha=0.13, linewidth=0)
+        if curve["lower_bound"].notna().any():
+            label = f"{labels[run]}, {split}: certified lower bound"
+            axis.plot(
+                curve["epoch"], curve["lower_bound"], color=colour, linestyle=STYLES[split], linewidth=0.8, label=label
+            )
     for run, eps in points.dropna(subset=["adv_eps"]).groupby("run")["adv_eps"].first().items():
         axis.axhline(eps, color=COLOURS[runs.index(run) % len(COLOURS)], linewidth=1, linestyle=":")
         axis.annotate(f"eps {eps:.3g}", (0.01, eps), xycoords=("axes fraction", "data"), va="bottom", fontsize=7.5)

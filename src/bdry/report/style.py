@@ -13,6 +13,8 @@ from ..runs.files import replacing, write_text
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 
+NORM_LABELS = {"l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
+
 RC: Any = {
     "font.size": 9.0,
     "axes.titlesize": 9.5,

@@ -3,11 +3,13 @@
 from .collect import RunRecord, find_runs
 from .csvfile import TableWriter, read_table
 from .folder import Run, run_name
+from .measurement import Measurement
 from .tables import TABLES, Column, Table
 
 __all__ = [
     "TABLES",
     "Column",
+    "Measurement",
     "Run",
     "RunRecord",
     "Table",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ from ..errors import RunError
 from .files import replacing
 
 FORMAT = "bdry-checkpoint-1"
+
+
+class DamagedError(RunError):
+    """A file that is no safetensors file, or not a whole one."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: damaged or not a checkpoint ({reason}); delete it to start this run again")
+        self.reason = reason
 
 
 def save_classifier(path: Path, classifier: nn.Module, run: str, step: int) -> None:
@@ -38,6 +47,23 @@ def load_classifier(path: Path, classifier: nn.Module, run: str) -> int:
     tensors, metadata = _load(path, run)
     _fill(path, classifier, tensors)
     return int(metadata["step"])
+
+
+def checkpoint_step(path: Path, run: str) -> int:
+    """The step that a checkpoint of the run `run` was written at."""
+    _, metadata = _load(path, run, names=())
+    return int(metadata["step"])
+
+
+def load_weights(path: Path, module: nn.Module) -> None:
+    """Fills any module from a safetensors file of its state dict, or from a checkpoint of bdry."""
+    try:
+        tensors, metadata = _read(path)
+    except DamagedError as error:
+        raise RunError(f"{path}: not a whole safetensors file ({error.reason})") from None
+    if metadata.get("format") != FORMAT:
+        tensors = _prefixed("model", tensors)
+    _fill(path, module, tensors)
 
 
 def load_training(path: Path, classifier: nn.Module, optimiser: torch.optim.Optimizer, run: str) -> dict[str, Any]:
@@ -70,16 +96,20 @@ def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> N
         save_file(on_cpu, temporary, metadata={"format": FORMAT, **metadata})
 
 
-def _load(path: Path, run: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(path: Path, names: Collection[str] | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            names = file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
+            wanted = file.keys() if names is None else names
+            return {name: file.get_tensor(name) for name in wanted}, metadata
     except FileNotFoundError:
         raise RunError(f"{path}: missing") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, error) from None
+
+
+def _load(path: Path, run: str, names: Collection[str] | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
+    tensors, metadata = _read(path, names)
     if metadata.get("format") != FORMAT:
         raise RunError(f"{path}: not a checkpoint of bdry")
     if metadata.get("run") != run:
@@ -90,12 +120,17 @@ def _load(path: Path, run: str) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _fill(path: Path, classifier: nn.Module, tensors: dict[str, Tensor]) -> None:
     prefix = "model."
     weights = {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    wanted = classifier.state_dict()
+    for name in [*wanted, *weights]:
+        shapes = [str(tuple(each[name].shape)) if name in each else "not there" for each in (weights, wanted)]
+        if shapes[0] != shapes[1]:
+            difference = f"{name} is {shapes[0]} in the file, {shapes[1]} in the module"
+            raise RunError(f"{path}: its weights do not fit this architecture ({difference})")
     try:
         classifier.load_state_dict(weights)
     except RuntimeError:
         raise RunError(f"{path}: its weights do not fit this architecture") from None
 
 
-def _damaged(path: Path, error: Exception) -> RunError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return RunError(f"{path}: damaged or not a checkpoint ({reason}); delete it to start this run again")
+def _damaged(path: Path, error: Exception) -> DamagedError:
+    return DamagedError(path, str(error).splitlines()[0] if str(error) else type(error).__name__)

@@ -13,6 +13,7 @@ import pandas as pd
 from ..errors import RunError, UsageError
 from .csvfile import read_table
 from .folder import Run
+from .measurement import FOLDER as MEASUREMENTS
 from .tables import TABLES
 
 
@@ -70,4 +71,7 @@ def find_runs(places: Iterable[str]) -> tuple[list[RunRecord], list[str]]:
 
 
 def _configs(place: Path) -> Iterable[Path]:
-    return [place / "config.yaml"] if (place / "config.yaml").is_file() else place.rglob("config.yaml")
+    if (place / "config.yaml").is_file():
+        return [place / "config.yaml"]
+    # a measurement has a config.yaml as well, but is no run
+    return (path for path in place.rglob("config.yaml") if path.parents[1].name != MEASUREMENTS)

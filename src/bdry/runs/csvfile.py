@@ -23,18 +23,36 @@ class TableWriter:
 
     def append(self, rows: pd.DataFrame) -> None:
         """Adds `rows`, whose columns must be the schema's, in any order; header and rows go out in one write."""
-        wanted, given = self.table.column_names, list(rows.columns)
-        assert set(given) == set(wanted), f"{self.table.name}: {sorted(set(given) ^ set(wanted))}"
-        formatted = [[_format(value, column) for value in rows[column.name]] for column in self.table.columns]
-        lines = [",".join(cells) for cells in zip(*formatted, strict=True)]
+        lines = self._lines(rows)
         if not self.path.exists():
-            lines.insert(0, ",".join(wanted))
+            lines.insert(0, ",".join(self.table.column_names))
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
             os.write(descriptor, ("\n".join(lines) + "\n").encode())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def replace(self, rows: pd.DataFrame) -> None:
+        """Writes the whole table anew."""
+        write_text(self.path, "\n".join([",".join(self.table.column_names), *self._lines(rows)]) + "\n")
+
+    def _lines(self, rows: pd.DataFrame) -> list[str]:
+        wanted, given = self.table.column_names, list(rows.columns)
+        assert set(given) == set(wanted), f"{self.table.name}: {sorted(set(given) ^ set(wanted))}"
+        formatted = [[_format(value, column) for value in rows[column.name]] for column in self.table.columns]
+        return [",".join(cells) for cells in zip(*formatted, strict=True)]
+
+    def num_rows(self) -> int:
+        """Whole rows in the file, a torn last line left out; 0 where there is none."""
+        return max(len(_whole_lines(self.path)) - 1, 0) if self.path.exists() else 0
+
+    def keep(self, num_rows: int) -> None:
+        """Removes a torn last line and every row past the first `num_rows`; 0 removes the file."""
+        if num_rows == 0:
+            self.path.unlink(missing_ok=True)
+        else:
+            write_text(self.path, "\n".join(_whole_lines(self.path)[: num_rows + 1]) + "\n")
 
     def drop_after(self, step: int) -> None:
         """Removes a torn last line and every row past `step`; step -1 removes the file."""

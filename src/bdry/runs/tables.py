@@ -23,7 +23,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of a run's folder, `tables/<name>.csv`."""
+    """A table of a run's or a measurement's folder, `tables/<name>.csv`."""
 
     name: str
     meaning: str
@@ -116,7 +116,7 @@ MARGIN_SUMMARY = Table(
 
 TIMINGS = Table(
     "timings",
-    "Seconds spent: the only table that differs from one run of the same command to the next.",
+    "Seconds spent: a run's only table that differs from one run of the same command to the next.",
     (
         STEP,
         EPOCH,
@@ -125,7 +125,36 @@ TIMINGS = Table(
     ),
 )
 
-TABLES = {table.name: table for table in (HISTORY, MARGINS, MARGIN_SUMMARY, TIMINGS)}
+ESTIMATOR_CHECK = Table(
+    "estimator_check",
+    "`bdry margin check=[...]`: one row an image, norm, box and estimator: the same margins by several estimators.",
+    (
+        STEP,
+        EPOCH,
+        Column("split", "str", "train or test"),
+        Column("index", "int", "the image's position in the official split"),
+        Column("norm", "str", "l2 or linf"),
+        Column("clipped", "bool", "as in margins"),
+        Column("estimator", "str", "the margin estimator; the measurement's own comes first"),
+        Column("margin", "float", "distance to the point that it found; nan where it found none", PIXELS),
+        Column("best_known", "float", "smallest of these margins over the estimators", PIXELS),
+        Column("ratio", "float", "margin / best_known; nan where it found none"),
+    ),
+)
+
+BATCHES = Table(
+    "batches",
+    "`bdry margin`: one row a batch measured, written after the batch's margins; timings, hence never twice the same.",
+    (
+        STEP,
+        EPOCH,
+        Column("split", "str", "train or test"),
+        Column("num_images", "int", "images in the batch; fewer where memory ran out"),
+        Column("seconds", "float", "measuring it", "s"),
+    ),
+)
+
+TABLES = {table.name: table for table in (HISTORY, MARGINS, MARGIN_SUMMARY, TIMINGS, ESTIMATOR_CHECK, BATCHES)}
 
 
 def as_markdown() -> str:
@@ -135,8 +164,8 @@ def as_markdown() -> str:
         "",
         "<!-- printed by `python scripts/print_tables.py`; a test holds it to the code -->",
         "",
-        "A run's folder has its tables in `tables/<name>.csv`. Truth values are 0 and 1; a number that does not exist",
-        "is `nan`.",
+        "A run's folder has its tables in `tables/<name>.csv`, as has a measurement's (`bdry margin`). Truth values",
+        "are 0 and 1; a number that does not exist is `nan`.",
     ]
     for table in TABLES.values():
         lines += [

@@ -1,10 +1,13 @@
 """The config's schemas: one dataclass a node, every key with its type, default, unit and help. No torch here."""
 
+from . import margin_certified as margin_certified
+from . import margin_references as margin_references
 from .adv import PGD, Adv
 from .arch import MLP, Arch
 from .dataset import Dataset, Torchvision, Toy
 from .figures import FiguresConfig
 from .margin import DeepFool, Margin
+from .margin_task import MarginTaskConfig
 from .optim import SGD, Adam, Optim
 from .option import SCHEMA_VERSION, SCHEMAS, check, children, option, schema, science
 from .probe import MarginProbe, Probe
@@ -24,6 +27,7 @@ __all__ = [
     "FiguresConfig",
     "Margin",
     "MarginProbe",
+    "MarginTaskConfig",
     "Optim",
     "Probe",
     "Torchvision",

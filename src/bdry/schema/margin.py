@@ -27,3 +27,27 @@ class DeepFool(Margin):
     candidates: int | None = option(
         3, "classes that compete after the first step, the nearest at the image; null: all, as in the paper", ge=1
     )
+
+
+@schema("margin", "walk")
+@dataclass
+class Walk(Margin):
+    """Our own: reach the boundary, then walk along it to the nearest point."""
+
+    steps: int = option(24, "the dial from quick (6) to tight (100): steps, and with them the classes tried", ge=2)
+
+
+@schema("margin", "exact")
+@dataclass
+class Exact(Margin):
+    """Closed form of affine classifiers."""
+
+    tolerance: float = option(1e-4, "how far from affine is taken for rounding", unit="share of the logits", gt=0)
+
+
+@schema("margin", "lattice")
+@dataclass
+class Lattice(Margin):
+    """Brute force in two dimensions."""
+
+    resolution: int = option(400, "lattice points along the unit square's side", ge=10)

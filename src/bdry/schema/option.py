@@ -36,14 +36,22 @@ def option(
     unit: str = "",
     choices: Iterable[str] = (),
     science: bool = True,
+    hidden: bool = False,
     **bounds: float,
 ) -> Any:
     """A dataclass field for one config key.
 
     `bounds` are any of `ge`, `gt`, `le`, `lt`; they and `choices` hold for every element of a list. `science=False`
-    keeps the key out of the run's identity: it must not change a result.
+    keeps the key out of the run's identity: it must not change a result. `hidden` keeps it out of the help.
     """
-    metadata = {"help": help, "unit": unit, "choices": tuple(choices), "science": science, "bounds": bounds}
+    metadata = {
+        "help": help,
+        "unit": unit,
+        "choices": tuple(choices),
+        "science": science,
+        "hidden": hidden,
+        "bounds": bounds,
+    }
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
     return field(default=default, metadata=metadata)

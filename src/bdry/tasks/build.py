@@ -11,10 +11,10 @@ import torch
 
 from ..data import DATASETS, Dataset
 from ..errors import ConfigError
-from ..margins import ESTIMATORS
+from ..margins import ESTIMATORS, Estimator
 from ..models import Classifier, build_classifier
 from ..probes import PROBES, Context, Probe
-from ..schema import PGD, TrainConfig
+from ..schema import PGD, Margin, TrainConfig
 from ..schema import Dataset as DatasetConfig
 from ..training import OPTIMISERS, Plan, learning_rate
 from ..training.adversary import Adversary
@@ -108,12 +108,17 @@ def build_plan(config: TrainConfig) -> Plan:
     )
 
 
+def build_estimator(config: Margin) -> Estimator:
+    """The margin estimator with its settings bound."""
+    own = options(config)
+    ESTIMATORS.check_options(config.name, own)
+    return functools.partial(ESTIMATORS[config.name], **own)
+
+
 def build_probes(config: TrainConfig) -> dict[str, Probe]:
     """The probes of `probe=[...]` by their names in the config."""
-    own = options(config.margin)
-    ESTIMATORS.check_options(config.margin.name, own)
     context = Context(
-        estimator=functools.partial(ESTIMATORS[config.margin.name], **own),
+        estimator=build_estimator(config.margin),
         estimator_name=config.margin.name,
         data_seed=config.dataset.subset_seed,
     )

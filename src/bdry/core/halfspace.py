@@ -1,0 +1,77 @@
+"""The nearest point of a hyperplane, in the whole space or in the [0, 1] box, batched. Pixel units of [0, 1]."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .norms import per_sample
+
+
+@torch.no_grad()
+def project_hyperplane(x: Tensor, w: Tensor, b: Tensor, norm: str, clipped: bool) -> tuple[Tensor, Tensor]:
+    """The displacement of least `norm` that brings each x onto {y: <w, y> + b = 0}.
+
+    Every coordinate moves the way that closes the gap c = <w, x> + b: for l2 by lambda |w_i|, for linf by lambda. In
+    the box it stops where its room ends, so that the gap closed is a concave, piecewise linear function of lambda,
+    with a break where a coordinate stops; sorted breaks and running sums give the lambda that closes |c| exactly.
+
+    Args:
+        x: (N, ...), in [0, 1] where `clipped`. w: (N, ...), one normal a row.
+        b: (N,); pass it in float64 where it comes from <w, z>, or the rounding of that sum moves the plane.
+        clipped: x + displacement stays in the box.
+
+    Returns:
+        delta, (N, ...), and reachable, (N,) bool. In rows that cannot reach the plane in the box, delta leads to the
+        corner that gets nearest; coordinates of w that are 0 do not move. Where w is 0, or anything is not finite,
+        delta is 0; reachable is then true only where the plane's equation holds already.
+    """
+    flat_x, flat_w = x.flatten(1).double(), w.flatten(1).double()
+    excess = (flat_w * flat_x).sum(1) + b.double()
+    scale = flat_w.abs().amax(1)
+    usable = excess.isfinite() & scale.isfinite() & (scale > 0)
+    scale = torch.where(usable, scale, 1.0)
+    excess = torch.where(usable, excess / scale, 0.0)
+    flat_w = torch.where(usable[:, None], flat_w / scale[:, None], 0.0)
+
+    way = torch.where(excess > 0, -1.0, 1.0)[:, None] * flat_w.sign()
+    slope = flat_w.abs()
+    pace = slope if norm == "l2" else torch.ones_like(slope)
+    if clipped:
+        room = torch.where(way > 0, 1 - flat_x, flat_x).clamp_min(0)
+        multiplier, closes = _multiplier(slope, pace, room, excess.abs())
+        length = torch.where(closes[:, None], torch.minimum(multiplier[:, None] * pace, room), room)
+    else:
+        rate = (slope * pace).sum(1)
+        length = torch.where(rate > 0, excess.abs() / rate.clamp_min(1e-300), 0.0)[:, None] * pace
+        closes = torch.ones_like(usable)
+    delta = torch.where((slope > 0) & usable[:, None], way * length, 0.0)
+    there_already = (w.flatten(1) == 0).all(1) & (b == 0)
+    return delta.to(x.dtype).reshape(x.shape), (usable & closes) | there_already
+
+
+def _multiplier(slope: Tensor, pace: Tensor, room: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The lambda with sum_i slope_i min(lambda pace_i, room_i) = target, (N,), and whether there is one, (N,) bool."""
+    breaks, order = torch.where(slope > 0, room / pace, torch.inf).sort(dim=1)
+    stopped = (slope * room).gather(1, order).cumsum(1)
+    rate = (slope * pace).gather(1, order)
+    # summed from the far end: total minus running sum would leave rounding where nothing moves any more
+    rate_before = rate.flip(1).cumsum(1).flip(1)
+    stopped_before = torch.cat([torch.zeros_like(stopped[:, :1]), stopped[:, :-1]], 1)
+    # what is closed at lambda = breaks_j, where the coordinates before j have stopped; rate 0 times infinity is 0
+    closed = stopped_before + torch.where(rate_before > 0, breaks * rate_before, 0.0)
+    closes = target <= stopped[:, -1]
+    first = (closed < target[:, None]).sum(1).clamp_max(slope.shape[1] - 1)[:, None]
+    ahead = rate_before.gather(1, first)[:, 0]
+    left = (target - stopped_before.gather(1, first)[:, 0]).clamp_min(0)
+    # no rate left: rounding put the target just past the last break, where every coordinate has stopped
+    return torch.where(ahead > 0, left / ahead.clamp_min(1e-300), torch.inf), closes
+
+
+def per_row_ball(delta: Tensor, norm: str, radius: Tensor) -> Tensor:
+    """Each row's nearest point (in l2) of the ball of its own `radius`, (N,), around 0; (N, ...) -> (N, ...)."""
+    bound = per_sample(radius, delta)
+    if norm == "linf":
+        return torch.minimum(torch.maximum(delta, -bound), bound)
+    length = per_sample(delta.flatten(1).norm(dim=1), delta)
+    return delta * (bound / length.clamp_min(torch.finfo(delta.dtype).tiny)).clamp_max(1.0)

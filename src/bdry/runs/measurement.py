@@ -1,0 +1,66 @@
+"""A measurement's folder: the margins of a finished run's checkpoints, or of a module that the user named.
+
+<run's folder>/measurements/margin-<hash8>/  or  <outputs>/measurements/<module>-<function>-<hash8>/
+    config.yaml        what was measured and how
+    status.json        running, finished, failed or interrupted; by whom
+    provenance.json    one entry a start
+    tables/*.csv       margins and batches while it measures, margin_summary at the end, estimator_check where asked
+    figures/           histograms of the margins
+    lock               held by the process that owns the folder
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from .csvfile import read_table
+from .folder import Run
+from .owned import OwnedFolder, hash8
+from .tables import TABLES
+
+FOLDER = "measurements"
+
+
+class Measurement(OwnedFolder):
+    """One measurement's folder; its name is a function of the settings that decide its results."""
+
+    noun = "measurement"
+    # a run's measurement is in the run's folder
+    way_out = ""
+
+    @classmethod
+    def of_run(cls, run: Run, settings: dict[str, Any]) -> Measurement:
+        """The folder of a measurement of a run's checkpoints, inside the run's."""
+        return cls(run.path / FOLDER / f"margin-{hash8(settings)}")
+
+    @classmethod
+    def of_module(cls, outputs: str, classifier: str, settings: dict[str, Any]) -> Measurement:
+        """The folder of a measurement of the module that `<module>:<function>` builds."""
+        safe = [re.sub(r"[^A-Za-z0-9_.]", "_", name) for name in classifier.split(":")]
+        return cls(Path(outputs).expanduser() / FOLDER / "-".join([*safe, hash8(settings)]))
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.path.name
+
+    def cut_back(self, rows_an_image: dict[str, int]) -> int:
+        """Drops all that the last kill left behind a whole batch; how many batches are done.
+
+        The table batches has a row for each that was written, after the others got theirs: `rows_an_image[name]`
+        rows of the table `name` for each image.
+        """
+        log = self.table_path("batches")
+        sizes = read_table(log, TABLES["batches"])["num_images"].tolist() if log.exists() else []
+        written = {name: self.writer(name).num_rows() for name in rows_an_image}
+        done = images = 0
+        for size in sizes:
+            if any((images + size) * rows > written[name] for name, rows in rows_an_image.items()):
+                break
+            done, images = done + 1, images + size
+        for name, rows in rows_an_image.items():
+            self.writer(name).keep(images * rows)
+        self.writer("batches").keep(done)
+        return done

@@ -1,0 +1,81 @@
+"""`bdry margin`: measures the margins of a trained classifier."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import MISSING
+
+from ..errors import ConfigError
+from .adv import NORMS
+from .arch import Arch
+from .dataset import Dataset
+from .margin import Margin
+from .optim import Optim
+from .option import option
+
+SPLITS = ("train", "test")
+
+
+@dataclass
+class MarginTaskConfig:
+    """The whole config of `bdry margin`."""
+
+    run: str | None = option(
+        None, "a run's folder, outputs/runs/<name>/seed=<n>; it brings its data set", science=False
+    )
+    checkpoint: str = option("last", "of the run: last, all (every moment kept), or a step", science=False)
+    classifier: str | None = option(
+        None, "instead of a run, my_module:build: a function without arguments that gives an nn.Module", science=False
+    )
+    weights: str | None = option(None, "safetensors file of that module's state dict", science=False)
+    dataset: Dataset | None = option(None, "that module's data set; it sees images in [0, 1]")
+    margin: Margin = MISSING
+    check: list[str] = option([], "estimators that measure the same images again, as in [walk,fab]")
+    splits: list[str] = option(["train", "test"], "splits to measure", choices=SPLITS)
+    num_train: int | None = option(
+        250, "training images, class-balanced, the same as in training; null: all", unit="images", ge=1
+    )
+    num_test: int | None = option(250, "test images, likewise", unit="images", ge=1)
+    classes: list[int] | None = option(None, "only images of these labels; null: all", ge=0)
+    norms: list[str] = option(["l2", "linf"], "norms to measure in", choices=NORMS)
+    clipped: list[bool] = option([False], "false: distance in R^d; true: inside the [0, 1] box; both: [false,true]")
+    batch_size: Any = option("auto", "images at a time; auto: 512; halved where memory runs out", ge=1)
+    device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"), science=False)
+    threads: int | None = option(None, "CPU threads; null: all cores", ge=1, science=False)
+    outputs: str = option("outputs", "with classifier=: results go to <outputs>/measurements", science=False)
+    # what a data set's YAML sets for training; taken so that the same file serves here
+    arch: Arch | None = option(None, "not used", science=False, hidden=True)
+    optim: Optim | None = option(None, "not used", science=False, hidden=True)
+
+    def check_together(self) -> None:
+        """One classifier, given by a run or by a function; no empty or doubled list."""
+        if (self.run is None) == (self.classifier is None):
+            raise ConfigError("run", self.run, "give either run=<folder> or classifier=<module>:<function>")
+        if self.run is not None:
+            for key in ("weights", "dataset"):
+                node = getattr(self, key)
+                if node is not None:
+                    raise ConfigError(key, getattr(node, "name", node), "goes with classifier=; a run brings its own")
+        elif self.dataset is None:
+            raise ConfigError("dataset", None, "must be given with classifier=, as in dataset=mnist")
+        if self.classifier is not None and not re.fullmatch(r"[\w.]+:\w+", self.classifier):
+            raise ConfigError(
+                "classifier", self.classifier, "not of the form <module>:<function>, as in my_module:build"
+            )
+        if self.classifier is not None and self.checkpoint != "last":
+            raise ConfigError("checkpoint", self.checkpoint, "goes with run=; a module's weights are weights=<file>")
+        if self.checkpoint not in ("last", "all") and not self.checkpoint.isdecimal():
+            raise ConfigError("checkpoint", self.checkpoint, "must be last, all, or a step")
+        if self.batch_size != "auto" and (isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int)):
+            raise ConfigError("batch_size", self.batch_size, "must be a whole number or auto")
+        for key in ("splits", "norms", "clipped", "classes", "check"):
+            values = getattr(self, key)
+            if values is not None and len(set(values)) < len(values):
+                raise ConfigError(key, values, "names something twice")
+            if values == [] and key != "check":
+                raise ConfigError(key, values, "must not be empty")
+        if self.margin.name in self.check:
+            raise ConfigError("check", self.check, f"{self.margin.name} is what it would be checked against (margin=)")
