@@ -181,6 +181,17 @@ def test_a_killed_measurement_goes_on_to_the_same_bytes(cut, folder, tmp_path):
     assert len(json.loads((measured(folder) / "provenance.json").read_text())) == 2
 
 
+def test_distances_towards_a_class(folder):
+    done = margin(folder, "towards=3", "norms=[l2]")
+    assert done.returncode == 0, done.stderr
+    margins = pd.read_csv(measured(folder) / "tables" / "margins.csv")
+    already = margins["predicted"] == 3
+    assert not margins.loc[already, "success"].any()
+    assert margins.loc[already, "margin"].isna().all()
+    assert set(margins.loc[margins["success"] == 1, "boundary_class"]) == {3}
+    assert margins.loc[~already, "success"].mean() > 0.8
+
+
 def test_check_measures_the_same_images_with_each_estimator(folder):
     done = margin(folder, "checkpoint=all", "check=[apgd,fab]", "splits=[test]")
     assert done.returncode == 0, done.stderr
@@ -227,6 +238,7 @@ def test_a_module_of_ones_own_with_weights(folder):
         (["run={name}"], "holds several runs; name one of seed=0 in it"),
         (["run={run}", "checkpoint=5"], "checkpoint=5: no such step in this run (steps: 0, 2, 3, 6)"),
         (["run={run}", "check=[wlak]"], "check=[wlak]: no such margin, did you mean walk?"),
+        (["run={run}", "towards=10"], "towards=10: there are the classes 0 to 9"),
         (["run={run}", "classes=[10]"], "classes=[10]: digits has the classes 0 to 9 here"),
         (["classifier=nothing:build", "dataset=digits"], "there is no module nothing here"),
         (["classifier=my_module:bild", "dataset=digits"], "my_module has no function bild, did you mean build?"),

@@ -149,6 +149,28 @@ def test_margins_do_not_depend_on_the_logits_scale(estimator, scale, seed):
         torch.testing.assert_close(plain.margin, scaled.margin, rtol=1e-3, atol=1e-6, equal_nan=True)
 
 
+@pytest.mark.parametrize("estimator", GENERAL)
+@settings(max_examples=10, deadline=None)
+@given(order=st.permutations(range(5)), seed=st.integers(0, 1000))
+def test_margins_do_not_depend_on_the_order_of_the_classes(estimator, order, seed):
+    model, x = network(seed), images(6, seed)
+    plain = ESTIMATORS[estimator](model, x, norm="linf")
+    permuted = ESTIMATORS[estimator](lambda z: model(z)[:, order], x, norm="linf")
+    same = (plain.margin / permuted.margin - 1).abs() < 1e-2
+    assert float((same | plain.margin.isnan()).float().mean()) > 0.8
+
+
+@pytest.mark.parametrize("estimator", GENERAL)
+@settings(max_examples=10, deadline=None)
+@given(scale=st.floats(0.2, 5.0), seed=st.integers(0, 1000))
+def test_margins_scale_with_the_input(estimator, scale, seed):
+    model, x = network(seed), images(6, seed)
+    plain = ESTIMATORS[estimator](model, x, norm="l2")
+    scaled = ESTIMATORS[estimator](lambda z: model(z / scale), scale * x, norm="l2")
+    same = (scaled.margin / (scale * plain.margin) - 1).abs() < 1e-2
+    assert float((same | plain.margin.isnan()).float().mean()) > 0.8
+
+
 def test_measuring_restores_modes_and_flags():
     model = build_classifier("resnet18", (1, 8, 8), 3, mean=[0.5], std=[0.25], seed=0, options={"activation": "relu"})
     model.train()

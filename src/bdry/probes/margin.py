@@ -63,10 +63,12 @@ def measure_batch(
     estimator_name: str,
     norms: Sequence[str],
     clipped: Sequence[bool],
+    towards: int | None = None,
 ) -> pd.DataFrame:
     """The rows of table `margins` for one batch of images, without step, epoch and split.
 
-    `classifier` is in the state that `core.measuring` makes. All images in the first norm and box come first.
+    `classifier` is in the state that `core.measuring` makes. All images in the first norm and box come first. With
+    `towards`, a class, images that are predicted so already have no distance to it: they are no success.
     """
     x = batch.pixels()
     with torch.no_grad():
@@ -80,19 +82,22 @@ def measure_batch(
         "confidence": logits.softmax(1).amax(1),
         "logit_gap": gap(logits, predicted),
     }
+    target = None if towards is None else torch.full_like(predicted, towards)
+    away = torch.ones_like(predicted, dtype=torch.bool) if target is None else predicted != target
     parts = []
     for norm in norms:
         length = norm_of(x, norm)
         for in_box in clipped:
-            result = estimator(classifier, x, norm=norm, clipped=in_box)
+            result = estimator(classifier, x, norm=norm, clipped=in_box, towards=target)
+            margin = torch.where(away, result.margin, torch.nan)
             columns = {
                 **about_images,
-                "margin": result.margin,
-                "lower_bound": result.lower,
-                "margin_overshot": result.overshot,
-                "margin_relative": result.margin / length,
-                "success": result.success,
-                "boundary_class": result.boundary_class,
+                "margin": margin,
+                "lower_bound": torch.where(away, result.lower, torch.nan),
+                "margin_overshot": torch.where(away, result.overshot, torch.nan),
+                "margin_relative": margin / length,
+                "success": result.success & away,
+                "boundary_class": torch.where(away, result.boundary_class, -1),
                 "iterations": result.iterations,
                 "forwards": result.forwards,
                 "backwards": result.backwards,

@@ -42,6 +42,9 @@ class MarginTaskConfig:
     classes: list[int] | None = option(None, "only images of these labels; null: all", ge=0)
     norms: list[str] = option(["l2", "linf"], "norms to measure in", choices=NORMS)
     clipped: list[bool] = option([False], "false: distance in R^d; true: inside the [0, 1] box; both: [false,true]")
+    towards: int | None = option(
+        None, "measure the distance to the region of this class; null: to the nearest other class", ge=0
+    )
     batch_size: Any = option("auto", "images at a time; auto: 512; halved where memory runs out", ge=1)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"), science=False)
     threads: int | None = option(None, "CPU threads; null: all cores", ge=1, science=False)

@@ -65,6 +65,10 @@ class MeasuringRun:
         self.estimators: dict[str, Estimator] = {
             node.name: build_estimator(node) for node in (config.margin, *checks.values())
         }
+        if config.towards is not None and config.towards >= subject.dataset.num_classes:
+            raise ConfigError(
+                "towards", config.towards, f"there are the classes 0 to {subject.dataset.num_classes - 1}"
+            )
         self.images = {name: split for name, split in self._chosen().items() if name in config.splits}
         if not any(len(split) for split in self.images.values()):
             raise ConfigError("classes", config.classes, "there is no image of these labels")
@@ -152,7 +156,15 @@ class MeasuringRun:
 
     def _measure_batch(self, batch: Split) -> dict[str, pd.DataFrame]:
         rows = [
-            measure_batch(self.classifier, batch, estimator, name, self.config.norms, self.config.clipped)
+            measure_batch(
+                self.classifier,
+                batch,
+                estimator,
+                name,
+                self.config.norms,
+                self.config.clipped,
+                self.config.towards,
+            )
             for name, estimator in self.estimators.items()
         ]
         return {"margins": rows[0]} if len(rows) == 1 else {"margins": rows[0], "estimator_check": against_best(rows)}
