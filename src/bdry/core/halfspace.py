@@ -14,7 +14,7 @@ def project_hyperplane(x: Tensor, w: Tensor, b: Tensor, norm: str, clipped: bool
 
     Every coordinate moves the way that closes the gap c = <w, x> + b: for l2 by lambda |w_i|, for linf by lambda. In
     the box it stops where its room ends, so that the gap closed is a concave, piecewise linear function of lambda,
-    with a break where a coordinate stops; sorted breaks and running sums give the lambda that closes |c| exactly.
+    with a break where a coordinate stops.
 
     Args:
         x: (N, ...), in [0, 1] where `clipped`. w: (N, ...), one normal a row.
@@ -51,21 +51,23 @@ def project_hyperplane(x: Tensor, w: Tensor, b: Tensor, norm: str, clipped: bool
 
 
 def _multiplier(slope: Tensor, pace: Tensor, room: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The lambda with sum_i slope_i min(lambda pace_i, room_i) = target, (N,), and whether there is one, (N,) bool."""
-    breaks, order = torch.where(slope > 0, room / pace, torch.inf).sort(dim=1)
-    stopped = (slope * room).gather(1, order).cumsum(1)
-    rate = (slope * pace).gather(1, order)
-    # summed from the far end: total minus running sum would leave rounding where nothing moves any more
-    rate_before = rate.flip(1).cumsum(1).flip(1)
-    stopped_before = torch.cat([torch.zeros_like(stopped[:, :1]), stopped[:, :-1]], 1)
-    # what is closed at lambda = breaks_j, where the coordinates before j have stopped; rate 0 times infinity is 0
-    closed = stopped_before + torch.where(rate_before > 0, breaks * rate_before, 0.0)
-    closes = target <= stopped[:, -1]
-    first = (closed < target[:, None]).sum(1).clamp_max(slope.shape[1] - 1)[:, None]
-    ahead = rate_before.gather(1, first)[:, 0]
-    left = (target - stopped_before.gather(1, first)[:, 0]).clamp_min(0)
-    # no rate left: rounding put the target just past the last break, where every coordinate has stopped
-    return torch.where(ahead > 0, left / ahead.clamp_min(1e-300), torch.inf), closes
+    """The lambda with sum_i slope_i min(lambda pace_i, room_i) = target, (N,), and whether there is one, (N,) bool.
+
+    The sum is concave and piecewise linear in lambda: Newton's steps from 0 approach the solution from below and reach
+    it exactly once the set of stopped coordinates is right.
+    """
+    rates, rooms = slope * pace, slope * room
+    breaks = torch.where(rates > 0, room / pace, 0.0)
+    multiplier = torch.zeros_like(target)
+    while True:
+        stopped = breaks <= multiplier[:, None]
+        rate = torch.where(stopped, 0.0, rates).sum(1)
+        left = target - torch.where(stopped, rooms, 0.0).sum(1)
+        # no rate left: every coordinate has stopped before the target, by its lack of room or by rounding
+        further = torch.where(rate > 0, left / rate.clamp_min(1e-300), torch.inf)
+        if not bool((further > multiplier).any()):
+            return multiplier, target <= rooms.sum(1)
+        multiplier = torch.maximum(multiplier, further)
 
 
 def per_row_ball(delta: Tensor, norm: str, radius: Tensor) -> Tensor:
