@@ -68,6 +68,7 @@ OURS = [
     Ours("walk, 6 steps", "walk", {"steps": 6}),
     Ours("walk, 12 steps", "walk", {"steps": 12}),
     Ours("walk, 24 steps", "walk", {"steps": 24}),
+    Ours("walk, 100 steps", "walk", {"steps": 100}),
     Ours("DDN", "ddn", norms=("l2",)),
     Ours("FMN", "fmn"),
     Ours("FAB", "fab"),
