@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.optimize import linprog, minimize
 
-from bdry.core.halfspace import per_row_ball, project_hyperplane
-from bdry.core.norms import dual_norm
+from bdry.core.halfspace import project_hyperplane
+from bdry.core.norms import dual_norm, project_ball
 from bdry.core.norms import norm as norm_of
 
 
@@ -137,7 +137,7 @@ def test_no_pixels_of_the_plane_is_still_exact_when_the_gap_ends_at_the_corner()
 
 def test_a_ball_of_each_rows_own_radius():
     delta, radius = torch.tensor([[3.0, -4.0], [0.3, -0.4], [0.0, 0.0]]), torch.tensor([1.0, 1.0, 0.0])
-    torch.testing.assert_close(per_row_ball(delta, "l2", radius), torch.tensor([[0.6, -0.8], [0.3, -0.4], [0.0, 0.0]]))
-    torch.testing.assert_close(per_row_ball(delta, "linf", radius), torch.tensor([[1, -1], [0.3, -0.4], [0, 0]]))
+    torch.testing.assert_close(project_ball(delta, "l2", radius), torch.tensor([[0.6, -0.8], [0.3, -0.4], [0.0, 0.0]]))
+    torch.testing.assert_close(project_ball(delta, "linf", radius), torch.tensor([[1, -1], [0.3, -0.4], [0, 0]]))
     free = torch.full((3,), torch.inf)
-    torch.testing.assert_close(per_row_ball(delta, "l2", free), delta)
+    torch.testing.assert_close(project_ball(delta, "l2", free), delta)

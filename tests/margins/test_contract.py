@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -139,12 +139,15 @@ def test_three_candidates_give_the_margins_of_all_classes():
 @pytest.mark.parametrize("estimator", GENERAL)
 @settings(max_examples=15, deadline=None)
 @given(scale=st.floats(0.1, 100), seed=st.integers(0, 1000))
+@example(scale=1.0, seed=886)  # DeepFool finds no boundary for one of the images
 def test_margins_do_not_depend_on_the_logits_scale(estimator, scale, seed):
     model, x = network(seed), images(6, seed)
     plain = ESTIMATORS[estimator](model, x, norm="l2")
     scaled = ESTIMATORS[estimator](lambda z: scale * model(z), x, norm="l2")
     # a walk takes decisions on the way that rounding can turn: single images may differ, the mean hardly
-    torch.testing.assert_close(plain.margin.median(), scaled.margin.median(), rtol=1e-2, atol=1e-6)
+    # an image that is not found in one is hardly ever found in the other; nanmedian leaves it out
+    medians = (plain.margin.nanmedian(), scaled.margin.nanmedian())
+    torch.testing.assert_close(*medians, rtol=1e-2, atol=1e-6, equal_nan=True)
     if estimator == "deepfool":
         torch.testing.assert_close(plain.margin, scaled.margin, rtol=1e-3, atol=1e-6, equal_nan=True)
 

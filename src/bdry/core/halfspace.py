@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .norms import per_sample
-
 
 @torch.no_grad()
 def project_hyperplane(x: Tensor, w: Tensor, b: Tensor, norm: str, clipped: bool) -> tuple[Tensor, Tensor]:
@@ -68,12 +66,3 @@ def _multiplier(slope: Tensor, pace: Tensor, room: Tensor, target: Tensor) -> tu
         if not bool((further > multiplier).any()):
             return multiplier, target <= rooms.sum(1)
         multiplier = torch.maximum(multiplier, further)
-
-
-def per_row_ball(delta: Tensor, norm: str, radius: Tensor) -> Tensor:
-    """Each row's nearest point (in l2) of the ball of its own `radius`, (N,), around 0; (N, ...) -> (N, ...)."""
-    bound = per_sample(radius, delta)
-    if norm == "linf":
-        return torch.minimum(torch.maximum(delta, -bound), bound)
-    length = per_sample(delta.flatten(1).norm(dim=1), delta)
-    return delta * (bound / length.clamp_min(torch.finfo(delta.dtype).tiny)).clamp_max(1.0)

@@ -40,12 +40,13 @@ def steepest(gradient: Tensor, name: str) -> Tensor:
     return torch.where(length > 0, gradient / length.clamp_min(torch.finfo(gradient.dtype).tiny), 0.0)
 
 
-def project_ball(delta: Tensor, name: str, eps: float) -> Tensor:
-    """Each sample's nearest point (in l2) of the ball of radius `eps` around 0; (N, ...) -> (N, ...)."""
+def project_ball(delta: Tensor, name: str, eps: float | Tensor) -> Tensor:
+    """Each sample's l2-nearest point of the ball around 0 of radius `eps`, one for all or (N,); (N, ...) -> same."""
+    bound = per_sample(torch.as_tensor(eps, dtype=delta.dtype, device=delta.device).expand(len(delta)), delta)
     if name == "linf":
-        return delta.clamp(-eps, eps)
+        return torch.minimum(torch.maximum(delta, -bound), bound)
     length = per_sample(norm(delta, "l2"), delta)
-    return delta * (eps / length.clamp_min(torch.finfo(delta.dtype).tiny)).clamp_max(1.0)
+    return delta * (bound / length.clamp_min(torch.finfo(delta.dtype).tiny)).clamp_max(1.0)
 
 
 def random_in_ball(shape: torch.Size, name: str, eps: float, generator: torch.Generator) -> Tensor:

@@ -11,9 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..core.halfspace import per_row_ball
 from ..core.measuring import Model
-from ..core.norms import dual_norm, per_sample, steepest
+from ..core.norms import dual_norm, per_sample, project_ball, steepest
 from .result import ESTIMATORS, MarginResult
 from .search import Search
 
@@ -152,5 +151,5 @@ def _look_back(state: dict[str, Tensor], steps: int) -> None:
 
 def _into(z: Tensor, origin: Tensor, radius: Tensor, norm: str, clipped: bool) -> Tensor:
     """The point z brought into the ball of each row's `radius` around `origin`, then into the box where asked."""
-    z = origin + per_row_ball(z - origin, norm, radius)
+    z = origin + project_ball(z - origin, norm, radius)
     return z.clamp(0, 1) if clipped else z

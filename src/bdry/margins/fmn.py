@@ -9,9 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.halfspace import per_row_ball
 from ..core.measuring import Model
-from ..core.norms import dual_norm, steepest
+from ..core.norms import dual_norm, project_ball, steepest
 from ..core.norms import norm as norm_of
 from .result import ESTIMATORS, MarginResult
 from .search import Search, cosine
@@ -75,7 +74,7 @@ def fmn(
         radius[rows] = torch.where(beyond, shrunk, grown)
         # the paper's step has a length in l2 whatever the norm of the ball
         moved = delta[rows] - cosine(step, steps, alpha_init, alpha_init / 100) * steepest(gradient, "l2")
-        moved = per_row_ball(moved, norm, radius[rows])
+        moved = project_ball(moved, norm, radius[rows])
         delta[rows] = (x[rows] + moved).clamp(0, 1) - x[rows] if clipped else moved
         search.iterations[rows] += 1
     return search.result()
