@@ -66,7 +66,7 @@ OURS = [
     Ours("DeepFool", "deepfool"),
     Ours("DeepFool, all classes", "deepfool", {"candidates": None}),
     Ours("walk, 6 steps", "walk", {"steps": 6}),
-    Ours("walk, 12 steps", "walk", {"steps": 12}),
+    Ours("walk, 9 steps", "walk", {"steps": 9}),
     Ours("walk, 24 steps", "walk", {"steps": 24}),
     Ours("walk, 100 steps", "walk", {"steps": 100}),
     Ours("DDN", "ddn", norms=("l2",)),

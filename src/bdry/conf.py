@@ -17,11 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from .errors import UsageError, did_you_mean
-from .schema import SCHEMAS, FiguresConfig, MarginTaskConfig, TrainConfig, check
+from .schema import SCHEMAS, FiguresConfig, Grid, MarginTaskConfig, ReproduceConfig, TrainConfig, check
 
 COMMANDS: dict[str, tuple[type, str]] = {
     "train": (TrainConfig, "train a classifier and log how its margins evolve"),
     "margin": (MarginTaskConfig, "measure the margins of a run's checkpoints, or of a module of your own"),
+    "reproduce": (ReproduceConfig, "a paper's whole study: its runs, its figures, and verdicts on its claims"),
     "figures": (FiguresConfig, "redraw figures and results from the tables of runs"),
 }
 
@@ -61,7 +62,12 @@ def groups(command: str) -> dict[str, list[str]]:
     primary = cast(DictConfig, OmegaConf.load(conf_dir() / f"{command}.yaml"))
     names = [str(name) for entry in primary.defaults if isinstance(entry, DictConfig) for name in entry]
     shown = [name for name in names if name != "hydra" and not name.startswith("optional ")]
-    return {name: sorted(path.stem for path in (conf_dir() / name).glob("*.yaml")) for name in shown}
+    return {name: _options(conf_dir() / name) for name in shown}
+
+
+def _options(folder: Path) -> list[str]:
+    """Names of the YAML files in a group's folder, those of its folders as `<folder>/<name>`."""
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
 
 
 def option_defaults(command: str, group: str, name: str) -> Any:
@@ -74,6 +80,13 @@ def option_defaults(command: str, group: str, name: str) -> Any:
         hint = did_you_mean(name, choices)
         raise UsageError(f"{name}: no such {group}{hint} (choices: {', '.join(choices)})") from None
     return OmegaConf.to_object(config[group])
+
+
+def load_grid(paper: str, scale: str) -> Grid:
+    """What `bdry reproduce` runs for a paper at a scale: conf/grid/<paper>/<scale>.yaml."""
+    found = OmegaConf.load(conf_dir() / "grid" / paper / f"{scale}.yaml")
+    grid: Grid = typed(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(Grid), found)))
+    return grid
 
 
 def typed(config: DictConfig) -> Any:

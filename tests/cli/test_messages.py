@@ -52,7 +52,7 @@ CASES = {
     "margin run=a batch_size=many": "batch_size=many: must be a whole number or auto",
     "margin run=a num_tset=5": "num_tset: no such setting, did you mean num_test?",
     "figures papr=x": "papr: no such setting, did you mean paper?",
-    "figures paper=mickisch": "paper=mickisch: not one of mickisch2020, did you mean mickisch2020?",
+    "figures paper=mickisch": "paper=mickisch: no such paper, did you mean paper=mickisch2020?",
     "figures figure=margin_evolutoin runs=.": "runs=.: no run below it",
     "figures runs=nowhere": "runs=nowhere: no such folder",
     "figures runs=[nowhere/seed=0]": "runs=nowhere/seed=0: no such folder",

@@ -129,11 +129,11 @@ def test_the_walk_is_tighter_than_deepfool_and_more_steps_are_tighter(norm, clip
     assert means[2] < 0.98 * means[0]
 
 
-def test_three_candidates_give_the_margins_of_all_classes():
+def test_five_candidates_give_the_margins_of_all_classes():
     model, x = network(num_classes=10), images(128)
-    some, every = (ESTIMATORS["deepfool"](model, x, norm="l2", candidates=c) for c in (3, None))
+    some, every = (ESTIMATORS["deepfool"](model, x, norm="l2", candidates=c) for c in (5, None))
     assert float((some.margin / every.margin).mean()) < 1.01
-    assert int(some.backwards.sum()) < int(every.backwards.sum())
+    assert int(some.backwards.sum()) < int(every.backwards.sum()) / 2
 
 
 @pytest.mark.parametrize("estimator", GENERAL)

@@ -11,7 +11,7 @@ import torch
 
 from bdry.errors import RunError, UsageError
 from bdry.models import build_classifier
-from bdry.runs import Run, find_runs, run_name
+from bdry.runs import SCHEMA_VERSION, Run, find_runs, run_name
 from bdry.runs.checkpoint import load_classifier, load_training, save_classifier, save_training
 from bdry.runs.files import replacing, write_text
 
@@ -144,8 +144,16 @@ def test_runs_are_found_by_folder_and_glob_and_bad_ones_named(tmp_path):
     for seed in (0, 1):
         run = Run.of(str(tmp_path), SCIENCE, seed)
         with run.claimed():
-            run.write_config({**SCIENCE, "seed": seed})
+            run.write_config({**SCIENCE, "schema": SCHEMA_VERSION, "seed": seed})
             run.set_status("finished")
+    other = Run.of(str(tmp_path), {**SCIENCE, "x": 1}, 0)
+    with other.claimed():
+        other.write_config({**SCIENCE, "schema": SCHEMA_VERSION + 1, "seed": 0})
+        other.set_status("finished")
+    cut = Run.of(str(tmp_path), {**SCIENCE, "x": 2}, 0)
+    with cut.claimed():
+        cut.write_config({**SCIENCE, "schema": SCHEMA_VERSION, "seed": 2})
+        cut.set_status("interrupted", step=3, total_steps=10)
     broken = tmp_path / "runs" / "broken" / "seed=0"
     broken.mkdir(parents=True)
     (broken / "config.yaml").write_text("{: [")
@@ -154,7 +162,13 @@ def test_runs_are_found_by_folder_and_glob_and_bad_ones_named(tmp_path):
     (foreign / "config.yaml").write_text("learning: 1")
     records, skipped = find_runs([str(tmp_path)])
     assert [record.identity["seed"] for record in records] == [0, 1]
-    assert len(skipped) == 2
+    reasons = {str(other.path): "another version", str(cut.path): "interrupted at step 3 of 10"}
+    reasons |= {str(broken): "damaged", str(foreign): "not the config of a run"}
+    assert len(skipped) == len(reasons)
+    for path, reason in reasons.items():
+        assert any(path in line and reason in line for line in skipped), reason
+    records, _ = find_runs([str(tmp_path)], unfinished=True)
+    assert sorted(record.identity["seed"] for record in records) == [0, 1, 2]
     records, _ = find_runs([str(tmp_path / "runs" / "digits-*" / "seed=1")])
     assert [record.identity["seed"] for record in records] == [1]
     with pytest.raises(UsageError, match="no run below it"):

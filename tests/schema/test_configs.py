@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import re
 
 import pytest
 import yaml
 
-from bdry.conf import COMMANDS, compose, conf_dir, groups, option_defaults, typed
+from bdry.conf import COMMANDS, compose, conf_dir, groups, load_grid, option_defaults, typed
 from bdry.data import DATASETS
+from bdry.errors import ConfigError
 from bdry.margins import ESTIMATORS
 from bdry.models import ARCHITECTURES
 from bdry.probes import PROBES
 from bdry.schema import SCHEMAS, check, children, science
-from bdry.tasks.build import SCHEDULE, SELECTION, options
+from bdry.tasks.build import INITIALISATION, SCHEDULE, SELECTION, options
 from bdry.training import OPTIMISERS
 
 OPTIONS = [
@@ -22,8 +24,11 @@ OPTIONS = [
     for command in COMMANDS
     for group, names in groups(command).items()
     for option in names
-    if group != "launch"
+    if group not in ("launch", "paper", "scale")
 ]
+PRESETS = [option for option in groups("train")["paper"] if "/" in option]
+PAPERS = sorted({preset.partition("/")[0] for preset in PRESETS})
+SCALES = ["smoke", "cpu", "paper"]
 
 
 def words(command, group):
@@ -60,10 +65,47 @@ def test_launch_presets_compose(launch):
     typed(compose("train", [f"launch={launch}"]))
 
 
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_compose_and_differ_by_scale(preset, scale):
+    config = typed(compose("train", [f"paper={preset}", f"scale={scale}"]))
+    assert (config.paper, config.scale) == (preset, scale)
+    others = [typed(compose("train", [f"paper={preset}", f"scale={other}"])) for other in SCALES if other != scale]
+    assert all(science(config) != science(other) for other in others)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("paper", PAPERS)
+def test_a_studys_grid_is_made_of_commands_that_compose(paper, scale):
+    config = typed(compose("reproduce", [f"paper={paper}", f"scale={scale}", "launcher=joblib"]))
+    assert (config.paper, config.scale, config.launcher) == (paper, scale, "joblib")
+    assert typed(compose("figures", [f"paper={paper}"])).paper == paper
+    grid = load_grid(paper, scale)
+    assert grid.train
+    for training in grid.train:
+        # the first job of the sweep stands for all
+        first = [re.sub(r"^([^=\[]+=[^,\[]+),.*", r"\1", word) for word in training.overrides]
+        typed(compose("train", [*first, f"study='{training.study}'"]))
+    for measuring in grid.measure:
+        typed(compose(measuring.command, ["run=x", *measuring.overrides]))
+        assert measuring.study in {training.study for training in grid.train}
+
+
+@pytest.mark.parametrize("words", [["paper=mickisch2020/mnist"], ["scale=cpu"], ["paper=mickisch2020", "scale=cpu"]])
+def test_half_a_preset_is_refused(words):
+    with pytest.raises(ConfigError, match=r"goes with|needs a part"):
+        typed(compose("train", words))
+
+
 def test_no_yaml_is_left_out():
     used = {conf_dir() / group / f"{option}.yaml" for _, group, option in OPTIONS}
     used |= {conf_dir() / "launch" / f"{option}.yaml" for option in groups("train")["launch"]}
     used |= {conf_dir() / f"{command}.yaml" for command in COMMANDS} | {conf_dir() / "hydra" / "bdry.yaml"}
+    used |= {conf_dir() / "paper" / f"{name}.yaml" for name in (*PRESETS, *PAPERS, "none")}
+    used |= {conf_dir() / "scale" / f"{name}.yaml" for name in (*SCALES, "none")}
+    used |= {conf_dir() / "grid" / paper / f"{scale}.yaml" for paper in PAPERS for scale in SCALES}
+    for name in (*PRESETS, *PAPERS):
+        used |= {path for scale in SCALES if (path := conf_dir() / "scaled" / name / f"{scale}.yaml").exists()}
     assert {path for path in conf_dir().rglob("*.yaml") if path.parent.name != "local"} == used
 
 
@@ -75,7 +117,7 @@ def test_yaml_names_things_and_calls_none(path):
 
 REGISTRIES = {
     "dataset": (DATASETS, SELECTION),
-    "arch": (ARCHITECTURES, ()),
+    "arch": (ARCHITECTURES, INITIALISATION),
     "optim": (OPTIMISERS, SCHEDULE),
     "margin": (ESTIMATORS, ()),
     "probe": (PROBES, ("moments",)),

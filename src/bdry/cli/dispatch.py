@@ -73,7 +73,7 @@ def _dispatch(argv: list[str]) -> int:
 def _run_hydra(command: str, rest: list[str]) -> None:
     # makes hydra.main raise instead of printing and exiting, so that `explain` can answer in a line
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    rest = [_escaped(word) for word in rest]
+    rest = [_escaped(_renamed(command, word)) for word in rest]
     sys.argv = [f"bdry {command}", *rest]
     run = hydra.main(config_path=str(conf_dir()), config_name=command, **HYDRA_VERSION_BASE)(job)
     _check_flags(rest)
@@ -92,6 +92,11 @@ def _run_hydra(command: str, rest: list[str]) -> None:
         if str(error).startswith("Only one of --run"):
             raise UsageError("--cfg, --info and --multirun exclude each other: give one of them") from None
         raise
+
+
+def _renamed(command: str, word: str) -> str:
+    """launch= as reproduce has it: there it is a plain key, while Hydra takes launch= for its own launcher."""
+    return word.replace("launch=", "launcher=", 1) if command == "reproduce" and word.startswith("launch=") else word
 
 
 def _escaped(word: str) -> str:

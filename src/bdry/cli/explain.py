@@ -25,13 +25,17 @@ LAUNCHERS = {
 }
 
 
+# groups whose options set other groups' keys
+PRESETS = ("launch", "paper", "scale")
+
+
 def explain(error: Exception, command: str, words: list[str]) -> str:
     """The line for an `error` that composing `bdry <command> <words>` raised."""
     text = str(error)
     for launcher, (plugin, extra) in LAUNCHERS.items():
         if launcher in text and not _installed(plugin):
             return f"launch={extra} needs a plug-in that is not installed: pip install 'bdry[{extra}]'"
-    if isinstance(error, MissingConfigException) and (missing := re.search(r"'(\S+)/([^/\s]+)'", text)):
+    if isinstance(error, MissingConfigException) and (missing := re.search(r"'([^'/\s]+)/(\S+)'", text)):
         return _no_such_option(command, *missing.groups())
     if unknown := re.search(r"Could not override '([^']+)'", text):
         return _no_such_key(command, unknown.group(1).split("@")[0], words)
@@ -77,7 +81,7 @@ def _no_such_key(command: str, key: str, words: list[str]) -> str:
     known = [*dict.fromkeys([*keys(config), *available])]
     group = key.split(".", maxsplit=1)[0]
     for option in available.get(group, []):
-        if group != "launch" and key in keys(compose(command, [f"{group}={option}"])):
+        if group not in PRESETS and key in keys(compose(command, [f"{group}={option}"])):
             return f"{key}: no such setting of {group}={config[group].name}; {group}={option} has it"
     return f"{key}: no such setting{did_you_mean(key, known)} (bdry {command} --help lists them)"
 

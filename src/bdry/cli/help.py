@@ -25,6 +25,11 @@ EXAMPLES = {
         "bdry margin run=... checkpoint=300 margin=deepfool check=[walk] clipped=[false,true]",
         "bdry margin classifier=my_module:build weights=w.safetensors dataset=mnist num_test=1000",
     ),
+    "reproduce": (
+        "bdry reproduce paper=mickisch2020 scale=smoke",
+        "bdry reproduce paper=mickisch2020 scale=cpu launch=joblib",
+        "bdry reproduce paper=mickisch2020 scale=paper launch=slurm overrides=[device=cuda]",
+    ),
     "figures": (
         "bdry figures runs=outputs",
         "bdry figures paper=mickisch2020 'runs=outputs/runs/mnist-*'",

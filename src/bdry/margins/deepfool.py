@@ -30,7 +30,7 @@ def deepfool(
     towards: Tensor | None = None,
     steps: int = 50,
     overshoot: float = 0.02,
-    candidates: int | None = 3,
+    candidates: int | None = 5,
 ) -> MarginResult:
     """Margins by DeepFool, then bisection between the image and DeepFool's end point.
 
@@ -40,15 +40,18 @@ def deepfool(
         clipped: test and linearise at points clipped to the [0, 1] box, so that the end point lies in it.
         steps: at most; an image that has not crossed by then, or that meets a zero gradient, is a failure.
         overshoot: the sum of steps is lengthened by this share, once; bisection takes it back.
-        candidates: all classes compete in the first step, this many of the nearest in later ones; None: all.
+        candidates: this many classes, those with the largest logits, compete for the nearest boundary. The first step
+            takes the gradients of all of them; later ones only of the class that is nearest by its logit and its
+            last gradient's norm. None: all classes, each with its gradient, in every step, as in the paper.
 
     Reference: arXiv 1511.04599, algorithm 2 (l2) and section 3.3 (other norms).
-    Differs: bisection follows; classes that were far at the image get no more gradients (see `candidates`).
+    Differs: bisection follows; classes that can hardly win get no gradients (see `candidates`).
     """
     n = len(x)
     forwards, backwards, iterations = (torch.zeros(n, dtype=torch.int64, device=x.device) for _ in range(3))
     start = torch.zeros_like(forwards)
     others = torch.zeros((n, 0), dtype=torch.int64, device=x.device)
+    lengths = torch.zeros((n, 0), dtype=x.dtype, device=x.device)
     start_gap, end_gap = (torch.full((n,), torch.nan, dtype=x.dtype, device=x.device) for _ in range(2))
     crossed = torch.zeros(n, dtype=torch.bool, device=x.device)
     r = torch.zeros_like(x)
@@ -58,9 +61,8 @@ def deepfool(
         forwards[active] += 1
         if iteration == 0:
             start = logits.argmax(1) if start_class is None else start_class
-            others = (start[:, None] + torch.arange(1, logits.shape[1], device=x.device)) % logits.shape[1]
-            if towards is not None:
-                others = towards[:, None]
+            others = _competitors(logits.detach(), start, candidates) if towards is None else towards[:, None]
+            lengths = torch.zeros_like(others, dtype=x.dtype)
             start_gap = gap(logits, start, towards).detach()
         end_gap[active] = gap(logits, start[active], pick(towards, active)).detach()
         crossed[active] = clearly_beyond(logits, start[active], pick(towards, active))
@@ -75,12 +77,15 @@ def deepfool(
         reference = start[active]
         if towards is not None:
             reference = logits.detach().scatter(1, others[active], -torch.inf).argmax(1)
-        distances, gradient = _nearest_boundary(logits, z, reference, others[active], norm)
-        backwards[active] += others.shape[1]
-        if iteration == 0 and candidates is not None and candidates < others.shape[1]:
-            nearest = others[active].gather(1, distances.topk(candidates, dim=1, largest=False).indices)
-            others = others[:, :candidates].index_put((active,), nearest)
-        length = distances.amin(1)
+        rivals = others[active]
+        columns = torch.arange(rivals.shape[1], device=x.device).expand_as(rivals)
+        if iteration > 0 and candidates is not None:
+            distances = _differences(logits.detach(), reference, rivals).abs() / lengths[active]
+            columns = distances.argmin(1, keepdim=True)
+        rivals = rivals.gather(1, columns)
+        length, gradient, dual_lengths = _nearest_boundary(logits, z, reference, rivals, norm)
+        lengths[active] = lengths[active].scatter(1, columns, dual_lengths)
+        backwards[active] += rivals.shape[1]
         stepping = length.isfinite()
         active = active[stepping]
         # where the point lies on the boundary the step would have length 0 and never get across
@@ -108,22 +113,35 @@ def _point(x: Tensor, r: Tensor, overshoot: float, clipped: bool) -> Tensor:
     return z.clamp(0, 1) if clipped else z
 
 
-def _nearest_boundary(logits: Tensor, z: Tensor, reference: Tensor, others: Tensor, norm: str) -> tuple[Tensor, Tensor]:
-    """Distances from z to the linearised boundaries between `reference` and the classes `others`, (N, C).
+def _competitors(logits: Tensor, start: Tensor, candidates: int | None) -> Tensor:
+    """The classes beside `start` with the largest logits, (N, candidates); all of them for None."""
+    others = logits.shape[1] - 1
+    return logits.scatter(1, start[:, None], -torch.inf).topk(min(candidates or others, others), dim=1).indices
 
-    Also the gradient of the nearest, of f_other - f_reference. A boundary whose gradient vanishes is infinitely far.
+
+def _differences(logits: Tensor, reference: Tensor, rivals: Tensor) -> Tensor:
+    return logits.gather(1, rivals) - logits.gather(1, reference[:, None])
+
+
+def _nearest_boundary(
+    logits: Tensor, z: Tensor, reference: Tensor, rivals: Tensor, norm: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Distance from z to the nearest linearised boundary between `reference` and the classes `rivals`, (N, C).
+
+    Also the gradient of that boundary's f_rival - f_reference, (N, ...), and the dual norms of all these gradients,
+    (N, C). A boundary whose gradient vanishes is infinitely far.
     """
     with torch.enable_grad():
-        differences = logits.gather(1, others) - logits.gather(1, reference[:, None])
-    distances = []
+        differences = _differences(logits, reference, rivals)
+    dual_lengths = []
     nearest = torch.full_like(logits[:, 0], torch.inf, requires_grad=False)
     best_gradient = torch.zeros_like(z, requires_grad=False)
-    for column in range(others.shape[1]):
-        is_last = column == others.shape[1] - 1
+    for column in range(rivals.shape[1]):
+        is_last = column == rivals.shape[1] - 1
         gradient = torch.autograd.grad(differences[:, column].sum(), z, retain_graph=not is_last)[0]
         length = dual_norm(gradient, norm)
         distance = torch.where(length > 0, differences[:, column].detach().abs() / length, torch.inf)
         best_gradient = torch.where(per_sample(distance < nearest, z), gradient, best_gradient)
         nearest = torch.minimum(nearest, distance)
-        distances.append(distance)
-    return torch.stack(distances, 1), best_gradient
+        dual_lengths.append(length)
+    return nearest, best_gradient, torch.stack(dual_lengths, 1)

@@ -39,9 +39,9 @@ class Schedule(NamedTuple):
 
 def schedule(steps: int) -> Schedule:
     """From quick to tight."""
-    if steps <= 6:
+    if steps <= 10:
         return Schedule(num_classes=1, prune_at=steps, kept=1)
-    if steps <= 12:
+    if steps <= 16:
         return Schedule(num_classes=2, prune_at=3, kept=1)
     if steps <= 50:
         return Schedule(num_classes=3, prune_at=steps // 4, kept=1)

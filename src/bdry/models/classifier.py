@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..core.seeds import derive, seeded_globally
+from ..core.seeds import derive, generator, seeded_globally
 from ..errors import UsageError
 from ..registry import Registry
+from .initialisation import initialise
 
 # a builder takes the image shape (C, H, W) and its option's settings and gives the body: (N, C, H, W) -> (N, features)
 ARCHITECTURES: Registry[Callable[..., nn.Module]] = Registry("arch")
@@ -70,17 +71,19 @@ def build_classifier(
     mean: list[float],
     std: list[float],
     seed: int,
+    init: str = "default",
     options: dict[str, Any] | None = None,
 ) -> Classifier:
-    """The architecture `name` with torch's default initialisation drawn from `seed`.
+    """The architecture `name` with initial weights drawn from `seed`.
 
     Args:
         image_shape: (C, H, W) of the data set.
         mean, std: of each channel, for the normalisation layer, in pixel units of [0, 1].
+        init: how the weights are drawn: `default` is PyTorch's way, see `initialisation` for the others.
         options: the architecture's own settings, such as `widths`.
 
     Raises:
-        UsageError: no such architecture or setting, or the images are too small for it.
+        UsageError: no such architecture, setting or initialisation, or the images are too small for it.
     """
     options = options or {}
     ARCHITECTURES.check_options(name, options)
@@ -92,7 +95,9 @@ def build_classifier(
             shape = "x".join(map(str, image_shape))
             raise UsageError(f"arch={name}: images of {shape} are too small for it; arch=mlp takes any size") from None
         head = nn.Linear(num_features, num_classes)
-    return Classifier(Normalise(mean, std), body, head)
+    classifier = Classifier(Normalise(mean, std), body, head)
+    initialise(classifier, init, generator(seed, "init"))
+    return classifier
 
 
 def fully_connected(num_inputs: int, widths: list[int], activation: str) -> nn.Sequential:

@@ -17,7 +17,7 @@ from ..core.segments import gap
 from ..data import Dataset, Split
 from ..margins import Estimator
 from ..models import Classifier
-from .probe import PROBES, Context, Tables
+from .probe import PROBES, Context, Measured
 
 SUBSETS = ("all", "correct", "incorrect")
 
@@ -37,7 +37,7 @@ class MarginProbe:
     clipped: Sequence[bool]
     batch_size: int
 
-    def measure(self, classifier: Classifier, dataset: Dataset, moment: Moment) -> Tables:
+    def measure(self, classifier: Classifier, dataset: Dataset, moment: Moment) -> Measured:
         """Tables `margins` (one row an image, norm and box) and `margin_summary` (a row a subset of them)."""
         sizes = {"train": self.num_train, "test": self.num_test}
         context, parts = self.context, []
@@ -49,11 +49,11 @@ class MarginProbe:
                     )
                     parts.append(rows.assign(split=name))
         if not parts:
-            return {}
+            return Measured({})
         margins = pd.concat(parts, ignore_index=True)
         margins.insert(0, "epoch", moment.epoch)
         margins.insert(0, "step", moment.step)
-        return {"margins": margins, "margin_summary": summarise(margins)}
+        return Measured({"margins": margins, "margin_summary": summarise(margins)})
 
 
 def measure_batch(

@@ -1,11 +1,12 @@
-"""The noun Probe: `measure(classifier, dataset, moment) -> tables`."""
+"""The noun Probe: `measure(classifier, dataset, moment) -> tables`, and arrays where numbers alone do not show it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
 
 from ..core.moment import Moment
@@ -14,7 +15,16 @@ from ..margins import Estimator
 from ..models import Classifier
 from ..registry import Registry
 
-Tables = dict[str, pd.DataFrame]
+
+@dataclass(frozen=True)
+class Measured:
+    """What a probe found at one moment.
+
+    tables: rows by table, with the schemas of `runs.tables`. arrays: by file, then by name, such as images and grids.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    arrays: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -31,10 +41,10 @@ class Context:
 
 
 class Probe(Protocol):
-    """Measures a classifier; leaves its parameters and modes as they were. Tables have the schemas of `runs.tables`."""
+    """Measures a classifier; leaves its parameters and modes as they were."""
 
-    def measure(self, classifier: Classifier, dataset: Dataset, moment: Moment) -> Tables:
-        """The rows of this moment, by table."""
+    def measure(self, classifier: Classifier, dataset: Dataset, moment: Moment) -> Measured:
+        """What is found at this moment."""
         ...
 
 

@@ -2,11 +2,12 @@
 
 from .collect import RunRecord, find_runs
 from .csvfile import TableWriter, read_table
-from .folder import Run, run_name
+from .folder import SCHEMA_VERSION, Run, check_version, run_name
 from .measurement import Measurement
 from .tables import TABLES, Column, Table
 
 __all__ = [
+    "SCHEMA_VERSION",
     "TABLES",
     "Column",
     "Measurement",
@@ -14,6 +15,7 @@ __all__ = [
     "RunRecord",
     "Table",
     "TableWriter",
+    "check_version",
     "find_runs",
     "read_table",
     "run_name",

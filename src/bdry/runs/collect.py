@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import pandas as pd
 
 from ..errors import RunError, UsageError
 from .csvfile import read_table
-from .folder import Run
+from .folder import Run, check_version
 from .measurement import FOLDER as MEASUREMENTS
+from .measurement import Measurement
 from .tables import TABLES
 
 
@@ -24,30 +25,67 @@ class RunRecord:
     run: Run
     config: dict[str, Any]
     state: str
+    chosen: Measurement | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The columns that tell its rows from other runs'."""
+        """The columns that tell its rows from other runs'.
+
+        training: `standard`, or the adversary and its norm, as in `pgd linf`. study: the config's label, else `main`.
+        """
+        adv = self.config["adv"]
         return {
             "run": self.run.path.parent.name,
+            "study": self.config.get("study") or "main",
             "dataset": self.config["dataset"]["name"],
             "arch": self.config["arch"]["name"],
-            "adv": self.config["adv"]["name"],
+            "adv": adv["name"],
+            "training": "standard" if adv["name"] == "none" else f"{adv['name']} {adv.get('norm', '')}".strip(),
             "seed": self.config["seed"],
         }
 
     def table(self, name: str) -> pd.DataFrame:
-        """One table of the run, its identity in front."""
-        rows = read_table(self.run.table_path(name), TABLES[name])
+        """One table of the run, its identity in front; raises `RunError` where it is missing or does not fit."""
+        return self._identified(read_table(self.run.table_path(name), TABLES[name]))
+
+    def measured(self, name: str) -> pd.DataFrame | None:
+        """One table of the run's finished measurements one below the other, or None where none has it.
+
+        The column `measurement`, after the identity, is the name of the measurement's folder.
+        """
+        parts = [
+            read_table(folder.table_path(name), TABLES[name]).assign(measurement=folder.name)
+            for folder in self.measurements()
+            if folder.table_path(name).exists()
+        ]
+        if not parts:
+            return None
+        rows = pd.concat(parts, ignore_index=True)
+        rows.insert(0, "measurement", rows.pop("measurement"))
+        return self._identified(rows)
+
+    def measurements(self) -> list[Measurement]:
+        """The run's finished measurements, in the order of their names; or the one that `only` chose."""
+        if self.chosen is not None:
+            return [self.chosen]
+        places = sorted((self.run.path / MEASUREMENTS).glob("*/config.yaml"))
+        return [folder for place in places if (folder := Measurement(place.parent)).finished]
+
+    def only(self, measurement: Measurement) -> RunRecord:
+        """The same run with this one of its measurements, which may still be going on."""
+        return replace(self, chosen=measurement)
+
+    def _identified(self, rows: pd.DataFrame) -> pd.DataFrame:
         for position, (column, value) in enumerate(self.identity.items()):
             rows.insert(position, column, value)
         return rows
 
 
-def find_runs(places: Iterable[str]) -> tuple[list[RunRecord], list[str]]:
-    """The runs below `places` (run folders, folders of runs, globs), and why others were skipped.
+def find_runs(places: Iterable[str], *, unfinished: bool = False) -> tuple[list[RunRecord], list[str]]:
+    """The finished runs below `places` (run folders, folders of runs, globs), and why others were skipped.
 
-    Runs come in the order of their paths. Raises `UsageError` where a place does not exist or holds no run.
+    Runs come in the order of their paths; with `unfinished` those cut short or still running are among them. Raises
+    `UsageError` where a place does not exist or holds no run.
     """
     folders: set[Path] = set()
     for place in places:
@@ -58,16 +96,25 @@ def find_runs(places: Iterable[str]) -> tuple[list[RunRecord], list[str]]:
         folders |= found
     records, skipped = [], []
     for folder in sorted(folders):
-        run = Run(folder)
         try:
-            record = RunRecord(run, run.read_config(), str(run.status().get("state", "unknown")))
-            _ = record.identity
-            records.append(record)
+            records.append(_record(Run(folder), unfinished))
         except RunError as error:
             skipped.append(str(error))
-        except (KeyError, TypeError):
-            skipped.append(f"{run.config_path}: not the config of a run")
     return records, skipped
+
+
+def _record(run: Run, unfinished: bool) -> RunRecord:
+    config, status = run.read_config(), run.status()
+    record = RunRecord(run, config, str(status.get("state", "unknown")))
+    check_version(config.get("schema"), run)
+    try:
+        _ = record.identity
+    except (KeyError, TypeError):
+        raise RunError(f"{run.config_path}: not the config of a run") from None
+    if record.state != "finished" and not unfinished:
+        how_far = f"{record.state} at step {status.get('step', 0)} of {status.get('total_steps', 'unknown')}"
+        raise RunError(f"{run.path}: not finished ({how_far}); the command that made it goes on")
+    return record
 
 
 def _configs(place: Path) -> Iterable[Path]:

@@ -17,7 +17,21 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ..errors import RunError
 from .owned import OwnedFolder, hash8
+
+# of a run's config.yaml and tables; a change of meaning makes a new version
+SCHEMA_VERSION = 1
+
+
+def check_version(version: object, run: Run) -> None:
+    """Raises `RunError` where the run's config says another version of the schema, or none."""
+    if version is None:
+        raise RunError(f"{run.config_path}: not the config of a run")
+    if version != SCHEMA_VERSION:
+        raise RunError(
+            f"{run.config_path}: written by another version of bdry (schema {version}, this is {SCHEMA_VERSION})"
+        )
 
 
 def run_name(science: dict[str, Any]) -> str:

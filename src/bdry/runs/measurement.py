@@ -1,11 +1,12 @@
-"""A measurement's folder: the margins of a finished run's checkpoints, or of a module that the user named.
+"""A measurement's folder: what a command measured on a run's checkpoints, or on a module that the user named.
 
-<run's folder>/measurements/margin-<hash8>/  or  <outputs>/measurements/<module>-<function>-<hash8>/
+<run's folder>/measurements/<command>-<hash8>/  or  <outputs>/measurements/<module>-<function>-<hash8>/
     config.yaml        what was measured and how
     status.json        running, finished, failed or interrupted; by whom
     provenance.json    one entry a start
-    tables/*.csv       margins and batches while it measures, margin_summary at the end, estimator_check where asked
-    figures/           histograms of the margins
+    tables/*.csv       see docs/tables.md
+    arrays/*.npz       images, grids and the like, where there are any
+    figures/           its own figures
     lock               held by the process that owns the folder
 """
 
@@ -31,9 +32,9 @@ class Measurement(OwnedFolder):
     way_out = ""
 
     @classmethod
-    def of_run(cls, run: Run, settings: dict[str, Any]) -> Measurement:
-        """The folder of a measurement of a run's checkpoints, inside the run's."""
-        return cls(run.path / FOLDER / f"margin-{hash8(settings)}")
+    def of_run(cls, run: Run, command: str, settings: dict[str, Any]) -> Measurement:
+        """The folder of what a command measures on a run's checkpoints, inside the run's."""
+        return cls(run.path / FOLDER / f"{command}-{hash8(settings)}")
 
     @classmethod
     def of_module(cls, outputs: str, classifier: str, settings: dict[str, Any]) -> Measurement:

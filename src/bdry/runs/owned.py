@@ -7,18 +7,21 @@ import hashlib
 import json
 import os
 import socket
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
 from ..errors import RunError
 from .csvfile import TableWriter
-from .files import write_json, write_text
+from .files import replacing, write_json, write_text
 from .tables import TABLES
 
 
@@ -51,6 +54,28 @@ class OwnedFolder:
     def table_path(self, name: str) -> Path:
         """The CSV file of the table `name`."""
         return self.path / "tables" / f"{name}.csv"
+
+    def arrays_path(self, name: str, step: int) -> Path:
+        """The npz file of the arrays `name` at a moment."""
+        return self.path / "arrays" / f"{name}-step={step:08d}.npz"
+
+    def write_arrays(self, name: str, step: int, arrays: dict[str, np.ndarray]) -> None:
+        """Writes the arrays `name` of a moment, compressed."""
+        path = self.arrays_path(name, step)
+        path.parent.mkdir(exist_ok=True)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+    def read_arrays(self, name: str, step: int) -> dict[str, np.ndarray]:
+        """The arrays `name` of a moment; `RunError` where there are none or the file is damaged. No pickle is read."""
+        path = self.arrays_path(name, step)
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                return {key: found[key] for key in found.files}
+        except FileNotFoundError:
+            raise RunError(f"{path}: missing") from None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise RunError(f"{path}: damaged ({str(error).splitlines()[0]})") from None
 
     def writer(self, name: str) -> TableWriter:
         """The writer of the table `name`."""

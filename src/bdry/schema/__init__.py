@@ -9,15 +9,15 @@ from .figures import FiguresConfig
 from .margin import DeepFool, Margin
 from .margin_task import MarginTaskConfig
 from .optim import SGD, Adam, Optim
-from .option import SCHEMA_VERSION, SCHEMAS, check, children, option, schema, science
+from .option import SCHEMAS, check, children, option, schema, science
 from .probe import MarginProbe, Probe
+from .reproduce import Grid, ReproduceConfig
 from .train import TrainConfig
 
 __all__ = [
     "MLP",
     "PGD",
     "SCHEMAS",
-    "SCHEMA_VERSION",
     "SGD",
     "Adam",
     "Adv",
@@ -25,11 +25,13 @@ __all__ = [
     "Dataset",
     "DeepFool",
     "FiguresConfig",
+    "Grid",
     "Margin",
     "MarginProbe",
     "MarginTaskConfig",
     "Optim",
     "Probe",
+    "ReproduceConfig",
     "Torchvision",
     "Toy",
     "TrainConfig",

@@ -9,6 +9,7 @@ from omegaconf import MISSING
 from .option import option, schema
 
 ACTIVATIONS = ("relu", "softplus", "silu", "gelu")
+INITS = ("default", "kaiming", "xavier", "orthogonal")
 
 
 @schema("arch", "linear")
@@ -25,6 +26,9 @@ class Network(Arch):
     """An architecture with hidden layers."""
 
     activation: str = option("relu", "activation function; geometry needs a smooth one", choices=ACTIVATIONS)
+    init: str = option(
+        "default", "initial weights; default: PyTorch's; the others have zero biases; kaiming: He's", choices=INITS
+    )
 
 
 @schema("arch", "mlp")

@@ -7,14 +7,17 @@ from typing import Any
 
 from .option import option
 
+PAPERS = ("mickisch2020",)
+
 
 @dataclass
 class FiguresConfig:
     """The whole config of `bdry figures`."""
 
     runs: Any = option("outputs", "run folders, folders of runs, or globs; a list or one")
-    paper: str = option("mickisch2020", "whose figures", choices=("mickisch2020",))
+    paper: str = option("mickisch2020", "whose figures", choices=PAPERS, hidden=True)
     figure: str = option("all", "one figure's name, or all")
+    unfinished: bool = option(False, "also draw runs that are still training or were cut short")
     outputs: str = option("outputs", "figures go to <outputs>/figures/<paper>")
 
     def check_together(self) -> None:

@@ -25,7 +25,7 @@ class DeepFool(Margin):
     steps: int = option(50, "steps at most; an image that has not crossed by then is marked a failure", ge=1)
     overshoot: float = option(0.02, "the sum of steps is lengthened by this share, once", ge=0)
     candidates: int | None = option(
-        3, "classes that compete after the first step, the nearest at the image; null: all, as in the paper", ge=1
+        5, "classes that compete, those with the largest logits; null: all, as in the paper", ge=1
     )
 
 

@@ -46,6 +46,7 @@ class MarginTaskConfig:
         None, "measure the distance to the region of this class; null: to the nearest other class", ge=0
     )
     batch_size: Any = option("auto", "images at a time; auto: 512; halved where memory runs out", ge=1)
+    compile: bool = option(False, "compile the network with torch.compile: for long measurements", science=False)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"), science=False)
     threads: int | None = option(None, "CPU threads; null: all cores", ge=1, science=False)
     outputs: str = option("outputs", "with classifier=: results go to <outputs>/measurements", science=False)

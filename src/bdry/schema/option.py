@@ -16,8 +16,6 @@ from ..errors import ConfigError, did_you_mean
 
 C = TypeVar("C")
 
-SCHEMA_VERSION = 1
-
 # (group, name of the schema, dataclass), in the order of registration; `conf` hands them to Hydra
 SCHEMAS: list[tuple[str, str, type]] = []
 

@@ -57,6 +57,9 @@ class TrainConfig:
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)
     moments: Moments = field(default_factory=Moments)
+    paper: str | None = option(None, "the preset of a paper's study that was chosen", science=False, hidden=True)
+    scale: str | None = option(None, "how large a preset", science=False, hidden=True)
+    study: str = option("", "label for figures and claims: the part of a study; empty: main", science=False)
     seed: int = option(0, "seed of everything random in training", ge=0, science=False)
     precision: str = option("fp32", "arithmetic of training; measurements are always fp32", choices=("fp32", "bf16"))
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"), science=False)
@@ -65,6 +68,12 @@ class TrainConfig:
     outputs: str = option("outputs", "folder of runs, sweeps and figures", science=False)
 
     def check_together(self) -> None:
-        """Adversarial training needs training."""
+        """A paper's preset has a data set and a scale; adversarial training needs training."""
+        if self.paper is not None and "/" not in self.paper:
+            raise ConfigError("paper", self.paper, f"needs a part of the study, as in paper={self.paper}/<name>")
+        if (self.paper is None) != (self.scale is None):
+            missing, given = ("scale", "paper") if self.scale is None else ("paper", "scale")
+            choices = "scale=smoke, cpu or paper" if missing == "scale" else "paper=<preset>"
+            raise ConfigError(given, getattr(self, given), f"goes with {choices}")
         if self.training.epochs == 0 and self.adv.name != "none":
             raise ConfigError("training.epochs", 0, f"adv={self.adv.name} has no effect without training")

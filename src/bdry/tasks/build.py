@@ -16,11 +16,13 @@ from ..models import Classifier, build_classifier
 from ..probes import PROBES, Context, Probe
 from ..schema import PGD, Margin, TrainConfig
 from ..schema import Dataset as DatasetConfig
+from ..schema.arch import Network
 from ..training import OPTIMISERS, Plan, learning_rate
 from ..training.adversary import Adversary
 
-# keys of every data set, and of every optimiser, that its builder does not take
+# keys of every data set, network and optimiser that its builder does not take
 SELECTION = ("classes", "num_train", "num_test", "subset_seed", "pgd")
+INITIALISATION = ("init",)
 SCHEDULE = ("schedule", "milestones", "gamma", "warmup")
 
 
@@ -70,7 +72,8 @@ def build_network(config: TrainConfig, dataset: Dataset) -> Classifier:
         mean=mean,
         std=std,
         seed=_seed(config.training.init_seed, config),
-        options=options(config.arch),
+        init=config.arch.init if isinstance(config.arch, Network) else "default",
+        options=options(config.arch, *INITIALISATION),
     )
     return classifier.to(dataset.train.labels.device)
 

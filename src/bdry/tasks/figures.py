@@ -19,7 +19,7 @@ from ..schema import FiguresConfig
 
 def run(config: FiguresConfig) -> None:
     """Draws the figures of `config.paper` from `config.runs` into <outputs>/figures/<paper>."""
-    records, skipped = find_runs(config.runs)
+    records, skipped = find_runs(config.runs, unfinished=config.unfinished)
     for reason in skipped:
         print(f"skipped: {reason}", file=sys.stderr)
     folder = Path(config.outputs).expanduser() / "figures" / config.paper

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import UsageError
-from ..probes import Tables
+import pandas as pd
 
-ScalarLogger = Callable[[int, Tables], None]
+from ..errors import UsageError
+
+ScalarLogger = Callable[[int, dict[str, pd.DataFrame]], None]
 
 
 def scalar_logger(name: str, folder: Path) -> ScalarLogger:
@@ -21,7 +22,7 @@ def scalar_logger(name: str, folder: Path) -> ScalarLogger:
         raise UsageError("logger=tensorboard: not installed: pip install 'bdry[tensorboard]'") from None
     writers: list[SummaryWriter] = []
 
-    def log(step: int, tables: Tables) -> None:
+    def log(step: int, tables: dict[str, pd.DataFrame]) -> None:
         if not writers:
             # drops what an interrupted run had logged past the step it resumes from
             writers.append(SummaryWriter(folder, purge_step=step))

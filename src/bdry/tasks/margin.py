@@ -75,6 +75,9 @@ class MeasuringRun:
         # a checkpoint that does not fit is refused before the folder is made
         self.loaded = subject.moments[0].step
         self.classifier = subject.load(self.loaded)
+        if config.compile:
+            # every checkpoint is loaded into this same module; batches shrink as images finish
+            self.classifier.compile(dynamic=True)
         total = len(subject.moments) * sum(map(len, self.images.values()))
         self.progress = Counting(self.folder.name, total, "image")
         size = FIRST_BATCH if config.batch_size == "auto" else config.batch_size

@@ -1,20 +1,68 @@
-"""What a run's folder brings back: its typed config, and which of its checkpoints a user means."""
+"""What a run's folder brings back: its typed config, its data, and the checkpoints that a user means."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, cast
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ..conf import typed
+from ..core.moment import Moment
+from ..data import Dataset
 from ..errors import ConfigError, RunError, UsageError
-from ..runs import Run
-from ..runs.checkpoint import checkpoint_step
-from ..schema import SCHEMA_VERSION, SCHEMAS, TrainConfig
+from ..models import Classifier
+from ..runs import Run, check_version
+from ..runs.checkpoint import checkpoint_step, load_classifier
+from ..schema import SCHEMAS, TrainConfig
+from .build import build_dataset, build_network, build_plan
 
 GROUPS = ("dataset", "arch", "adv", "optim", "margin")
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run on disk: its config, its data set on the device, the moments chosen of it, and one network to load into."""
+
+    run: Run
+    config: TrainConfig
+    dataset: Dataset
+    moments: list[Moment]
+    network: Classifier
+
+    @property
+    def steps(self) -> list[int]:
+        """The optimiser steps of the moments."""
+        return [moment.step for moment in self.moments]
+
+    def load(self, step: int) -> Classifier:
+        """The network as it was at the moment of `step`: always the same object, with other weights."""
+        path = self.run.moment_checkpoint(step)
+        path = path if path.exists() else self.run.last_checkpoint
+        if load_classifier(path, self.network, self.run.name) != step:
+            raise RunError(f"{path}: the run has gone on from step {step} since; start again")
+        return self.network
+
+
+def open_run(folder: str, checkpoint: str, device: torch.device) -> StoredRun:
+    """The run in `folder` with the checkpoints that `checkpoint` chooses (see `chosen_steps`).
+
+    Raises `RunError` where that is no run's folder, or one of another version.
+    """
+    run = Run(Path(folder).expanduser().resolve())
+    if not run.path.is_dir():
+        raise RunError(f"run={run.path}: no such folder")
+    if not run.config_path.exists() and (seeds := sorted(path.parent.name for path in run.path.glob("*/config.yaml"))):
+        raise RunError(f"run={run.path}: holds several runs; name one of {', '.join(seeds)} in it")
+    config = stored_config(run)
+    steps = chosen_steps(run, checkpoint)
+    dataset = build_dataset(config.dataset, device)
+    steps_per_epoch = build_plan(config).steps_per_epoch(len(dataset.train))
+    moments = [Moment(step, step / steps_per_epoch) for step in steps]
+    return StoredRun(run, config, dataset, moments, build_network(config, dataset))
 
 
 def stored_config(run: Run) -> TrainConfig:
@@ -24,12 +72,9 @@ def stored_config(run: Run) -> TrainConfig:
     """
     found = run.read_config()
     version = found.pop("schema", None)
-    if version is None or not set(GROUPS) <= set(found):
+    check_version(version, run)
+    if not set(GROUPS) <= set(found):
         raise RunError(f"{run.config_path}: not the config of a run")
-    if version != SCHEMA_VERSION:
-        raise RunError(
-            f"{run.config_path}: written by another version of bdry (schema {version}, this is {SCHEMA_VERSION})"
-        )
     try:
         for group in GROUPS:
             found[group] = _node(group, found[group])

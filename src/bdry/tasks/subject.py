@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,13 +11,11 @@ from torch import nn
 
 from ..core.moment import Moment
 from ..data import Dataset
-from ..errors import RunError
-from ..runs import Measurement, Run
-from ..runs.checkpoint import load_classifier
-from ..schema import SCHEMA_VERSION, Margin, MarginTaskConfig, science
-from .build import build_dataset, build_network, build_plan
+from ..runs import SCHEMA_VERSION, Measurement
+from ..schema import Margin, MarginTaskConfig, science
+from .build import build_dataset
 from .module import build_module, weights_digest
-from .stored import chosen_steps, stored_config
+from .stored import open_run
 
 
 @dataclass(frozen=True)
@@ -36,30 +33,16 @@ class Subject:
 
 def run_subject(config: MarginTaskConfig, device: torch.device, checks: dict[str, Margin]) -> Subject:
     """The checkpoints that `config.checkpoint` chooses of the run in the folder `config.run`."""
-    run = Run(Path(config.run or "").expanduser().resolve())
-    _require_run(run)
-    trained = stored_config(run)
-    steps = chosen_steps(run, config.checkpoint)
-    dataset = build_dataset(trained.dataset, device)
-    classifier = build_network(trained, dataset)
-    steps_per_epoch = build_plan(trained).steps_per_epoch(len(dataset.train))
-
-    def load(step: int) -> nn.Module:
-        path = run.moment_checkpoint(step)
-        path = path if path.exists() else run.last_checkpoint
-        if load_classifier(path, classifier, run.name) != step:
-            raise RunError(f"{path}: the run has gone on from step {step} since; start again")
-        return classifier
-
-    settings = _settings(config, checks) | {"steps": steps}
+    stored = open_run(config.run or "", config.checkpoint, device)
+    trained, steps = stored.config, stored.steps
     return Subject(
-        folder=Measurement.of_run(run, settings),
-        dataset=dataset,
+        folder=Measurement.of_run(stored.run, "margin", _settings(config, checks) | {"steps": steps}),
+        dataset=stored.dataset,
         data_seed=trained.dataset.subset_seed,
-        moments=[Moment(step, step / steps_per_epoch) for step in steps],
-        load=load,
+        moments=stored.moments,
+        load=stored.load,
         title=f"{trained.dataset.name}, {trained.arch.name}, adv={trained.adv.name}: {config.margin.name} margins",
-        record=_record(config) | {"run": str(run.path), "steps": steps},
+        record=_record(config) | {"run": str(stored.run.path), "steps": steps},
     )
 
 
@@ -91,10 +74,3 @@ def _settings(config: MarginTaskConfig, checks: dict[str, Margin]) -> dict[str, 
 def _record(config: MarginTaskConfig) -> dict[str, Any]:
     settings = {key: value for key, value in asdict(config).items() if key not in ("arch", "optim")}
     return {"schema": SCHEMA_VERSION, "command": "margin", **settings}
-
-
-def _require_run(run: Run) -> None:
-    if not run.path.is_dir():
-        raise RunError(f"run={run.path}: no such folder")
-    if not run.config_path.exists() and (seeds := sorted(path.parent.name for path in run.path.glob("*/config.yaml"))):
-        raise RunError(f"run={run.path}: holds several runs; name one of {', '.join(seeds)} in it")

@@ -13,12 +13,11 @@ from ..core.measuring import measuring
 from ..core.moment import Moment, moment_steps
 from ..core.seeds import generator
 from ..errors import TrainingError
-from ..probes import Tables
 from ..report import draw_figures
-from ..runs import TABLES, Run, find_runs, read_table
+from ..runs import SCHEMA_VERSION, TABLES, Run, find_runs, read_table
 from ..runs.checkpoint import load_training, save_classifier, save_training
 from ..runs.provenance import provenance
-from ..schema import PGD, SCHEMA_VERSION, TrainConfig, science
+from ..schema import PGD, TrainConfig, science
 from ..training import State, fit, loss_and_accuracy
 from .build import build_dataset, build_network, build_optimiser, build_plan, build_probes, prepare_machine
 from .loggers import scalar_logger
@@ -102,7 +101,7 @@ class TrainingRun:
                     save_is_due=self.save_is_due,
                     advance=self.progress.advance,
                 )
-            records, _ = find_runs([str(self.folder.path)])
+            records, _ = find_runs([str(self.folder.path)], unfinished=True)
             draw_figures("mickisch2020", "margin_evolution", records, self.folder.figures)
         except BaseException as error:
             state = "failed" if isinstance(error, Exception) else "interrupted"
@@ -128,11 +127,14 @@ class TrainingRun:
         """Evaluates the classifier, lets the probes that are due measure it, and appends all rows to the tables."""
         trained = time.monotonic()
         history = self._history_row(moment)
-        tables: Tables = {"history": pd.DataFrame([history])}
+        tables = {"history": pd.DataFrame([history])}
         for name, probe in self.probes.items():
             if moment.step in self.probe_moments[name]:
                 self.progress.say(f"measuring: {name}")
-                tables |= probe.measure(self.classifier, self.dataset, moment)
+                measured = probe.measure(self.classifier, self.dataset, moment)
+                tables |= measured.tables
+                for file, arrays in measured.arrays.items():
+                    self.folder.write_arrays(file, moment.step, arrays)
         timing = {"step": moment.step, "epoch": moment.epoch, "training_seconds": trained - self.clock}
         self.clock = time.monotonic()
         tables["timings"] = pd.DataFrame([{**timing, "measuring_seconds": self.clock - trained}])

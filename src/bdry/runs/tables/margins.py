@@ -1,61 +1,6 @@
-"""The schemas of all tables: columns, types, units, meaning. Writers fill them, figures read them, docs print them.
+"""Tables of margins, of distances along random directions, and of accuracy under noise (mickisch2020)."""
 
-`python scripts/print_tables.py` prints docs/tables.md.
-"""
-
-from __future__ import annotations
-
-from dataclasses import dataclass
-
-# how a CSV cell of each kind is read; truth values are written as 0 and 1
-KINDS = {"int": "int64", "float": "float64", "str": "str", "bool": "int64"}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: `kind` is int, float, str or bool."""
-
-    name: str
-    kind: str
-    meaning: str
-    unit: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of a run's or a measurement's folder, `tables/<name>.csv`."""
-
-    name: str
-    meaning: str
-    columns: tuple[Column, ...]
-
-    @property
-    def column_names(self) -> list[str]:
-        """In the order of the file."""
-        return [column.name for column in self.columns]
-
-
-STEP = Column("step", "int", "optimiser steps done; 0 is initialisation")
-EPOCH = Column("epoch", "float", "the same in passes over the training split")
-PIXELS = "pixel units of [0, 1]"
-
-HISTORY = Table(
-    "history",
-    "One row a measured moment: how well the classifier does.",
-    (
-        STEP,
-        EPOCH,
-        Column("lr", "float", "learning rate of the next step"),
-        Column("objective", "float", "mean of the minimised batch losses since the row before; nan at step 0"),
-        Column("train_loss", "float", "cross-entropy on the training split (evaluation.max_images of it)"),
-        Column("train_accuracy", "float", "share of right labels there"),
-        Column("test_loss", "float", "cross-entropy on the test split (evaluation.max_images of it)"),
-        Column("test_accuracy", "float", "share of right labels there"),
-        Column("robust_accuracy", "float", "share of test images still right under PGD; nan where not measured"),
-        Column("robust_norm", "str", "norm of that PGD"),
-        Column("robust_eps", "float", "radius of that PGD", PIXELS),
-    ),
-)
+from .table import EPOCH, PIXELS, STEP, Column, Table
 
 MARGINS = Table(
     "margins",
@@ -114,17 +59,6 @@ MARGIN_SUMMARY = Table(
     ),
 )
 
-TIMINGS = Table(
-    "timings",
-    "Seconds spent: a run's only table that differs from one run of the same command to the next.",
-    (
-        STEP,
-        EPOCH,
-        Column("training_seconds", "float", "training since the row before", "s"),
-        Column("measuring_seconds", "float", "evaluation and probes at this moment", "s"),
-    ),
-)
-
 ESTIMATOR_CHECK = Table(
     "estimator_check",
     "`bdry margin check=[...]`: one row an image, norm, box and estimator: the same margins by several estimators.",
@@ -154,28 +88,33 @@ BATCHES = Table(
     ),
 )
 
-TABLES = {table.name: table for table in (HISTORY, MARGINS, MARGIN_SUMMARY, TIMINGS, ESTIMATOR_CHECK, BATCHES)}
+DIRECTIONS = Table(
+    "directions",
+    "`probe=[directions]`: one row an image and random direction: how far the boundary is along that ray.",
+    (
+        STEP,
+        EPOCH,
+        Column("split", "str", "train or test"),
+        Column("index", "int", "the image's position in the official split"),
+        Column("correct", "bool", "whether the image is classified correctly"),
+        Column("direction", "int", "number of the unit direction (l2), the same at every moment and for every image"),
+        Column("distance", "float", "l2 distance to the first crossing met; nan where none was met", PIXELS),
+        Column("success", "bool", "whether the label changes within the distance searched"),
+        Column("boundary_class", "int", "the class beyond; -1 where none was met"),
+    ),
+)
 
-
-def as_markdown() -> str:
-    """The page docs/tables.md."""
-    lines = [
-        "# Tables",
-        "",
-        "<!-- printed by `python scripts/print_tables.py`; a test holds it to the code -->",
-        "",
-        "A run's folder has its tables in `tables/<name>.csv`, as has a measurement's (`bdry margin`). Truth values",
-        "are 0 and 1; a number that does not exist is `nan`.",
-    ]
-    for table in TABLES.values():
-        lines += [
-            "",
-            f"## {table.name}",
-            "",
-            table.meaning,
-            "",
-            "| column | type | unit | meaning |",
-            "|---|---|---|---|",
-        ]
-        lines += [f"| `{c.name}` | {c.kind} | {c.unit} | {c.meaning} |" for c in table.columns]
-    return "\n".join(lines) + "\n"
+NOISE = Table(
+    "noise",
+    "`probe=[noise]`: one row a kind and size of noise: how often the label is still right.",
+    (
+        STEP,
+        EPOCH,
+        Column("split", "str", "train or test"),
+        Column("noise", "str", "gaussian or uniform, independent for each pixel, clipped to the [0, 1] box"),
+        Column("size", "float", "standard deviation of a pixel's noise before clipping, of both kinds", PIXELS),
+        Column("num_images", "int", "images, each with its own noise"),
+        Column("num_draws", "int", "noises drawn an image"),
+        Column("accuracy", "float", "share of right labels over images and draws"),
+    ),
+)

@@ -1,0 +1,42 @@
+"""The schemas of all tables: columns, types, units, meaning. Writers fill them, figures read them, docs print them.
+
+`python scripts/print_tables.py` prints docs/tables.md.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from . import margins, training
+from .table import KINDS, Column, Table
+
+# a file of declarations a study
+DECLARED: tuple[ModuleType, ...] = (training, margins)
+
+TABLES = {found.name: found for module in DECLARED for found in vars(module).values() if isinstance(found, Table)}
+
+__all__ = ["KINDS", "TABLES", "Column", "Table", "as_markdown"]
+
+
+def as_markdown() -> str:
+    """The page docs/tables.md."""
+    lines = [
+        "# Tables",
+        "",
+        "<!-- printed by `python scripts/print_tables.py`; a test holds it to the code -->",
+        "",
+        "A run's folder has its tables in `tables/<name>.csv`, as has a measurement's (`bdry margin`). Truth values",
+        "are 0 and 1; a number that does not exist is `nan`.",
+    ]
+    for table in TABLES.values():
+        lines += [
+            "",
+            f"## {table.name}",
+            "",
+            table.meaning,
+            "",
+            "| column | type | unit | meaning |",
+            "|---|---|---|---|",
+        ]
+        lines += [f"| `{c.name}` | {c.kind} | {c.unit} | {c.meaning} |" for c in table.columns]
+    return "\n".join(lines) + "\n"
