@@ -1,0 +1,155 @@
+"""Label checks a second in the path finder, beside section 2.2 of fawzi2017 written as a plain loop.
+
+The loop takes one pair after the other and one sample a forward pass; both look for the same paths, at the same
+step, in one process. Half of the pairs are two images with one label, half have an end that was brought into the region
+from a random point. `python benchmarks/connectivity.py [--device cuda] [--float64]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import platform
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bdry.core.measuring import measuring
+from bdry.core.seeds import generator, seeded_globally
+from bdry.data import Split
+from bdry.geometry.connectivity import PathResult, find_paths
+from bdry.geometry.paths import MIN_INTERVALS
+from bdry.geometry.pathsearch import Budget
+from bdry.geometry.regions import Projection, project_into
+from bdry.geometry.scenarios import SCENARIOS
+from bdry.models import Classifier, build_classifier
+from bdry.models.classifier import Normalise
+
+PAIRS, STEP, DEPTH = 12, 1e-3, 16
+HOW = Projection()
+
+
+def classifier(name: str, images: Split) -> nn.Module:
+    """An untrained CNN whose logits are shifted so that noise gets many labels: it times like a trained one.
+
+    lenet, or "small": two strided convolutions, about 10,000 multiply-adds an image, where the loop's own cost shows.
+    """
+    if name == "small":
+        with seeded_globally(0):
+            body = nn.Sequential(nn.Conv2d(1, 4, 5, 3), nn.ReLU(), nn.Conv2d(4, 8, 3, 2), nn.ReLU(), nn.Flatten())
+            model = Classifier(Normalise([0.5], [0.05]), body, nn.Linear(72, 10))
+    else:
+        model = build_classifier(name, (1, 28, 28), 10, mean=[0.5], std=[0.05], seed=0, options={"activation": "relu"})
+    with torch.no_grad():
+        model.head.bias -= model.eval()(images.pixels()).mean(0)
+    return model
+
+
+@dataclass
+class Loop:
+    """The plain loop, and how many labels it has looked up."""
+
+    model: nn.Module
+    checks: int = 0
+
+    def label(self, x: Tensor) -> int:
+        self.checks += 1
+        with torch.no_grad():
+            return int(self.model(x[None]).argmax())
+
+    def path(self, start: Tensor, end: Tensor, label: int, spacing: float, depth: int = 0) -> list[Tensor] | None:
+        """The anchors between both ends, or None where they are not joined within `depth` bisections."""
+        count = max(MIN_INTERVALS, math.ceil(float((end - start).double().norm()) / spacing * (1 - 1e-9)))
+        if all(self.label(torch.lerp(start, end, j / count)) == label for j in range(1, count)):
+            return []
+        if depth == DEPTH:
+            return None
+        middle = torch.lerp(start, end, 0.5)
+        self.checks += 1
+        further = min(2.0**depth, 1 / HOW.overshoot)
+        found = project_into(
+            self.model, middle[None], torch.tensor([label], device=start.device), HOW, batch_size=1, further=further
+        )
+        if not bool(found.reached):
+            return None
+        middle = found.points[0]
+        before = self.path(start, middle, label, spacing, depth + 1)
+        after = None if before is None else self.path(middle, end, label, spacing, depth + 1)
+        return None if before is None or after is None else [*before, middle, *after]
+
+    def paths(self, x1: Tensor, x2: Tensor) -> list[Tensor | None]:
+        found = []
+        for start, end in zip(x1, x2, strict=True):
+            spacing = STEP * float((end - start).double().norm())
+            label = self.label(start)
+            inner = self.path(start, end, label, spacing) if self.label(end) == label else None
+            found.append(None if inner is None else torch.stack([start, *inner, end]))
+        return found
+
+
+def same(ours: PathResult, theirs: list[Tensor | None]) -> int:
+    """Pairs with the same answer and, but for rounding, the same anchors."""
+    count = 0
+    for found, anchors, other in zip(ours.found.tolist(), ours.anchors, theirs, strict=True):
+        if found and other is not None:
+            count += anchors.shape == other.shape and bool(torch.allclose(anchors, other, rtol=0, atol=1e-3))
+        else:
+            count += found == (other is not None)
+    return count
+
+
+def bare(model: nn.Module, x: Tensor) -> float:
+    """Labels a second of the net alone, at the path finder's batch size: what it cannot exceed."""
+    batch = x[:1].expand(512, *x.shape[1:]).contiguous()
+    with torch.no_grad():
+        model(batch).argmax(1).tolist()
+        begin = time.perf_counter()
+        for _ in range(40):
+            model(batch).argmax(1).tolist()
+    return 40 * len(batch) / (time.perf_counter() - begin)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("networks", nargs="*", default=["small", "lenet"])
+    arguments.add_argument("--device", default="cpu")
+    arguments.add_argument("--float64", action="store_true", help="no decision hangs on rounding: the same paths")
+    asked = arguments.parse_args()
+    kind, device = torch.float64 if asked.float64 else torch.float32, torch.device(asked.device)
+    draw = generator(0, "bench")
+    pixels = torch.randint(0, 256, (200, 1, 28, 28), generator=draw, dtype=torch.uint8)
+    images = Split(pixels, torch.zeros(200, dtype=torch.int64), torch.arange(200))
+    print(f"{platform.machine()} {device}, {torch.get_num_threads()} threads, torch {torch.__version__}, {kind}\n")
+    print("| network | way | pairs | found | straight | anchors | label checks | seconds | checks/s | the same paths |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for name in asked.networks:
+        model = classifier(name, images)
+        with measuring(model):
+            pairs = [SCENARIOS[scenario](model, images, PAIRS // 2) for scenario in ("natural", "random")]
+            x1, x2 = (torch.cat(ends).to(device, kind) for ends in zip(*((p.x1, p.x2) for p in pairs), strict=True))
+            model.to(device, kind)
+            budget = Budget(depth=DEPTH, calls=10**9, retries=0)
+            find_paths(model, x1[:2], x2[:2], step=STEP, budget=budget)
+            begin = time.perf_counter()
+            ours = find_paths(model, x1, x2, step=STEP, budget=budget)
+            checks = int(ours.label_checks.sum())
+            taken = time.perf_counter() - begin
+            loop = Loop(model)
+            begin = time.perf_counter()
+            theirs = loop.paths(x1, x2)
+            plain = time.perf_counter() - begin
+            floor = bare(model, x1)
+        found, anchors = int(ours.found.sum()), int(ours.num_anchors[ours.found].sum())
+        rate, plain_rate = checks / taken, loop.checks / plain
+        shared = f"{PAIRS} | {found} | {int(ours.straight.sum())} | {anchors}"
+        print(f"| {name} | bdry | {shared} | {checks} | {taken:.2f} | {rate:.0f} | {same(ours, theirs)} of {PAIRS} |")
+        solved = sum(path is not None for path in theirs)
+        print(f"| {name} | plain loop | {PAIRS} | {solved} | | | {loop.checks} | {plain:.2f} | {plain_rate:.0f} | |")
+        print(f"| {name} | net alone, batches of 512 | | | | | | | {floor:.0f} | |")
+        print(f"\n{name}: {rate / plain_rate:.1f} times the label checks a second\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

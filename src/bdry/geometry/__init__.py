@@ -1,0 +1,1 @@
+"""Classification regions: connectivity, curvature of their boundary, shared directions, detection of perturbations."""
