@@ -1,0 +1,132 @@
+"""What a network has to be to have curvature: which of its layers have kinks, and the same weights without them."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..core.measuring import Model
+from ..core.norms import steepest
+from ..core.seeds import generator
+from ..errors import UsageError
+from .contrast import gap_and_gradient
+
+# piecewise linear: between kinks the second derivative is 0
+KINKED_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Hardtanh, nn.Hardsigmoid, nn.Threshold)
+KINKED_POOLING = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveMaxPool2d)
+SMOOTH_ACTIVATIONS = (nn.Softplus, nn.SiLU, nn.GELU, nn.ELU, nn.CELU, nn.SELU, nn.Tanh, nn.Sigmoid, nn.Mish)
+ALTERNATIVES = (
+    "take arch.activation=softplus|silu|gelu, or measure at a finite scale: geometric (-2s/t^2), softplus_swap, "
+    "smoothed or fd (central differences)"
+)
+# how far, in pixel units, gradients are compared to tell an affine gap from a piecewise linear one
+REACHES = (1.0, 10.0, 100.0)
+
+
+def kinks(model: nn.Module) -> tuple[str, ...]:
+    """The kinds of the network's layers that have kinks, such as ("MaxPool2d", "ReLU"); sorted.
+
+    A second derivative does not see what bends at them; max-pooling among smooth activations leaves out a part.
+    """
+    kinked = KINKED_ACTIVATIONS + KINKED_POOLING
+    return tuple(sorted({type(layer).__name__ for layer in model.modules() if isinstance(layer, kinked)}))
+
+
+def refuse_kinked(model: Model) -> None:
+    """Raises where a network's activations have kinks, or its only nonlinear layers are max-pooling.
+
+    Raises:
+        UsageError: second derivatives would be 0 almost everywhere; names the layers and the alternatives.
+    """
+    if not isinstance(model, nn.Module):
+        return
+    layers = list(model.modules())
+    bent = {type(layer).__name__ for layer in layers if isinstance(layer, KINKED_ACTIVATIONS)}
+    if not bent and not any(isinstance(layer, SMOOTH_ACTIVATIONS) for layer in layers):
+        bent = {type(layer).__name__ for layer in layers if isinstance(layer, KINKED_POOLING)}
+    if bent:
+        raise _refusal("+".join(sorted(bent)))
+
+
+def refuse_piecewise_linear(model: Model, z: Tensor, own: Tensor, other: Tensor) -> None:
+    """Raises where F = f_own - f_other, whose second derivatives are 0 at z, is not affine. (N, ...), (N,), (N,).
+
+    Raises:
+        UsageError: the gradient differs elsewhere: the network is piecewise linear.
+    """
+    direction = steepest(torch.randn(z.shape, generator=generator(0, "affine")).to(z), "l2")
+    here = gap_and_gradient(model, z, own, other)[2]
+    for reach in REACHES:
+        there = gap_and_gradient(model, z + reach * direction, own, other)[2]
+        if not torch.allclose(here, there, rtol=1e-3, atol=1e-5 * float(here.abs().amax())):
+            raise _refusal("piecewise linear")
+
+
+def _refusal(what: str) -> UsageError:
+    return UsageError(
+        f"curvature: this network's activation is {what}; its second derivatives are 0 between kinks, which is not a "
+        f"flat boundary; {ALTERNATIVES}"
+    )
+
+
+class SmoothMaxPool2d(nn.Module):
+    """logsumexp(beta x) / beta over each window: to max-pooling what Softplus is to ReLU."""
+
+    def __init__(self, pool: nn.MaxPool2d, beta: float) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.padding = (_pair(v) for v in (pool.kernel_size, pool.stride, pool.padding))
+        self.beta = beta
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H', W')."""
+        (vertical, horizontal), lowest = self.padding, torch.finfo(x.dtype).min / self.beta
+        padded = F.pad(x, (horizontal, horizontal, vertical, vertical), value=lowest) if any(self.padding) else x
+        ends = [size - kernel + 1 for size, kernel in zip(padded.shape[2:], self.kernel, strict=True)]
+        (down, right), (tall, wide) = self.stride, self.kernel
+        # shifted copies, since torch.func has no batching rule for unfold's gradient
+        shifted = [
+            padded[:, :, i : i + ends[0] : down, j : j + ends[1] : right] for i in range(tall) for j in range(wide)
+        ]
+        return torch.logsumexp(self.beta * torch.stack(shifted), dim=0) / self.beta
+
+
+def with_softplus(model: nn.Module, beta: float) -> nn.Module:
+    """A copy with the same weights, ReLU replaced by Softplus(beta) and max-pooling by logsumexp; exact as beta grows.
+
+    Its boundary is another one: points have to be refined again, and its accuracy belongs beside its curvatures.
+
+    Args:
+        beta: sharpness; a kink is rounded over about 1 / beta of the activation's input. §8.2 sweeps 5, 10, 30, 100.
+
+    Raises:
+        UsageError: beta is not positive, or the network has kinked layers other than ReLU and plain 2-d max-pooling.
+    """
+    if not beta > 0:
+        raise UsageError(f"beta={beta}: must be above 0")
+    swapped = _smoothed(copy.deepcopy(model), beta)
+    left = kinks(swapped)
+    if left:
+        raise UsageError(f"softplus_swap: cannot smooth {', '.join(left)}; ReLU and plain MaxPool2d can be")
+    return swapped.train(model.training)
+
+
+def _smoothed(layer: nn.Module, beta: float) -> nn.Module:
+    if isinstance(layer, nn.ReLU):
+        return nn.Softplus(beta)
+    if isinstance(layer, nn.MaxPool2d) and _pair(layer.dilation) == (1, 1) and not layer.ceil_mode:
+        return SmoothMaxPool2d(layer, beta)
+    for name, child in layer.named_children():
+        setattr(layer, name, _smoothed(child, beta))
+    return layer
+
+
+def in_double(model: nn.Module) -> nn.Module:
+    """A float64 copy in eval mode with frozen parameters: what |F| < 1e-10 and curvatures to 1e-8 need."""
+    return copy.deepcopy(model).double().eval().requires_grad_(False)
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
