@@ -1,0 +1,49 @@
+"""DeepDIG: generated instances on the boundary between two classes, and the characteristics measured on them.
+
+Karimi, Derr, Tang, "Characterizing the Decision Boundary of Deep Neural Networks" (arXiv 1912.11460).
+"""
+
+from .autoencoders import AUTOENCODERS, Autoencoder
+from .bisection import OUTCOMES, Bisected, bisect
+from .components import Passed, Stage, Trained, pass_through, train_pairs
+from .generators import nearest_features
+from .oscillation import Estimate, Oscillation, oscillation
+from .pairs import Pair, all_pairs, both_directions, checked_pairs
+from .recipe import Recipe
+from .result import GENERATORS, Borderline, PairImages, common_sources, summary
+from .separability import Features, Plane, own_plane, separability, svm_plane
+from .spread import boundary_divergence, spread
+
+__all__ = [
+    "AUTOENCODERS",
+    "GENERATORS",
+    "OUTCOMES",
+    "Autoencoder",
+    "Bisected",
+    "Borderline",
+    "Estimate",
+    "Features",
+    "Oscillation",
+    "Pair",
+    "PairImages",
+    "Passed",
+    "Plane",
+    "Recipe",
+    "Stage",
+    "Trained",
+    "all_pairs",
+    "bisect",
+    "both_directions",
+    "boundary_divergence",
+    "checked_pairs",
+    "common_sources",
+    "nearest_features",
+    "oscillation",
+    "own_plane",
+    "pass_through",
+    "separability",
+    "spread",
+    "summary",
+    "svm_plane",
+    "train_pairs",
+]

@@ -1,0 +1,81 @@
+"""How DeepDIG's autoencoders are trained: the authors' settings, each of which can be another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import UsageError, did_you_mean
+from .autoencoders import AUTOENCODERS, ImageShape, Layer, usual_autoencoder
+from .losses import CLASS_TERMS, RECONSTRUCTIONS
+
+# the activations of this many bytes stay in a CPU's caches from one layer to the next
+CACHE_BYTES = 4 * 2**20
+MAX_STACK = 128
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of both stages; the defaults are the authors' (karimi2020 sections 1.2 to 1.5, [code]).
+
+    autoencoder: a name in `AUTOENCODERS`, None: the authors' for the number of channels; options: its settings.
+    alphas: weight of the class term in stages I and II. class_term: bce or ce; alpha_ce is about alpha_bce / K.
+    reconstruction: bce or mse.
+    lr_decay: the rate is multiplied by it every `lr_decay_every` steps. dropout: after every ReLU.
+    precision: fp32, or bf16 for training alone; outputs are always computed in fp32.
+    patience: a pair stops after this many logged losses none of which is 1 % below the best; None: never early.
+    min_collapse_ratio: below this spread of outputs over spread of inputs a network has collapsed.
+    max_restarts: how often it is then trained again, from the next seed.
+    stack: pairs trained together; None: as many as stay in a CPU's caches, `MAX_STACK` on other devices.
+    """
+
+    autoencoder: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    alphas: tuple[float, float] = (0.8, 0.8)
+    class_term: str = "bce"
+    reconstruction: str = "bce"
+    steps: int = 5000
+    batch_size: int = 128
+    lr: float = 0.01
+    lr_decay: float = 0.95
+    lr_decay_every: int = 1000
+    dropout: float = 0.0
+    precision: str = "fp32"
+    log_every: int = 100
+    patience: int | None = None
+    min_collapse_ratio: float = 0.1
+    max_restarts: int = 3
+    stack: int | None = None
+
+    def __post_init__(self) -> None:
+        for key, choices in (
+            ("class_term", CLASS_TERMS),
+            ("reconstruction", RECONSTRUCTIONS),
+            ("precision", ("fp32", "bf16")),
+        ):
+            value = getattr(self, key)
+            if value not in choices:
+                hint = did_you_mean(value, choices, f"{key}=")
+                raise UsageError(f"{key}={value}: no such choice{hint} (choices: {', '.join(choices)})")
+        for key in ("steps", "batch_size", "log_every", "lr_decay_every"):
+            if getattr(self, key) < 1:
+                raise UsageError(f"{key}={getattr(self, key)}: must be at least 1")
+
+    def layers(self, image_shape: ImageShape) -> list[Layer]:
+        """The autoencoder's layers; raises `UsageError` where there is none such, or not for this shape."""
+        name = self.autoencoder or usual_autoencoder(image_shape)
+        AUTOENCODERS.check_options(name, dict(self.options))
+        return AUTOENCODERS[name](image_shape, **self.options)
+
+    def stack_size(self, image_bytes: int, device_type: str) -> int:
+        """How many pairs to train together on images of so many bytes."""
+        if self.stack is not None:
+            return self.stack
+        if device_type != "cpu":
+            return MAX_STACK
+        return max(1, CACHE_BYTES // (self.batch_size * image_bytes))
+
+    def learning_rate(self, step: int) -> float:
+        """The rate of optimiser step `step`, counted from 0."""
+        return self.lr * self.lr_decay ** (step // self.lr_decay_every)
