@@ -71,7 +71,7 @@ def test_a_run_leaves_everything_and_the_same_command_skips(dataset, adv, tmp_pa
         *(f"tables/{name}.csv" for name in ("history", "margins", "margin_summary", "timings")),
         "checkpoints/last.safetensors",
         *(f"checkpoints/step={step:08d}.safetensors" for step in steps),
-        *(f"figures/margin_evolution-{dataset}-mlp.{ending}" for ending in ("png", "pdf", "csv")),
+        *(f"figures/margin_evolution-{dataset}-mlp.{ending}" for ending in ("png", "pdf", "csv", "caption.md")),
     }
     history = pd.read_csv(run / "tables" / "history.csv")
     assert history["step"].tolist() == steps
@@ -262,12 +262,13 @@ def test_figures_are_redrawn_without_torch(tmp_path):
     (tmp_path / "outputs" / "runs" / "junk").mkdir()
     (tmp_path / "outputs" / "runs" / "junk" / "config.yaml").write_text("a: 1")
     command = [sys.executable, "-c", FIGURES_WITHOUT_TORCH, "figures", "runs=[outputs/runs/digits-*,outputs/runs/junk]"]
+    command.append("figure=margin_evolution")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "skipped: " in done.stderr
     folder = tmp_path / "outputs" / "figures" / "mickisch2020"
     assert {path.name for path in folder.iterdir()} == {
-        *(f"margin_evolution-digits-mlp.{ending}" for ending in ("png", "pdf", "csv")),
+        *(f"margin_evolution-digits-mlp.{ending}" for ending in ("png", "pdf", "csv", "caption.md")),
         "results.csv",
     }
     results = pd.read_csv(folder / "results.csv")

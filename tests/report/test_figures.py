@@ -11,7 +11,7 @@ import pytest
 from bdry.errors import UsageError
 from bdry.report import FIGURES, draw_figures, results
 from bdry.report.margin_evolution import drawn_data
-from bdry.runs import Run, find_runs
+from bdry.runs import SCHEMA_VERSION, Run
 
 
 def make_run(folder, adv, seed, *, num_seeds_apart=0.0, eps=0.1, clipped=False):
@@ -20,7 +20,7 @@ def make_run(folder, adv, seed, *, num_seeds_apart=0.0, eps=0.1, clipped=False):
         science["adv"] |= {"norm": "linf", "eps": eps}
     run = Run.of(str(folder), science, seed)
     with run.claimed():
-        run.write_config({**science, "seed": seed})
+        run.write_config({**science, "schema": SCHEMA_VERSION, "seed": seed})
         run.set_status("finished")
         for step, epoch, mean in ((0, 0.0, 1.0), (5, 0.5, 3.0), (10, 1.0, 2.0)):
             value = mean + num_seeds_apart * seed
@@ -56,11 +56,7 @@ def make_run(folder, adv, seed, *, num_seeds_apart=0.0, eps=0.1, clipped=False):
     return run
 
 
-def records(folder):
-    return find_runs([str(folder)])[0]
-
-
-def test_the_band_spans_the_seeds(tmp_path):
+def test_the_band_spans_the_seeds(tmp_path, records):
     for seed in (0, 1, 2):
         make_run(tmp_path, "none", seed, num_seeds_apart=0.1)
     drawn = drawn_data(records(tmp_path))
@@ -71,7 +67,7 @@ def test_the_band_spans_the_seeds(tmp_path):
     assert np.isnan(point["adv_eps"])
 
 
-def test_one_seed_shows_the_quartiles_over_images(tmp_path):
+def test_one_seed_shows_the_quartiles_over_images(tmp_path, records):
     make_run(tmp_path, "pgd", 0)
     drawn = drawn_data(records(tmp_path))
     point = drawn[(drawn["panel"] == "linf") & (drawn["split"] == "train") & (drawn["step"] == 10)].iloc[0]
@@ -82,31 +78,33 @@ def test_one_seed_shows_the_quartiles_over_images(tmp_path):
     assert drawn[(drawn["panel"] == "error") & (drawn["split"] == "test")]["value"].tolist() == pytest.approx([0.3] * 3)
 
 
-def test_a_run_measured_only_in_the_box_is_shown(tmp_path):
+def test_a_run_measured_only_in_the_box_is_shown(tmp_path, records):
     make_run(tmp_path, "none", 0, clipped=True)
     assert set(drawn_data(records(tmp_path))["panel"]) == {"l2", "linf", "error", "robust_error"}
 
 
-def test_figures_come_in_three_forms_with_the_same_bytes_again(tmp_path):
+def test_figures_come_in_all_forms_with_the_same_bytes_again(tmp_path, records):
     for adv in ("none", "pgd"):
         for seed in (0, 1):
             make_run(tmp_path, adv, seed, num_seeds_apart=0.1)
     digests = []
     for folder in (tmp_path / "a", tmp_path / "b"):
-        paths = draw_figures("mickisch2020", "all", records(tmp_path), folder)
-        assert [path.suffix for path in paths] == [".png", ".pdf", ".csv"]
+        paths = draw_figures("mickisch2020", "margin_evolution", records(tmp_path), folder)
+        assert [path.suffix for path in paths] == [".png", ".pdf", ".csv", ".md"]
         digests.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in paths])
     assert digests[0] == digests[1]
     drawn = pd.read_csv(paths[2])
     np.testing.assert_allclose(drawn["value"], drawn_data(records(tmp_path))["value"])
 
 
-def test_runs_without_margins_draw_what_there_is(tmp_path):
+def test_runs_without_margins_draw_what_there_is(tmp_path, records):
     run = make_run(tmp_path, "none", 0)
     run.table_path("margin_summary").unlink()
-    assert len(draw_figures("mickisch2020", "margin_evolution", records(tmp_path), tmp_path / "f")) == 3
+    assert len(draw_figures("mickisch2020", "margin_evolution", records(tmp_path), tmp_path / "f")) == 4
     run.table_path("history").unlink()
-    assert draw_figures("mickisch2020", "margin_evolution", records(tmp_path), tmp_path / "g") == []
+    assert draw_figures("mickisch2020", "all", records(tmp_path), tmp_path / "g") == []
+    with pytest.raises(UsageError, match="figure=R1: nothing to draw in these 1 runs; needs main runs with probe="):
+        draw_figures("mickisch2020", "R1", records(tmp_path), tmp_path / "g")
     assert results(records(tmp_path)).empty
 
 
@@ -116,7 +114,7 @@ def test_an_unknown_figure_answers_with_the_nearest(tmp_path):
     assert set(FIGURES) == {"mickisch2020"}
 
 
-def test_results_average_the_seeds(tmp_path):
+def test_results_average_the_seeds(tmp_path, records):
     for seed in (0, 2):
         make_run(tmp_path, "none", seed, num_seeds_apart=0.5)
     table = results(records(tmp_path))

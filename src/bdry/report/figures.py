@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UsageError, did_you_mean
 from ..runs import RunRecord
-from . import margin_evolution
+from . import mickisch2020
+from .drawing import Drawing
 
-# a figure draws what it can of the runs into a folder and gives the files it wrote
-DrawFigure = Callable[[Sequence[RunRecord], Path], list[Path]]
-
-FIGURES: dict[str, dict[str, DrawFigure]] = {
-    "mickisch2020": {"margin_evolution": margin_evolution.draw},
-}
+FIGURES: dict[str, dict[str, Drawing]] = {"mickisch2020": mickisch2020.FIGURES}
 
 
 def draw_figures(paper: str, figure: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
-    """Draws one figure of a paper, or `all`, from the tables of `records`; the files written (PNG, PDF and CSV).
+    """Draws one figure of a paper, or `all`, from the tables of `records`; the files written.
 
-    Raises `UsageError` for a figure that the paper does not have.
+    A figure is PNG, PDF, CSV and caption, a table CSV and Markdown. `all` leaves out what these runs have no data for.
+    Raises `UsageError` for a figure that the paper does not have, or one named alone that the runs have no data for.
     """
     available = FIGURES[paper]
     if figure != "all" and figure not in available:
         hint = did_you_mean(figure, available, "figure=")
         raise UsageError(f"figure={figure}: no such figure of {paper}{hint} (choices: all, {', '.join(available)})")
     folder.mkdir(parents=True, exist_ok=True)
-    names = list(available) if figure == "all" else [figure]
-    return [path for name in names for path in available[name](records, folder)]
+    if figure == "all":
+        return [path for drawing in available.values() for path in drawing.draw(records, folder)]
+    paths = available[figure].draw(records, folder)
+    if not paths:
+        raise UsageError(
+            f"figure={figure}: nothing to draw in these {len(records)} runs; needs {available[figure].needs}"
+        )
+    return paths

@@ -15,6 +15,14 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 NORM_LABELS = {"l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
 
+
+def shown(text: str) -> str:
+    """`text` as figures write it: norms as symbols."""
+    for norm, label in sorted(NORM_LABELS.items(), key=lambda item: -len(item[0])):
+        text = text.replace(norm, label)
+    return text
+
+
 RC: Any = {
     "font.size": 9.0,
     "axes.titlesize": 9.5,
@@ -29,17 +37,30 @@ RC: Any = {
     "lines.linewidth": 1.6,
     "pdf.fonttype": 42,
     "figure.dpi": 150,
+    "figure.constrained_layout.w_pad": 0.09,
 }
 
 
-def save(figure: Figure, drawn: pd.DataFrame, stem: Path) -> list[Path]:
-    """Writes `<stem>.png`, `<stem>.pdf` and `<stem>.csv`, the last holding exactly what is drawn."""
+def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> list[Path]:
+    """Writes `<stem>.png`, `<stem>.pdf`, `<stem>.csv`, which holds exactly what is drawn, and `<stem>.caption.md`.
+
+    Without a caption there is no file of it.
+    """
     paths = []
     for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         path = stem.with_name(f"{stem.name}.{ending}")
         with replacing(path) as temporary, matplotlib.rc_context(RC):
             figure.savefig(temporary, format=ending, metadata=metadata, bbox_inches="tight")
         paths.append(path)
-    table = stem.with_name(f"{stem.name}.csv")
-    write_text(table, drawn.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
-    return [*paths, table]
+    paths.append(write_csv(drawn, stem))
+    if caption:
+        paths.append(stem.with_name(f"{stem.name}.caption.md"))
+        write_text(paths[-1], caption)
+    return paths
+
+
+def write_csv(rows: pd.DataFrame, stem: Path) -> Path:
+    """Writes `<stem>.csv`: nine significant digits, the same bytes on every system."""
+    path = stem.with_name(f"{stem.name}.csv")
+    write_text(path, rows.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
+    return path

@@ -1,0 +1,169 @@
+"""Curves with bands in a grid of panels: how every figure over training looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import matplotlib
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+
+from .style import COLOURS, NORM_LABELS, RC, shown
+
+LINES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
+MARKERS = "os^DvP*X"
+MOST_MARKERS = 20
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel of a figure: the rows whose column `panel` is `name`, what its axes say and where they end."""
+
+    name: str
+    ylabel: str
+    title: str = ""
+    bottom: float | None = 0
+    top: float | None = None
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Legend:
+    """Which curves there are: the colour tells the column `series`, the line style the column named `line`.
+
+    series: in order. lines: a value of that column -> number of its line style; values that never meet in a panel may
+    share one. Without `line` all curves are solid and each series has its own marker.
+    """
+
+    series: Sequence[str]
+    line: str = ""
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def style(self, series: str, line: str = "") -> dict[str, Any]:
+        """Colour, line and marker of a curve."""
+        number, kind = self.series.index(series), self.lines.get(line, 0)
+        marker = MARKERS[(kind if self.lines else number) % len(MARKERS)]
+        colour = COLOURS[number % len(COLOURS)]
+        return {"color": colour, "linestyle": LINES[kind], "marker": marker, "markersize": 3}
+
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """The legend's labels with their styles: one a series, then one a line style."""
+        if not self.lines:
+            return {shown(name): self.style(name) for name in self.series}
+        colours = {}
+        if len(self.series) > 1:
+            colours = {shown(name): self.style(name) | {"marker": "", "linewidth": 3.0} for name in self.series}
+        lines = {}
+        for kind in sorted(set(self.lines.values())):
+            names = [name for name, other in self.lines.items() if other == kind]
+            style = self.style(self.series[0], names[0])
+            lines["; ".join(names)] = style | ({"color": "#555555"} if colours else {})
+        return colours | lines
+
+
+def margin_panel(norm: str, name: str = "", title: str = "") -> Panel:
+    """A panel of mean margins in a norm."""
+    return Panel(name or norm, f"mean {NORM_LABELS[norm]} margin\n(pixel units of [0, 1])", title)
+
+
+def share_panel(name: str, ylabel: str, title: str = "") -> Panel:
+    """A panel of shares, from 0 to 1."""
+    return Panel(name, ylabel, title, bottom=-0.02, top=1.02)
+
+
+def norms_in(panels: pd.Series) -> list[str]:
+    """The norms among the names of panels, in the order of the columns."""
+    return [norm for norm in NORM_LABELS if (panels == norm).any()]
+
+
+def over_epochs(drawn: pd.DataFrame, layout: Sequence[Sequence[Panel | None]], legend: Legend, title: str) -> Figure:
+    """A grid of panels over a shared epoch axis; None leaves a place free."""
+    with matplotlib.rc_context(RC):
+        figure, axes = grid(layout, title, sharex=True)
+        for place, panel in axes:
+            plot(place, drawn[drawn["panel"] == panel.name], legend, panel)
+            epoch_axis(place, drawn["epoch"])
+            place.tick_params(labelbottom=True)
+            place.set_xlabel("epoch")
+        add_legend(figure, legend)
+    return figure
+
+
+def grid(
+    layout: Sequence[Sequence[Panel | None]], title: str, *, sharex: bool = False
+) -> tuple[Figure, list[tuple[Axes, Panel]]]:
+    """A figure with an axis for each panel of the layout's rows, labelled and limited."""
+    columns = max(len(row) for row in layout)
+    width = max(3.4 * columns, 4.6)
+    figure = Figure(figsize=(width, 2.5 * len(layout) + 0.9), layout="constrained")
+    axes = figure.subplots(len(layout), columns, squeeze=False, sharex=sharex)
+    found = []
+    for row, places in zip(layout, axes, strict=True):
+        for place, panel in zip(places, [*row, *[None] * (columns - len(row))], strict=True):
+            if panel is None:
+                place.set_visible(False)
+                continue
+            place.set_ylabel(panel.ylabel)
+            place.set_title(shown(panel.title))
+            if panel.log:
+                place.set_yscale("log")
+            found.append((place, panel))
+    figure.suptitle(shown(title), fontsize=10.5)
+    return figure, found
+
+
+def plot(axis: Axes, points: pd.DataFrame, legend: Legend, panel: Panel, x: str = "epoch") -> None:
+    """The curves of one panel, with their bands, certified lower bounds and the radii trained against."""
+    groups = points.sort_values(x).groupby(["series", legend.line] if legend.line else ["series"])
+    for key, curve in sorted(groups, key=lambda item: legend.series.index(item[0][0])):
+        style = legend.style(*key)
+        if len(curve) > MOST_MARKERS:
+            style["marker"] = ""
+        axis.plot(curve[x], curve["value"], **style)
+        if curve["low"].notna().any():
+            axis.fill_between(curve[x], curve["low"], curve["high"], color=style["color"], alpha=0.13, linewidth=0)
+        if curve["lower_bound"].notna().any():
+            axis.plot(curve[x], curve["lower_bound"], **style | {"linewidth": 0.7, "marker": ""})
+    # after the curves: matplotlib fixes a limit at what is drawn by then
+    _radii(axis, points, legend)
+    axis.set_ylim(bottom=None if panel.log else panel.bottom, top=panel.top)
+
+
+def _radii(axis: Axes, points: pd.DataFrame, legend: Legend) -> None:
+    for (name, eps), _ in points.dropna(subset=["adv_eps"]).groupby(["series", "adv_eps"]):
+        colour = COLOURS[legend.series.index(name) % len(COLOURS)]
+        axis.axhline(eps, color=colour, linewidth=0.9, linestyle=(0, (7, 3)))
+        where: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 7.5}
+        axis.annotate(f" eps\n {eps:.3g}", (1.0, eps), color=colour, **where)
+
+
+def epoch_axis(axis: Axes, epochs: pd.Series) -> None:
+    """Logarithmic from the first moment after initialisation, which itself stands at 0 on the left."""
+    after = epochs[epochs > 0]
+    if after.empty:
+        axis.set_xticks([0])
+        return
+    first, last = float(after.min()), float(epochs.max())
+    axis.set_xscale("symlog", linthresh=first, linscale=0.3)
+    decades = range(math.floor(math.log10(first)), math.ceil(math.log10(last)) + 1)
+    ticks = [factor * 10.0**decade for decade in decades for factor in (1, 3)]
+    axis.set_xticks([0, *(tick for tick in ticks if first < tick <= last)])
+    axis.set_xticks([], minor=True)
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_xlim(-0.15 * first, last * 1.08)
+
+
+def add_legend(figure: Figure, legend: Legend) -> None:
+    """One legend below all panels."""
+    entries = legend.entries()
+    if len(entries) < 2 and not legend.lines:
+        return
+    handles = [Line2D([], [], **style) for style in entries.values()]
+    columns = min(len(entries), 5 if max(map(len, entries)) < 18 else 3)
+    figure.legend(handles, entries, loc="outside lower center", ncols=columns, handlelength=3)

@@ -1,0 +1,149 @@
+"""The figures of mickisch2020 from made tables: what they draw, what they leave out, the same bytes again."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bdry.report import FIGURES, draw_figures
+from bdry.report.mickisch2020 import calibration, controls, estimators, noise, r1, r2, r3, r4, r5, transfer
+
+NAMES = ["R1", "R2", "R3", "R4", "R5", "T1", "T2", "transfer", "calibration", "noise", "controls", "estimators"]
+ONE = [(0, 0.0)]
+TWO = [(0, 0.0), (10, 1.0)]
+
+
+def test_all_figures_of_a_study_come_with_captions_and_the_same_bytes_again(tmp_path, study, records):
+    study(tmp_path / "runs", seeds=(0, 1), datasets=("mnist",), num_images=60)
+    found = records(tmp_path / "runs")
+    digests = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        paths = draw_figures("mickisch2020", "all", found, folder)
+        digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths})
+    assert digests[0] == digests[1]
+    assert set(FIGURES["mickisch2020"]) == {"margin_evolution", *NAMES}
+    for name in NAMES:
+        endings = {path.name.split(".", 1)[1] for path in paths if path.name.split("-")[0].split(".")[0] == name}
+        assert endings == ({"csv", "md"} if name[0] == "T" else {"png", "pdf", "csv", "caption.md"})
+    for path in paths:
+        if path.name.endswith("lenet.caption.md"):
+            assert "seeds 0, 1" in path.read_text()
+            assert "n = " in path.read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_data_a_figure_is_nothing(name, tmp_path):
+    assert FIGURES["mickisch2020"][name].draw([], tmp_path) == []
+
+
+def leave(folder, write_run, made, value, correct=True, moments=TWO, confidence=0.5, more=None, norm="l2", **about):
+    rows = made["margins"](moments, value, correct, confidence, norm=norm)
+    tables = made["measured"](made["history"](moments, 0.9), rows) | (more or {})
+    return write_run(folder, tables, **about)
+
+
+def test_r1_is_of_standard_runs_of_the_main_study(tmp_path, write_run, made, records):
+    leave(tmp_path, write_run, made, [[1.0] * 4, [3.0] * 4])
+    leave(tmp_path, write_run, made, [[9.0] * 4, [9.0] * 4], training="pgd linf")
+    leave(tmp_path, write_run, made, [[9.0] * 4, [9.0] * 4], study="control: x", settings={"margin": {"name": "x"}})
+    drawn = r1.drawn_data(records(tmp_path))
+    assert drawn.loc[drawn["panel"] == "l2", "value"].tolist() == [1, 3]
+    errors = drawn[(drawn["panel"] == "error") & (drawn["split"] == "train")]
+    assert errors["value"].tolist() == pytest.approx([0.1, 0.1])
+
+
+def test_r2_leaves_out_cells_with_too_few_images_and_says_so(tmp_path, write_run, made, records):
+    correct = np.array([np.arange(50) < 10, np.arange(50) < 30])
+    value = np.where(correct, 4.0, 1.0)
+    for seed in (0, 1):
+        leave(tmp_path, write_run, made, value, correct, seed=seed)
+    drawn = r2.drawn_data(records(tmp_path))
+    points = {(row.series, row.step): (row.value, row.num_images) for row in drawn.itertuples()}
+    assert points == {("correct", 10): (4, 30), ("misclassified", 0): (1, 40), ("misclassified", 10): (1, 20)}
+    paths = r2.draw(records(tmp_path), tmp_path)
+    assert "fewer than 20 images in a seed: standard, test correct at epoch 0." in paths[-1].read_text()
+
+
+def test_r3_and_transfer_need_adversarial_runs(tmp_path, write_run, made, records):
+    leave(tmp_path, write_run, made, [[1.0] * 4, [2.0] * 4])
+    assert r3.drawn_data(records(tmp_path)).empty
+    leave(tmp_path, write_run, made, [[1.0] * 4, [6.0] * 4], training="pgd l2", study="transfer")
+    assert r3.drawn_data(records(tmp_path)).empty
+    drawn = transfer.drawn_data(records(tmp_path))
+    last = drawn[drawn["panel"] == "last l2"].set_index("series")["value"]
+    assert last.to_dict() == {"standard": 2, "PGD l2": 6}
+    assert set(drawn.loc[drawn["series"] == "PGD l2", "adv_eps"]) == {0.5}
+
+
+def test_r4_is_the_distribution_function(tmp_path, write_run, made, records):
+    value = np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 1.0, np.nan, 2.0]])
+    leave(tmp_path, write_run, made, value, moments=[(10, 1.0), (20, 2.0)])
+    drawn = r4.drawn_data(records(tmp_path))
+    for name, share in (("early", 0.5), ("last", 0.75)):
+        curve = drawn[drawn["series"] == name]
+        assert curve.loc[curve["margin"] < 1, "value"].eq(0).all()
+        assert curve.loc[curve["margin"].between(2, 2.9), "value"].eq(share).all()
+    assert drawn.loc[drawn["series"] == "last", "value"].max() == 0.75
+
+
+def test_r5_takes_medians_over_the_same_images_and_counts_rays_that_meet_nothing(tmp_path, write_run, made, records):
+    rays = pd.DataFrame({"index": [0, 0, 1, 1, 2, 2], "direction": [0, 1] * 3, "distance": [5.0, 6, 7, 8, np.nan, 9]})
+    rays = rays.assign(step=0, epoch=0.0, split="test", correct=True, boundary_class=1)
+    rays["success"] = rays["distance"].notna()
+    leave(tmp_path, write_run, made, [[1.0, 2.0, 3.0, 90.0, 90.0]], moments=ONE, more={"directions": rays})
+    drawn = r5.drawn_data(records(tmp_path)).set_index(["panel", "line"])["value"]
+    assert drawn["distance test", "margin"] == 2
+    assert drawn["distance test", "random directions"] == 7
+    assert drawn["found test", "random directions"] == pytest.approx(5 / 6)
+
+
+def test_the_calibration_error_and_rank_correlation_of_known_images(tmp_path, write_run, made, records):
+    # 40 images at confidence 0.95, 30 of them right; 40 at 0.35, 10 right
+    confidence = np.repeat([0.95, 0.35], 40) + np.linspace(0, 1e-3, 80)
+    correct = np.concatenate([np.arange(40) < 30, np.arange(40) < 10])
+    leave(tmp_path, write_run, made, confidence[None] ** 2, correct, moments=ONE, confidence=confidence[None])
+    drawn = calibration.drawn_data(records(tmp_path))
+    ece = drawn.loc[drawn["panel"] == "ece", "value"].item()
+    assert ece == pytest.approx((0.2 + 0.1) / 2, abs=1e-3)
+    bins = drawn[drawn["panel"] == "reliability"]
+    assert bins["value"].tolist() == [0.25, 0.75]
+    assert bins["num_images"].tolist() == [40, 40]
+    ranks = drawn[drawn["panel"] == "l2"].set_index("line")["value"]
+    assert ranks.to_dict() == pytest.approx({"correct": 1, "misclassified": 1})
+
+
+def test_every_image_is_in_one_bin_of_the_reliability_diagram():
+    draw = np.random.default_rng(0)
+    confidence = np.concatenate([draw.random(500), np.arange(11) / 10])
+    bins = calibration.reliability(draw.random(511) < confidence, confidence)
+    assert bins["num_images"].sum() == 511
+    np.testing.assert_allclose(np.average(bins["confidence"], weights=bins["num_images"]), confidence.mean())
+
+
+def test_noise_shows_the_last_moment_and_its_relation_to_the_margin(tmp_path, write_run, made, records):
+    rows = pd.DataFrame({"step": [10, 10, 20, 20], "epoch": [1.0, 1, 2, 2], "size": [0.1, 0.2] * 2})
+    rows = rows.assign(split="test", noise="gaussian", num_images=4, num_draws=1, accuracy=[0.9, 0.7, 0.6, 0.4])
+    moments = [(10, 1.0), (20, 2.0)]
+    leave(tmp_path, write_run, made, [[2.0] * 4, [1.0] * 4], moments=moments, more={"noise": rows})
+    drawn = noise.drawn_data(records(tmp_path))
+    assert drawn.loc[drawn["panel"] == "gaussian", "value"].tolist() == [0.6, 0.4]
+    against = drawn[drawn["panel"] == "gaussian against margin"]
+    assert against["margin"].tolist() == [2, 1]
+    assert against["value"].tolist() == pytest.approx([0.8, 0.5])
+
+
+def test_controls_stand_beside_the_main_runs(tmp_path, study, records):
+    study(tmp_path, seeds=(0,), datasets=("mnist",), num_images=25)
+    drawn = controls.drawn_data(records(tmp_path))
+    assert set(drawn["series"]) == {
+        "standard, lenet", "he initialisation, lenet", "sgd, lenet", "weight decay, lenet", "lr drop, lenet",
+        "architecture, mlp",
+    }  # fmt: skip
+    checked = estimators.drawn_data(records(tmp_path))
+    assert set(checked["training_label"]) == {"standard", "PGD linf"}
+    ratios = checked[checked["panel"] == "ratio l2"].groupby("series")["value"].agg(["min", "max"])
+    assert (ratios.loc["walk"] == 1).all()
+    assert ratios.loc["deepfool"].between(1.08, 1.1).all()
