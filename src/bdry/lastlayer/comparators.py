@@ -1,0 +1,125 @@
+"""The SVMs that the paper itself compared with, and the hard one-vs-rest machine. None is the limit of training.
+
+Source: li2018 specification, §2.1 (the authors' calls), §0 items 2 and 3 (how far they are from the limit).
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .layer import LastLayer, checked, pair_margins
+from .svm import SvmSolution, hard_margin_svm
+
+
+def paper_comparator(features: Tensor, labels: Tensor, num_classes: int | None = None) -> SvmSolution:
+    """The authors' calls with C = 1 on features as they are: `SVC` for two classes, one-vs-rest `LinearSVC` for more.
+
+    (N, d) features and (N,) labels, on any device. `variant` is "SVC" or "OvR"; margins are of pairs, as the K-class
+    SVM has them, hence may be negative; `upper` and `gap` are nan. Only SVC names its support pairs. A class without
+    samples gets the row that one-vs-rest gives it: no weights, bias -1.
+
+    Raises:
+        UsageError: as `hard_margin_svm`.
+    """
+    features, labels, classes = checked(features, labels, num_classes)
+    started = time.perf_counter()
+    make = _support_vector_classifier if classes == 2 else _one_vs_rest
+    variant, layer, pairs, multipliers, tol = make(features, labels, classes)
+    layer = layer.centred()
+    solver = "libsvm" if variant == "SVC" else "liblinear"
+    return _labelled(layer, variant, features, labels, pairs, multipliers, time.perf_counter() - started, solver, tol)
+
+
+def hard_one_vs_rest(
+    features: Tensor, labels: Tensor, bias: str = "penalised", num_classes: int | None = None
+) -> SvmSolution:
+    """One hard-margin binary SVM for each class against the others, variant "hard OvR".
+
+    Where a class is not separable from the others, or has no samples, the layer is zeros and `separable` is false.
+    """
+    features, labels, classes = checked(features, labels, num_classes)
+    started = time.perf_counter()
+    rows = torch.zeros(classes, features.shape[1] + 1, dtype=features.dtype, device=features.device)
+    for label in range(classes):
+        mine = labels == label
+        binary = hard_margin_svm(features, mine.long(), bias, num_classes=2) if bool(mine.any()) else None
+        if binary is None or not binary.separable:
+            rows.zero_()
+            break
+        joint = binary.layer.joint()
+        # y (<v, x> + b) >= 1 has half the pair margin of rows +-(v, b)
+        rows[label] = joint[1] - joint[0]
+    layer = LastLayer(rows[:, :-1], rows[:, -1]).centred()
+    seconds = time.perf_counter() - started
+    return _labelled(layer, "hard OvR", features, labels, None, None, seconds, "one binary SVM a class", torch.nan)
+
+
+def _labelled(
+    layer: LastLayer,
+    variant: str,
+    features: Tensor,
+    labels: Tensor,
+    pairs: Tensor | None,
+    multipliers: Tensor | None,
+    seconds: float,
+    solver: str,
+    tol: float,
+) -> SvmSolution:
+    nan = float("nan")
+    norm = float((layer.weights if variant == "SVC" else layer.joint()).norm())
+    lowest = float(pair_margins(layer.logits(features), labels).min())
+    return SvmSolution(
+        layer=layer,
+        variant=variant,
+        margin=lowest / norm if norm > 0 else nan,
+        upper=nan,
+        gap=nan,
+        pairs=labels.new_zeros(0, 2) if pairs is None else pairs,
+        multipliers=features.new_zeros(0) if multipliers is None else multipliers,
+        separable=lowest > 0,
+        converged=False,
+        seconds=seconds,
+        solver=solver,
+        C=nan if variant == "hard OvR" else 1.0,
+        tol=tol,
+    )
+
+
+Fitted = tuple[str, LastLayer, Tensor | None, Tensor | None, float]
+
+
+def _support_vector_classifier(features: Tensor, labels: Tensor, classes: int) -> Fitted:
+    from sklearn.svm import SVC
+
+    machine = SVC(kernel="linear", C=1.0).fit(features.cpu().numpy(), labels.cpu().numpy())
+    weights = torch.tensor(machine.coef_, dtype=features.dtype, device=features.device)
+    bias = torch.tensor(machine.intercept_, dtype=features.dtype, device=features.device)
+    samples = torch.tensor(machine.support_, dtype=torch.int64, device=features.device)
+    multipliers = torch.as_tensor(np.abs(machine.dual_coef_[0]), dtype=features.dtype, device=features.device)
+    layer = LastLayer(torch.cat([-weights, weights]) / 2, torch.cat([-bias, bias]) / 2)
+    return "SVC", layer, torch.stack([samples, 1 - labels[samples]], 1), multipliers, machine.tol
+
+
+def _one_vs_rest(features: Tensor, labels: Tensor, classes: int) -> Fitted:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.svm import LinearSVC
+
+    machine = LinearSVC(multi_class="ovr", random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        machine.fit(features.cpu().numpy(), labels.cpu().numpy())
+    weights = torch.zeros(classes, features.shape[1], dtype=features.dtype, device=features.device)
+    biases = torch.full_like(weights[:, 0], -1.0)
+    found = torch.tensor(machine.coef_, dtype=features.dtype, device=features.device)
+    intercept = torch.tensor(machine.intercept_, dtype=features.dtype, device=features.device)
+    if len(found) == 1:
+        # two of more classes have samples: scikit-learn keeps one machine
+        found, intercept = torch.cat([-found, found]), torch.cat([-intercept, intercept])
+    present = torch.as_tensor(machine.classes_, device=features.device)
+    weights[present], biases[present] = found, intercept
+    return "OvR", LastLayer(weights, biases), None, None, machine.tol

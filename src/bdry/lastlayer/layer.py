@@ -1,0 +1,87 @@
+"""The linear last layer as a value, its margins and its loss, in float64.
+
+With features h_n in R^d, labels y_n and s_n = W h_n + b, the pair margin is m_nk = s_n[y_n] - s_n[k] for k != y_n, and
+the loss of a sample is log(1 + sum_k exp(-m_nk)). Softmax ignores W -> W + 1 v^T: comparisons take the mean row out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import UsageError
+
+
+@dataclass(frozen=True)
+class LastLayer:
+    """weights: (K, d). biases: (K,), zeros where the layer has none. float64."""
+
+    weights: Tensor
+    biases: Tensor
+
+    def centred(self) -> LastLayer:
+        """The same classifier without the mean row, which no margin depends on."""
+        return LastLayer(self.weights - self.weights.mean(0), self.biases - self.biases.mean())
+
+    def joint(self) -> Tensor:
+        """[W b], (K, d + 1)."""
+        return torch.cat([self.weights, self.biases[:, None]], 1)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """(N, d) -> (N, K)."""
+        return features.double() @ self.weights.T + self.biases
+
+    def predict(self, features: Tensor) -> Tensor:
+        """(N, d) -> (N,) int64."""
+        return self.logits(features).argmax(1)
+
+
+def last_layer(weights: Tensor, biases: Tensor | None = None) -> LastLayer:
+    """The layer in float64, detached; without `biases` they are zeros.
+
+    Raises:
+        UsageError: the shapes do not belong together, or a number is not finite.
+    """
+    weights = weights.detach().double()
+    biases = torch.zeros_like(weights[:, 0]) if biases is None else biases.detach().double()
+    if weights.ndim != 2 or biases.shape != weights.shape[:1]:
+        raise UsageError(f"a last layer of weights {tuple(weights.shape)} and biases {tuple(biases.shape)}")
+    if not (bool(weights.isfinite().all()) and bool(biases.isfinite().all())):
+        raise UsageError("the last layer holds numbers that are not finite")
+    return LastLayer(weights, biases)
+
+
+def pair_margins(logits: Tensor, labels: Tensor) -> Tensor:
+    """m_nk of all pairs, (N, K); inf where k = y_n, so that minima are over the pairs."""
+    own = labels[:, None]
+    return (logits.gather(1, own) - logits).scatter(1, own, torch.inf)
+
+
+def log_sample_losses(margins: Tensor) -> Tensor:
+    """log of each sample's loss, (N, K) pair margins -> (N,), exact far below the smallest float64."""
+    exponent = (-margins).logsumexp(1)
+    # log(1 + e) is e to rounding where e < 1e-17
+    return torch.where(exponent < -40, exponent, torch.nn.functional.softplus(exponent).clamp_min(1e-300).log())
+
+
+def checked(features: Tensor, labels: Tensor, num_classes: int | None) -> tuple[Tensor, Tensor, int]:
+    """Features in float64, labels in int64 and the number of classes, by default the largest label + 1.
+
+    Raises:
+        UsageError: shapes that do not belong together, numbers that are not finite, labels out of range, one class.
+    """
+    if features.ndim != 2 or labels.shape != features.shape[:1]:
+        raise UsageError(f"features {tuple(features.shape)} and labels {tuple(labels.shape)}: want (N, d) and (N,)")
+    if features.numel() == 0:
+        raise UsageError("no features")
+    features, labels = features.detach().double(), labels.long()
+    if not bool(features.isfinite().all()):
+        raise UsageError("the features hold numbers that are not finite")
+    classes = int(labels.max()) + 1 if num_classes is None else num_classes
+    if int(labels.min()) < 0 or int(labels.max()) >= classes:
+        raise UsageError(f"labels from {int(labels.min())} to {int(labels.max())} with {classes} classes")
+    if len(labels.unique()) < 2:
+        raise UsageError("a boundary needs samples of two classes; all have one label")
+    return features, labels, classes
