@@ -160,11 +160,13 @@ def _in_words(config: dict[str, object]) -> str:
         return node.get(name) if isinstance(node, dict) else None
 
     size = key("dataset", "num_train")
+    activation = key("arch", "activation")
+    arch = f"{key('arch', 'name')} ({activation})" if activation not in (None, "relu") else key("arch", "name")
     adversary = key("adv", "name")
     if adversary != "none":
         adversary = f"{adversary} {key('adv', 'norm')} eps {key('adv', 'eps'):.4g} {key('adv', 'steps')} steps"
     return (
-        f"{key('dataset', 'name')} ({'all' if size is None else size} training images), {key('arch', 'name')}, "
+        f"{key('dataset', 'name')} ({'all' if size is None else size} training images), {arch}, "
         f"{key('optim', 'name')} {key('optim', 'lr')}, batch {key('training', 'batch_size')}, "
         f"{key('training', 'epochs')} epochs, adv={adversary}, margin={key('margin', 'name')}"
     )

@@ -1,13 +1,18 @@
-"""The nearest point of a hyperplane, in the whole space or in the [0, 1] box, batched. Pixel units of [0, 1]."""
+"""The nearest point of a hyperplane, in the whole space or in a box, batched. Pixel units of [0, 1]."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+# where pixels are
+UNIT_BOX = (0.0, 1.0)
+
 
 @torch.no_grad()
-def project_hyperplane(x: Tensor, w: Tensor, b: Tensor, norm: str, clipped: bool) -> tuple[Tensor, Tensor]:
+def project_hyperplane(
+    x: Tensor, w: Tensor, b: Tensor, norm: str, box: tuple[Tensor, Tensor] | tuple[float, float] | None = None
+) -> tuple[Tensor, Tensor]:
     """The displacement of least `norm` that brings each x onto {y: <w, y> + b = 0}.
 
     Every coordinate moves the way that closes the gap c = <w, x> + b: for l2 by lambda |w_i|, for linf by lambda. In
@@ -15,9 +20,9 @@ def project_hyperplane(x: Tensor, w: Tensor, b: Tensor, norm: str, clipped: bool
     with a break where a coordinate stops.
 
     Args:
-        x: (N, ...), in [0, 1] where `clipped`. w: (N, ...), one normal a row.
+        x: (N, ...), in the box if there is one. w: (N, ...), one normal a row.
         b: (N,); pass it in float64 where it comes from <w, z>, or the rounding of that sum moves the plane.
-        clipped: x + displacement stays in the box.
+        box: x + displacement stays between its two ends, numbers for every coordinate or of x's shape; None: anywhere.
 
     Returns:
         delta, (N, ...), and reachable, (N,) bool. In rows that cannot reach the plane in the box, delta leads to the
@@ -35,8 +40,9 @@ def project_hyperplane(x: Tensor, w: Tensor, b: Tensor, norm: str, clipped: bool
     way = torch.where(excess > 0, -1.0, 1.0)[:, None] * flat_w.sign()
     slope = flat_w.abs()
     pace = slope if norm == "l2" else torch.ones_like(slope)
-    if clipped:
-        room = torch.where(way > 0, 1 - flat_x, flat_x).clamp_min(0)
+    if box is not None:
+        low, high = (end.flatten(1).double() if isinstance(end, Tensor) else end for end in box)
+        room = torch.where(way > 0, high - flat_x, flat_x - low).clamp_min(0)
         multiplier, closes = _multiplier(slope, pace, room, excess.abs())
         length = torch.where(closes[:, None], torch.minimum(multiplier[:, None] * pace, room), room)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.halfspace import project_hyperplane
+from ..core.halfspace import UNIT_BOX, project_hyperplane
 from ..core.measuring import Model
 from ..core.norms import norm as norm_of
 from ..core.norms import per_sample
@@ -52,7 +52,7 @@ def exact(
         normal = (weight[other] - weight[start]).reshape(x.shape)
         difference = logits[:, other] - logits[rows, start]
         offset = difference.double() - (normal * x).flatten(1).double().sum(1)
-        step, reachable = project_hyperplane(x, normal, offset, norm, clipped)
+        step, reachable = project_hyperplane(x, normal, offset, norm, UNIT_BOX if clipped else None)
         distance = torch.where(difference < 0, norm_of(step, norm), 0.0)
         nearer = (start != other) & reachable & difference.isfinite() & (distance < best)
         best = torch.where(nearer, distance, best)

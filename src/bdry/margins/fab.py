@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.halfspace import project_hyperplane
+from ..core.halfspace import UNIT_BOX, project_hyperplane
 from ..core.measuring import Model
 from ..core.norms import dual_norm, per_sample, random_in_ball
 from ..core.norms import norm as norm_of
@@ -79,7 +79,8 @@ def fab(
             # in float64, as a rounding of <w, z> would shift the hyperplane; and beyond the boundary by more than the
             # logits' rounding, as a point that lies on it would never get across
             b = value.double() - clear - (w.double() * z.double()).flatten(1).sum(1)
-            both, _ = project_hyperplane(torch.cat([z, origin]), torch.cat([w, w]), torch.cat([b, b]), norm, clipped)
+            box = UNIT_BOX if clipped else None
+            both, _ = project_hyperplane(torch.cat([z, origin]), torch.cat([w, w]), torch.cat([b, b]), norm, box)
             here, from_image = both.chunk(2)
             length, image_length = norm_of(here, norm), norm_of(from_image, norm)
             total = (length + image_length).clamp_min(torch.finfo(x.dtype).tiny)

@@ -4,7 +4,12 @@ Rows are (image, class) pairs, the classes being those whose linearised boundary
 point z, with F = f_k - f_start and its gradient g, two points of the linearised boundary F + <g, y - z> = 0 are known:
 the one nearest to z (Newton's), which stays near a curved boundary, and the one nearest to the *image* (its foot),
 which is the answer for a flat boundary. A mixture of both is tried next; its weight on the foot is halved whenever
-the point tried is beyond the boundary but not nearer than the best.
+the point tried is beyond the boundary but not nearer than the best, and grows with every success if the walk is long.
+
+In linf both points move every coordinate by the sign of its gradient, which undoes what earlier gradients have taught.
+There the mixture only says how far from the image the next point may be: of the linearised boundary within that
+distance it is the point that is nearest to z in l2. Coordinates that stick out are brought in, and the others make up
+for them in proportion to their gradients. (In l2, outside the box, that point is the mixture itself.)
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..core.halfspace import project_hyperplane
+from ..core.halfspace import UNIT_BOX, project_hyperplane
 from ..core.measuring import Model, evaluate
 from ..core.norms import dual_norm, per_sample
 from ..core.norms import norm as norm_of
@@ -23,29 +28,35 @@ from .result import ESTIMATORS, MarginResult, bisected
 
 # points are aimed at beyond the linearised boundary, by this share of the gap at the image
 AIM = 0.02
-# a row whose weight on the foot is below this has nowhere nearer to go
-SMALLEST_WEIGHT = 2.0**-9
+# a row's weight on the foot at most, and that below which it has nowhere nearer to go
+LARGEST_WEIGHT, SMALLEST_WEIGHT = 0.9, 2.0**-9
 # from this share of rows on, gradients of all rows cost less than a forward pass of those that need one
 SHARE_WORTH_ALL = 0.6
 
 
 class Schedule(NamedTuple):
-    """What `steps` stands for: classes tried an image, the step after which losers are dropped, how many stay."""
+    """What `steps` stands for: classes tried an image, the step after which losers are dropped, how many stay.
+
+    weight, growth: of the foot at first, and with every success; short walks have no steps left for the failures that
+    more of it costs.
+    """
 
     num_classes: int
     prune_at: int
     kept: int
+    weight: float = 0.6
+    growth: float = 1.2
 
 
 def schedule(steps: int) -> Schedule:
     """From quick to tight."""
     if steps <= 10:
-        return Schedule(num_classes=1, prune_at=steps, kept=1)
+        return Schedule(num_classes=1, prune_at=steps, kept=1, weight=0.5, growth=1.0)
     if steps <= 16:
         return Schedule(num_classes=2, prune_at=3, kept=1)
     if steps <= 50:
         return Schedule(num_classes=3, prune_at=steps // 4, kept=1)
-    return Schedule(num_classes=9, prune_at=steps // 8, kept=3)
+    return Schedule(num_classes=4, prune_at=steps // 8, kept=2)
 
 
 @ESTIMATORS.register("walk")
@@ -78,8 +89,9 @@ def walk(
     aim = AIM * start_gap[owner]
     point = x[owner] + _step(x[owner], x[owner], value - aim, gradient, norm, clipped)
     best = torch.full_like(value, torch.inf)
-    best_gap, weight = torch.zeros_like(value), torch.full_like(value, 0.5)
-    best_point, newton, foot = point.clone(), point.clone(), point.clone()
+    best_gap, weight = torch.zeros_like(value), torch.full_like(value, plan.weight)
+    best_point, newton, foot, base = (point.clone() for _ in range(4))
+    height, slope = value, gradient
     alive = torch.arange(len(owner), device=x.device)
     for step in range(1, steps + 1):
         image = owner[alive]
@@ -97,6 +109,7 @@ def walk(
         rows = alive[nearer]
         best[rows], best_point[rows], best_gap[rows] = length[nearer], z.detach()[nearer], -ahead_here[nearer]
         weight[alive[beyond & ~nearer]] /= 2
+        weight[rows] = (plan.growth * weight[rows]).clamp_max(LARGEST_WEIGHT)
         if step == steps:
             break
 
@@ -112,10 +125,13 @@ def walk(
             paid = image_of_rows if again else image
             backwards.index_add_(0, paid, torch.ones_like(paid))
             at, value = z.detach()[linearise], value - aim[rows]
+            base[rows], height[rows], slope[rows] = at, value, gradient
             newton[rows] = at + _step(at, at, value, gradient, norm, clipped)
             foot[rows] = x[image_of_rows] + _step(x[image_of_rows], at, value, gradient, norm, clipped)
         share = per_sample(torch.where(beyond, weight[alive], 0.0), x)
         point[alive] = (1 - share) * newton[alive] + share * foot[alive]
+        if norm == "linf":
+            point[alive] = _gently(x[image], base[alive], height[alive], slope[alive], point[alive], clipped)
         going = weight[alive] >= SMALLEST_WEIGHT
         if step == plan.prune_at:
             # rows that have not crossed yet come after all that have: no distance in the box exceeds its dimension
@@ -216,7 +232,21 @@ def _gap_gradient(
 def _step(x: Tensor, z: Tensor, value: Tensor, gradient: Tensor, norm: str, clipped: bool) -> Tensor:
     """From x to the nearest point of the hyperplane value + <gradient, y - z> = 0; (R, ...)."""
     offset = value.double() - (gradient.double() * z.double()).flatten(1).sum(1)
-    return project_hyperplane(x, gradient, offset, norm, clipped)[0]
+    return project_hyperplane(x, gradient, offset, norm, UNIT_BOX if clipped else None)[0]
+
+
+def _gently(x: Tensor, z: Tensor, value: Tensor, gradient: Tensor, given: Tensor, clipped: bool) -> Tensor:
+    """The hyperplane's point nearest to z in l2 among those no further from x in linf than `given`, one of its points.
+
+    The hyperplane is value + <gradient, y - z> = 0. z is brought within that distance first; (R, ...).
+    """
+    radius = per_sample(norm_of(given - x, "linf"), x)
+    low, high = x - radius, x + radius
+    if clipped:
+        low, high = low.clamp_min(UNIT_BOX[0]), high.clamp_max(UNIT_BOX[1])
+    inside = torch.minimum(torch.maximum(z, low), high)
+    offset = value.double() - (gradient.double() * z.double()).flatten(1).sum(1)
+    return inside + project_hyperplane(inside, gradient, offset, "l2", (low, high))[0]
 
 
 def _among_first(owner: Tensor, score: Tensor, kept: int, num_owners: int) -> Tensor:
