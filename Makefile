@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # pip tells on stderr of every mirror it has nothing from; its errors still stop make
 export PIP_NO_INPUT := 1
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-all lint bench clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -15,7 +15,10 @@ demo: .venv/.run  ## train on digits, standard and PGD-adversarial, and draw how
 	$(BIN)/bdry train -m adv=none,pgd seed=0,1,2 training.epochs=50 outputs=outputs/demo
 	$(BIN)/bdry figures runs=outputs/demo outputs=outputs/demo
 
-test: lint  ## lint, types, import floors, and all tests
+test: lint  ## lint, types, import floors, and all tests but those that take minutes each
+	$(BIN)/python -m pytest -n 2 -m "not long"
+
+test-all: lint  ## the same with those too
 	$(BIN)/python -m pytest -n 2
 
 lint: .venv/.dev  ## ruff, mypy on src, import-linter

@@ -11,19 +11,40 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from .errors import UsageError, did_you_mean
-from .schema import SCHEMAS, FiguresConfig, Grid, MarginTaskConfig, ReproduceConfig, TrainConfig, check
+from .schema import (
+    SCHEMAS,
+    DeepDigTaskConfig,
+    FiguresConfig,
+    Grid,
+    MarginTaskConfig,
+    ReproduceConfig,
+    TrainConfig,
+    check,
+)
+from .schema.probe_curvature import CurvatureConfig
+from .schema.probe_detect import DetectConfig
+from .schema.probe_regions import RegionsConfig
+from .schema.probe_shared import SharedConfig
+from .schema.probe_svm import SvmTaskConfig
 
 COMMANDS: dict[str, tuple[type, str]] = {
     "train": (TrainConfig, "train a classifier and log how its margins evolve"),
     "margin": (MarginTaskConfig, "measure the margins of a run's checkpoints, or of a module of your own"),
+    "regions": (RegionsConfig, "paths inside a run's classification regions, and how convex these are"),
+    "curvature": (CurvatureConfig, "how the decision boundary of a run bends near images"),
+    "shared": (SharedConfig, "directions along which a run's boundary is curved at many images, and noise in them"),
+    "detect": (DetectConfig, "are perturbed images told from natural ones by the curvature of a run's boundary?"),
+    "svm": (SvmTaskConfig, "how far is a run's last layer from the linear SVMs on its features?"),
+    "deepdig": (DeepDigTaskConfig, "generate borderline instances between classes, and characterise the boundary"),
     "reproduce": (ReproduceConfig, "a paper's whole study: its runs, its figures, and verdicts on its claims"),
-    "figures": (FiguresConfig, "redraw figures and results from the tables of runs"),
+    "figures": (FiguresConfig, "redraw figures, results and verdicts from the tables of runs"),
 }
 
 # Hydra 1.4 deprecates version_base and warns; 1.3 warns without it
@@ -87,6 +108,11 @@ def load_grid(paper: str, scale: str) -> Grid:
     found = OmegaConf.load(conf_dir() / "grid" / paper / f"{scale}.yaml")
     grid: Grid = typed(cast(DictConfig, OmegaConf.merge(OmegaConf.structured(Grid), found)))
     return grid
+
+
+def job_overrides() -> list[str]:
+    """What was typed for this job of Hydra's, in a sweep its own share; empty outside a job."""
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
 def typed(config: DictConfig) -> Any:

@@ -34,6 +34,12 @@ class MeasuringError(BdryError):
     """A measurement broke down (no memory for a single image)."""
 
 
+class StoppedError(BdryError):
+    """A signal asked the process to stop; its state is saved."""
+
+    exit_code = 75
+
+
 class ConfigError(UsageError):
     """A config value is wrong.
 

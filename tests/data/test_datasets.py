@@ -14,7 +14,14 @@ import torch
 from bdry.data import DATASETS, Split, vision
 from bdry.errors import ConfigError, DataError, UsageError
 
-TOYS = {"blobs": {"num_classes": 4}, "moons": {}, "circles": {}, "sectors": {}}
+TOYS = {
+    "blobs": {"num_classes": 4},
+    "moons": {},
+    "circles": {},
+    "sectors": {},
+    "plates": {"margin": 0.1},
+    "disc": {"margin": 0.01},
+}
 
 
 def test_digits_are_scikit_learns_images_with_a_balanced_test_split():
@@ -52,6 +59,21 @@ def test_noiseless_sectors_are_separable_by_the_line_of_li2018():
     # one level of rounding in each coordinate
     assert bool((total[sectors.train.labels == 0] <= 0.5 * 2**0.5 + 2 / 255).all())
     assert bool((total[sectors.train.labels == 1] >= 0.71 - 2 / 255).all())
+
+
+def test_noiseless_plates_and_disc_leave_their_gap_free():
+    plates = DATASETS["plates"](num_points=3000, noise=0.0, seed=0, margin=0.1)
+    above = plates.train.pixels().flatten(1).sum(1) - 1
+    # half a level of rounding in each coordinate
+    assert float(above[plates.train.labels == 0].min()) == pytest.approx(0.1, abs=0.02)
+    assert float(above[plates.train.labels == 1].max()) == pytest.approx(-0.1, abs=0.02)
+    # uniform: in a triangle, (s - m) / (1 - m) = 1 - sqrt(u) has mean 1 / 3
+    assert float(above[plates.train.labels == 0].mean()) == pytest.approx(0.1 + 0.9 / 3, abs=0.02)
+    disc = DATASETS["disc"](num_points=3000, noise=0.0, seed=0, margin=0.05)
+    radius = (disc.train.pixels().flatten(1) - 0.5).norm(dim=1)
+    assert float(radius[disc.train.labels == 0].max()) == pytest.approx(0.15, abs=0.005)
+    assert float(radius[disc.train.labels == 1].min()) == pytest.approx(0.25, abs=0.005)
+    assert float(radius[disc.train.labels == 0].mean()) == pytest.approx(0.15 * 2 / 3, abs=0.005)
 
 
 def test_subsets_are_balanced_seeded_and_keep_their_index():

@@ -196,7 +196,8 @@ def test_only_collapsed_pairs_are_trained_again(stripes, monkeypatch):
 
 def test_early_stop_leaves_the_others_alone(stripes):
     net, x, labels = stripes
-    recipe = Recipe(**(vars(QUICK) | {"steps": 400, "patience": 3}))
+    # a rate at which rounding does not grow: the courses can be held to each other to their ends
+    recipe = Recipe(**(vars(QUICK) | {"steps": 400, "patience": 3, "lr": 3e-3}))
     layers = recipe.layers((1, 6, 6))
     jobs = [Job((s, t), 1, t, (labels == s).nonzero()[:, 0], 0) for s, t in all_pairs(3)]
     with measuring(net):
@@ -205,10 +206,10 @@ def test_early_stop_leaves_the_others_alone(stripes):
     ends = [log.steps[-1] for _, log in together]
     assert len(set(ends)) > 1
     assert min(ends) < 399
-    # rounding grows over hundreds of steps, and with it may move an end by a few looks
-    for (_, log), (_, own) in zip(together, alone, strict=True):
-        k = min(len(log.steps), len(own.steps), 10)
-        assert log.reconstruction[:k] == pytest.approx(own.reconstruction[:k], rel=0.05)
+    for (stacked, log), (single, own) in zip(together, alone, strict=True):
+        assert log.steps == own.steps
+        assert log.reconstruction == pytest.approx(own.reconstruction, rel=1e-3)
+        torch.testing.assert_close(stacked(x), single(x), atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize("settings", [{"dropout": 0.3}, {"precision": "bf16"}, {"class_term": "ce"}, {"lr": 1e-3}])

@@ -18,9 +18,6 @@ from bdry.geometry.smoothness import in_double
 from bdry.geometry.spectrum import dense_spectrum
 from bdry.models import build_classifier
 
-# torch's own, when forward-mode differentiation is first used
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
-
 NAMES = ("nearest_refined", "deepfool_end", "nat_segment", "random_dir")
 
 

@@ -13,9 +13,6 @@ from bdry.geometry.profile import flat_share, profile, summarise
 from bdry.geometry.spectrum import dense_spectrum, extreme_spectrum
 from bdry.models import build_classifier
 
-# torch's own, when forward-mode differentiation is first used
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
-
 FIRST, SECOND = torch.tensor([0]), torch.tensor([1])
 
 

@@ -14,9 +14,6 @@ from bdry.geometry.smoothness import in_double
 from bdry.geometry.spectrum import dense_spectrum
 from bdry.models import build_classifier
 
-# torch's own, when forward-mode differentiation is first used
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
-
 FIRST, SECOND = torch.tensor([0]), torch.tensor([1])
 
 

@@ -15,9 +15,6 @@ from bdry.geometry.smoothness import SmoothMaxPool2d, in_double, kinks, with_sof
 from bdry.geometry.spectrum import dense_spectrum, extreme_spectrum
 from bdry.models import build_classifier
 
-# torch's own, when forward-mode differentiation is first used
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
-
 OWN, OTHER = torch.tensor([0, 1]), torch.tensor([1, 2])
 
 

@@ -15,8 +15,6 @@ from bdry.geometry.separation import summarise
 from bdry.models import build_classifier
 
 # torch's own forward-mode differentiation compiles with it when it is first used
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
-
 SHAPE = (1, 2, 3)
 RADIUS = 0.4
 

@@ -22,8 +22,6 @@ from bdry.geometry.subspaces import energy, energy_rows, shared_curvature, share
 from bdry.models import build_classifier
 
 # torch's own forward-mode differentiation compiles with it when it is first used
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
-
 SHAPE = (1, 10, 10)
 NUM_BENT = 5
 

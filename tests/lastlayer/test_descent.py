@@ -77,7 +77,7 @@ def test_plain_steps_are_torchs_sgd():
         assert last.lr_sum == pytest.approx(5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_rates_of_gradient_descent_on_fixture_a():
     steps = 1_000_000
@@ -141,7 +141,7 @@ def soudrys_toy():
     return x, torch.cat([torch.ones(8), torch.zeros(8)]).long()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("start", "expected"), [((0.0, 0.0), {1_000_000: 0.045}), ((3.0, -3.0), {1000: 23.8, 10_000: 14.5, 100_000: 8.4})]
@@ -182,7 +182,7 @@ def test_normalised_steps_on_standardised_blobs_reach_the_limit_and_plain_ones_c
     assert plain.angle > 5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_standardised_blobs_in_full():
     x, y = standard_blobs()
@@ -240,7 +240,7 @@ def test_the_accelerated_method_reaches_the_limit_on_frozen_features_of_a_networ
     assert row["cos_ge_ratio"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_digits_network_approaches_the_svm_of_its_features():
     from bdry.lastlayer import paper_comparator

@@ -266,7 +266,7 @@ def toy_network(name, activation, steps, seed):
         return body(x).double(), y, last_layer(head.weight, head.bias)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("name", "activation", "steps", "degrees"),
@@ -290,7 +290,7 @@ def test_toy_networks_reach_their_svm(name, activation, steps, degrees):
     assert row["jaccard_margin"] == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_relu_blobs_reach_the_penalised_svm_and_not_the_papers():
     for seed in range(4):

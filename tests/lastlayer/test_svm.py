@@ -296,7 +296,7 @@ def test_comparators_take_a_missing_class():
     assert not hard_one_vs_rest(x, 2 * y, num_classes=3).separable
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("separation", "support", "pairs"), [(0.8, 916, 1050), (0.35, 1889, 2100), (0.15, 3563, 4081)])
 def test_ten_classes_of_512_features(separation, support, pairs):
@@ -312,7 +312,7 @@ def test_ten_classes_of_512_features(separation, support, pairs):
     assert len(found.pairs) == pytest.approx(pairs, rel=0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_flipped_labels_are_not_separable():
     x, y = synthetic(20000, 128, 10, 0.8)
@@ -320,6 +320,22 @@ def test_flipped_labels_are_not_separable():
     found = hard_margin_svm(x, y)
     assert not found.separable
     assert not found.converged
+
+
+@pytest.mark.parametrize(("n", "d"), [(3000, 40), (2000, 8)], ids=["many features", "few weights"])
+def test_random_labels_cost_no_more_than_the_seconds_allowed_and_a_round(n, d):
+    x, y = synthetic(n, d, 10, 0.1)
+    found = hard_margin_svm(x, y, seconds=0.5)
+    assert not found.separable
+    assert not found.converged
+    assert found.upper >= 0
+    assert found.seconds < 15
+
+
+def test_seconds_that_suffice_change_nothing():
+    x, y = separable(200, 6, 3)
+    allowed, free = hard_margin_svm(x, y, seconds=100), hard_margin_svm(x, y)
+    assert torch.equal(allowed.layer.joint(), free.layer.joint())
 
 
 def test_rounds_of_margins_never_pass_the_bound():

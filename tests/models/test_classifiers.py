@@ -50,6 +50,23 @@ def test_forward_is_head_of_features_of_normalised_pixels(name, activation):
     torch.testing.assert_close(classifier.features(x), classifier.body((x - 0.4) / 0.2))
 
 
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "linear"])
+def test_a_last_hidden_layer_of_any_width_goes_on_any_architecture(name):
+    options = {"activation": "relu"} | ({"widths": WIDTHS[name]} if name in WIDTHS else {})
+    normal = {"mean": [0.4] * 3, "std": [0.2] * 3, "seed": 0}
+    plain = build_classifier(name, (3, 32, 32), 10, **normal, options=options)
+    wide = build_classifier(name, (3, 32, 32), 10, **normal, options=options, feature_dim=7, init="kaiming")
+    x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    features = wide.eval().features(x)
+    assert features.shape == (2, 7)
+    assert bool((features >= 0).all())
+    assert wide.head.in_features == 7
+    inside = plain.head.in_features
+    added = (inside + 1) * 7 + (7 + 1) * 10 - (inside + 1) * 10
+    sizes = [sum(parameter.numel() for parameter in network.parameters()) for network in (plain, wide)]
+    assert sizes[1] - sizes[0] == added
+
+
 @pytest.mark.parametrize("name", list(ARCHITECTURES))
 def test_initial_weights_are_a_function_of_the_seed(name):
     first, again, other = build(name, seed=3), build(name, seed=3), build(name, seed=4)

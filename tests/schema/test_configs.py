@@ -146,7 +146,15 @@ def test_identity_holds_what_changes_results_and_nothing_else():
     plain = typed(compose("train"))
     same = ["seed=7", "device=cpu", "threads=1", "logger=tensorboard", "outputs=elsewhere"]
     assert science(typed(compose("train", same))) == science(plain)
-    for other in ("optim.lr=0.01", "training.init_seed=1", "probe.margin.num_test=10", "precision=bf16"):
+    # a key that came later leaves the identity of runs without it as it was
+    assert "feature_dim" not in science(plain)["arch"]
+    for other in (
+        "arch.feature_dim=2",
+        "optim.lr=0.01",
+        "training.init_seed=1",
+        "probe.margin.num_test=10",
+        "precision=bf16",
+    ):
         assert science(typed(compose("train", [other]))) != science(plain), other
 
 

@@ -7,6 +7,7 @@ from hydra._internal.core_plugins.bash_completion import BashCompletion
 from hydra._internal.utils import create_config_search_path
 
 from ..conf import COMMANDS, conf_dir
+from .plain import PLAIN
 
 BASH = """\
 _bdry_complete() {
@@ -51,7 +52,7 @@ def candidates(line: str) -> list[str]:
     words = line.split(" ")[1:]
     if len(words) <= 1:
         typed = words[0] if words else ""
-        return [name for name in (*COMMANDS, "completion") if name.startswith(typed)]
+        return [name for name in (*COMMANDS, *PLAIN, "completion") if name.startswith(typed)]
     command, *rest = words
     if command == "completion":
         return [shell for shell in SHELLS if shell.startswith(rest[-1])]

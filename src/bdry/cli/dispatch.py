@@ -17,10 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .. import __version__
 from ..conf import COMMANDS, HYDRA_VERSION_BASE, conf_dir, typed
-from ..errors import BdryError, ConfigError, UsageError, did_you_mean
+from ..errors import BdryError, ConfigError, StoppedError, UsageError, did_you_mean
 from .completion import SHELLS, candidates, script
 from .explain import explain
 from .help import command_help, overview
+from .plain import PLAIN, run_plain
 
 
 class SweepError(BdryError):
@@ -32,7 +33,7 @@ class SweepError(BdryError):
 def main(argv: list[str] | None = None) -> int:
     """Runs one command line and returns its exit code.
 
-    0 done, 1 failed, 2 usage or config, 3 some jobs of a sweep failed, 130 interrupted.
+    0 done, 1 failed, 2 usage or config, 3 some jobs of a sweep failed, 75 stopped early by a signal, 130 interrupted.
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
@@ -60,9 +61,12 @@ def _dispatch(argv: list[str]) -> int:
         print(script(rest[0]))
     elif command == "complete":
         print("\n".join(candidates(rest[0] if rest else "")))
+    elif command in PLAIN:
+        run_plain(command, rest)
     elif command not in COMMANDS:
-        hint = did_you_mean(command, COMMANDS, "bdry ")
-        raise UsageError(f"{command}: no such command{hint} (commands: {', '.join(COMMANDS)})")
+        commands = [*COMMANDS, *PLAIN]
+        hint = did_you_mean(command, commands, "bdry ")
+        raise UsageError(f"{command}: no such command{hint} (commands: {', '.join(commands)})")
     elif "-h" in rest or "--help" in rest:
         print(command_help(command, [word for word in rest if "=" in word]))
     else:
@@ -129,7 +133,7 @@ def job(config: DictConfig) -> None:
         if hydra_config.mode != RunMode.MULTIRUN:
             # Hydra adds a line of its own to every Exception of a job, but lets SystemExit pass
             raise SystemExit(_complain(error)) from None
-        if isinstance(error, ConfigError):
+        if isinstance(error, (ConfigError, StoppedError)):
             raise
         which = " ".join(hydra_config.overrides.task)
         _complain(error, which)

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from ..conf import COMMANDS, compose, conf_dir, groups
 from ..errors import show_value
 from ..schema import children
+from .plain import PLAIN
 
 EXAMPLES = {
     "train": (
@@ -24,6 +25,32 @@ EXAMPLES = {
         "bdry margin run=outputs/runs/digits-mlp-none-<hash>/seed=0 checkpoint=all",
         "bdry margin run=... checkpoint=300 margin=deepfool check=[walk] clipped=[false,true]",
         "bdry margin classifier=my_module:build weights=w.safetensors dataset=mnist num_test=1000",
+    ),
+    "regions": (
+        "bdry regions run=outputs/runs/fashion_mnist-lenet-none-<hash>/seed=0 pairs=50",
+        "bdry regions run=... checkpoint=all spacing=1e-3 scenarios=[natural,perturbed] recheck=10",
+    ),
+    "curvature": (
+        "bdry curvature run=outputs/runs/fashion_mnist-avgcnn-none-<hash>/seed=0 points=50",
+        "bdry curvature run=... methods=[geometric,softplus_swap,fd] betas=[5,10,30,100] families=[nearest_refined]",
+    ),
+    "shared": (
+        "bdry shared run=outputs/runs/fashion_mnist-avgcnn-none-<hash>/seed=0",
+        "bdry shared run=... num_train=50 num_test=50 dim=20 method=softplus_swap beta=30",
+    ),
+    "detect": (
+        "bdry detect run=outputs/runs/fashion_mnist-avgcnn-none-<hash>/seed=0 n=200",
+        "bdry detect run=... n=100 alphas=[1,5] families=[nearest_refined] directions=[50] step=0.5",
+    ),
+    "svm": (
+        "bdry svm run=outputs/runs/digits-mlp-none-<hash>/seed=0 checkpoint=all",
+        "bdry svm run=... stage=accelerated",
+        "bdry svm run=... stage=last_only_loss_scaled steps=10000 stop_degrees=0.2",
+        "bdry svm run=... study=bias",
+    ),
+    "deepdig": (
+        "bdry deepdig run=outputs/runs/mnist-fcn-none-<hash>/seed=0 pairs=[[1,2],[4,9]]",
+        "bdry deepdig run=... pairs=all steps=1500 num_detailed=3 methods=[deepdig,rpbs]",
     ),
     "reproduce": (
         "bdry reproduce paper=mickisch2020 scale=smoke",
@@ -40,6 +67,7 @@ EXAMPLES = {
 def overview() -> str:
     """What `bdry --help` prints: a line a command."""
     commands = [f"  {name:<12}{line}" for name, (_, line) in COMMANDS.items()]
+    about_runs = [f"  {name:<12}{line}" for name, line in PLAIN.items()]
     return "\n".join(
         [
             "bdry: where is a deep network's decision boundary, how far from the data, and how does it move?",
@@ -47,6 +75,7 @@ def overview() -> str:
             "usage: bdry <command> [key=value ...]",
             "",
             *commands,
+            *about_runs,
             f"  {'completion':<12}print the completion script: bdry completion bash|zsh|fish",
             "",
             "bdry <command> --help lists a command's settings; bdry --version prints the version.",

@@ -62,6 +62,38 @@ def sectors(num_points: int, noise: float, seed: int) -> Dataset:
     return _dataset("sectors", points, labels, noise, draw, 2)
 
 
+@DATASETS.register("plates")
+def plates(num_points: int, noise: float, seed: int, margin: float) -> Dataset:
+    """The unit square, uniform, without the strip |x + y - 1| < `margin`: class 0 above it, class 1 below.
+
+    Source: li2018 specification, §2.2.
+    """
+    draw = np.random.default_rng(seed)
+    labels = np.arange(num_points) % 2
+    corner = draw.random((num_points, 2))
+    # the half of the square beyond the diagonal, folded back
+    corner = np.where(corner.sum(1, keepdims=True) > 1, 1 - corner, corner)
+    below = (1 - margin) * corner
+    return _dataset("plates", np.where(labels[:, None] == 0, 1 - below, below), labels, noise, draw, 2)
+
+
+@DATASETS.register("disc")
+def disc(num_points: int, noise: float, seed: int, margin: float) -> Dataset:
+    """The disc of radius 0.2 - `margin` around (0.5, 0.5) (class 0), and the square beyond 0.2 + `margin` (class 1).
+
+    Source: li2018 specification, §2.2.
+    """
+    draw = np.random.default_rng(seed)
+    labels = np.arange(num_points) % 2
+    angle = 2 * np.pi * draw.random(num_points)
+    radius = (0.2 - margin) * np.sqrt(draw.random(num_points))
+    inside = 0.5 + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    # at least half of the square is beyond the disc
+    square = draw.random((4 * num_points + 50, 2))
+    outside = square[np.hypot(*(square - 0.5).T) > 0.2 + margin][:num_points]
+    return _dataset("disc", np.where(labels[:, None] == 0, inside, outside), labels, noise, draw, 2)
+
+
 def _dataset(
     name: str, points: Points, labels: np.ndarray, noise: float, draw: np.random.Generator, num_classes: int
 ) -> Dataset:

@@ -5,10 +5,12 @@ Karimi, Derr, Tang, "Characterizing the Decision Boundary of Deep Neural Network
 
 from .autoencoders import AUTOENCODERS, Autoencoder
 from .bisection import OUTCOMES, Bisected, bisect
-from .components import Passed, Stage, Trained, pass_through, train_pairs
+from .components import Passed, Stage, Trained, features_of, pass_through, train_pairs
+from .embedding import Embedding, principal_embedding
 from .generators import nearest_features
 from .oscillation import Estimate, Oscillation, oscillation
 from .pairs import Pair, all_pairs, both_directions, checked_pairs
+from .profile import Profiles, profiles
 from .recipe import Recipe
 from .result import GENERATORS, Borderline, PairImages, common_sources, summary
 from .separability import Features, Plane, own_plane, separability, svm_plane
@@ -21,6 +23,7 @@ __all__ = [
     "Autoencoder",
     "Bisected",
     "Borderline",
+    "Embedding",
     "Estimate",
     "Features",
     "Oscillation",
@@ -28,6 +31,7 @@ __all__ = [
     "PairImages",
     "Passed",
     "Plane",
+    "Profiles",
     "Recipe",
     "Stage",
     "Trained",
@@ -37,10 +41,13 @@ __all__ = [
     "boundary_divergence",
     "checked_pairs",
     "common_sources",
+    "features_of",
     "nearest_features",
     "oscillation",
     "own_plane",
     "pass_through",
+    "principal_embedding",
+    "profiles",
     "separability",
     "spread",
     "summary",

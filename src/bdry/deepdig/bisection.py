@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core.measuring import Model
+from .batches import evaluation_batch
 
 SUCCESS, THIRD, STALLED = "success", "third", "stalled"
 OUTCOMES = (SUCCESS, THIRD, STALLED)
@@ -52,19 +53,21 @@ def bisect(
     *,
     beta: float = 1e-4,
     max_attempts: int = 40,
-    batch_size: int = 2048,
+    batch_size: int | None = None,
 ) -> Bisected:
     """Halves each segment until |p_s - p_t| < beta at a midpoint predicted s or t.
 
     Args:
         on_source, on_target: (n, ...), the ends, predicted s and t. pair: (s, t).
         beta: difference of probabilities. max_attempts: midpoints tried; a segment that needs more has stalled.
+        batch_size: segments at a time; None: what suits the device.
 
     A midpoint predicted as a third class ends its segment. In float32 the ends can become neighbours before beta is
     reached: such segments stall as well.
 
     Source: karimi2020 section 1.4 (Algorithm 1). Differs: capped, and all segments at once.
     """
+    batch_size = batch_size or evaluation_batch(on_source)
     parts = [
         _bisect(model, low, high, pair, beta, max_attempts)
         for low, high in zip(on_source.split(batch_size), on_target.split(batch_size), strict=True)

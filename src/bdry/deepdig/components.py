@@ -13,12 +13,11 @@ from ..core.measuring import logits_in_batches
 from ..core.norms import norm
 from ..models import Classifier
 from .autoencoders import Autoencoder, Layer
+from .batches import evaluation_batch
 from .pairs import Pair, checked_pairs
 from .recipe import Recipe
 from .spread import spread
 from .training import Job, Log, train_stack
-
-EVALUATION_BATCH = 2048
 
 # what a stage can end in
 OK, NO_IMAGES, COLLAPSED, NOTHING_KEPT = "ok", "no images", "collapsed", "nothing kept"
@@ -95,7 +94,15 @@ def predict(classifier: Classifier, x: Tensor) -> Tensor:
     """The predicted class of each image, (N,), for none too."""
     if len(x) == 0:
         return torch.zeros(0, dtype=torch.int64, device=x.device)
-    return logits_in_batches(classifier, x, EVALUATION_BATCH).argmax(1)
+    return logits_in_batches(classifier, x, evaluation_batch(x)).argmax(1)
+
+
+@torch.no_grad()
+def features_of(classifier: Classifier, x: Tensor) -> Tensor:
+    """What the last layer sees of each image, (N, ...) -> (N, F), for none too."""
+    if len(x) == 0:
+        return x.new_zeros((0, classifier.head.in_features))
+    return torch.cat([classifier.features(part) for part in x.split(evaluation_batch(x))])
 
 
 def train_pairs(

@@ -14,7 +14,8 @@ from ..errors import UsageError
 from ..margins import ESTIMATORS
 from ..models import Classifier
 from .autoencoders import Autoencoder
-from .components import EVALUATION_BATCH, Stage, Trained, pass_through, predict
+from .batches import evaluation_batch
+from .components import Stage, Trained, features_of, pass_through, predict
 from .result import GENERATORS, Borderline, PairImages, correct_rows, refined
 
 
@@ -115,7 +116,7 @@ def margin_bisect(
     seed: int,
     beta: float = 1e-4,
     max_attempts: int = 40,
-    estimator: str = "deepfool",
+    estimator: str = "walk",
     clipped: bool = True,
     settings: Mapping[str, Any] | None = None,
     batch_size: int = 512,
@@ -123,7 +124,9 @@ def margin_bisect(
     """Bisection between the image and the end point, before bisection, of a targeted l2 margin estimator.
 
     No training. An estimator that does not get to t leaves the image without a segment: read `coverage` beside every
-    other number. Source: karimi2020 section 8.4.
+    other number. On MNIST `walk` reaches t more often than `deepfool`, fails bisection less and ends nearer, at twice
+    the cost; `fmn` is a little nearer still at four times. Inside the box, as all other generators' instances are.
+    Source: karimi2020 section 8.4.
 
     Raises `UsageError` where there is no such estimator.
     """
@@ -162,8 +165,8 @@ def nearest_features(classifier: Classifier, x: Tensor, others: Tensor) -> Tenso
     """For each image of `x` the position of the one of `others` whose features are nearest in l2, (N,)."""
     if len(x) == 0:
         return torch.zeros(0, dtype=torch.int64, device=x.device)
-    features = [torch.cat([classifier.features(part) for part in y.split(EVALUATION_BATCH)]) for y in (x, others)]
-    return torch.cat([torch.cdist(part, features[1]).argmin(1) for part in features[0].split(EVALUATION_BATCH)])
+    features, others_features = features_of(classifier, x), features_of(classifier, others)
+    return torch.cat([torch.cdist(part, others_features).argmin(1) for part in features.split(evaluation_batch(x))])
 
 
 def _trained(images: PairImages, name: str) -> Trained:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..core.measuring import Model
 from ..core.norms import per_sample
 from ..core.seeds import generator
+from .batches import evaluation_batch
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def oscillation(
     partners: int = 50,
     max_starts: int | None = None,
     gamma: float = 0.05,
-    batch_size: int = 8192,
+    batch_size: int | None = None,
 ) -> Oscillation:
     """IDC as coded, and what is left of it without the ends that lie on the boundary.
 
@@ -68,11 +69,13 @@ def oscillation(
 
     Args:
         points: (N, ...), borderline instances. pair: (s, t). grid: T. partners: M, or N - 1 where there are fewer.
-        max_starts: starts taken, at random; None: all. batch_size: grid points evaluated together.
+        max_starts: starts taken, at random; None: all.
+        batch_size: grid points evaluated together; None: what suits the device.
 
     With fewer than two points all means are nan. Source: karimi2020 section 2.1.
     """
     n = len(points)
+    batch_size = batch_size or evaluation_batch(points)
     partners = min(partners, max(n - 1, 0))
     draw = generator(seed, "oscillation", *pair)
     starts = torch.randperm(n, generator=draw)[:max_starts]

@@ -53,7 +53,8 @@ class Search:
         labels = labels_at(model, torch.cat([self.x1, self.x2]), batch_size)
         own, other = labels[:n], labels[n:]
         self.label = torch.where(own == other, own, -1)
-        self.distance = (self.x2 - self.x1).flatten(1).double().norm(dim=1)
+        # as lengths of paths are summed, so that D(P) is not below 1 by rounding of float32
+        self.distance = (self.x2.double() - self.x1.double()).flatten(1).norm(dim=1)
         self.straight, self.found, self.budget_hit = (torch.zeros_like(own, dtype=torch.bool) for _ in range(3))
         self.depth, self.attempts, self.calls, self.projections, self.backwards = (
             torch.zeros_like(own) for _ in range(5)

@@ -123,9 +123,28 @@ def _smoothed(layer: nn.Module, beta: float) -> nn.Module:
     return layer
 
 
+class WrittenOutSiLU(nn.SiLU):
+    """x sigmoid(x): torch has no forward derivative of the fused SiLU's gradient, which second derivatives take."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of any shape."""
+        return x * torch.sigmoid(x)
+
+
 def in_double(model: nn.Module) -> nn.Module:
-    """A float64 copy in eval mode with frozen parameters: what |F| < 1e-10 and curvatures to 1e-8 need."""
-    return copy.deepcopy(model).double().eval().requires_grad_(False)
+    """A float64 copy in eval mode with frozen parameters: what |F| < 1e-10 and curvatures to 1e-8 need.
+
+    SiLU is written out in it, so that every kind of second derivative exists.
+    """
+    return _written_out(copy.deepcopy(model)).double().eval().requires_grad_(False)
+
+
+def _written_out(layer: nn.Module) -> nn.Module:
+    if isinstance(layer, nn.SiLU):
+        return WrittenOutSiLU()
+    for name, child in layer.named_children():
+        setattr(layer, name, _written_out(child))
+    return layer
 
 
 def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:

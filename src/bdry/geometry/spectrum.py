@@ -94,7 +94,7 @@ def extreme_spectrum(
     """
     if not 0 < 2 * num_directions < z.shape[1:].numel() - 1:
         most = (z.shape[1:].numel() - 2) // 2
-        raise UsageError(f"curvature.num_directions={num_directions}: Lanczos takes 1 to {most} of these images")
+        raise UsageError(f"num_directions={num_directions}: Lanczos takes 1 to {most} at each end for these images")
     return _spectrum(model, z, own, other, hessian, num_directions, 2 * num_directions, _lanczos)
 
 

@@ -7,6 +7,7 @@ solution alone.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import torch
@@ -61,11 +62,14 @@ def evaluate(problem: Problem, samples: Tensor, others: Tensor, alpha: Tensor, o
     return Iterate(samples, others, alpha, weights, offsets, margins, lower, (length + slack) / max(total, 1e-300))
 
 
-def solve_active_set(problem: Problem, weights: Tensor, offsets: Tensor, gap: float, rounds: int = 100) -> Iterate:
+def solve_active_set(
+    problem: Problem, weights: Tensor, offsets: Tensor, gap: float, *, rounds: int = 100, deadline: float = torch.inf
+) -> Iterate:
     """From `weights` (K, D) and `offsets` (K,), whose smallest margin should be about 1, to the solution.
 
     Each round solves the dual on the working set, then adds the most violated pairs of all samples and drops those
-    that are free. It ends at the relative `gap`, or where the bound shows that nothing separates the classes.
+    that are free. It ends at the relative `gap`, where the bound shows that nothing separates the classes, or when
+    time.monotonic() has passed the deadline.
     """
     samples, others = _first_pairs(problem.margins(weights, offsets), problem.labels)
     # at the solution the multipliers sum to the squared norm
@@ -75,12 +79,14 @@ def solve_active_set(problem: Problem, weights: Tensor, offsets: Tensor, gap: fl
     for _ in range(rounds):
         # in the method of multipliers the offsets found so far change what a pair still asks for
         wanted = 1 - problem.signs(samples, others) @ offsets
-        alpha = nonnegative_qp(problem.gram(samples, others), wanted, alpha, ceiling=2 / SMALLEST_MARGIN**2)
+        alpha = nonnegative_qp(
+            problem.gram(samples, others), wanted, alpha, ceiling=2 / SMALLEST_MARGIN**2, deadline=deadline
+        )
         found = evaluate(problem, samples, others, alpha, offsets)
         offsets = found.offsets
         if best is None or found.gap < best.gap:
             best = found
-        if best.gap <= gap or found.upper < SMALLEST_MARGIN:
+        if best.gap <= gap or found.upper < SMALLEST_MARGIN or time.monotonic() > deadline:
             break
         samples, others, alpha = _changed(problem, found)
     assert best is not None

@@ -36,9 +36,13 @@ def paper_comparator(features: Tensor, labels: Tensor, num_classes: int | None =
 
 
 def hard_one_vs_rest(
-    features: Tensor, labels: Tensor, bias: str = "penalised", num_classes: int | None = None
+    features: Tensor,
+    labels: Tensor,
+    bias: str = "penalised",
+    num_classes: int | None = None,
+    seconds: float = torch.inf,
 ) -> SvmSolution:
-    """One hard-margin binary SVM for each class against the others, variant "hard OvR".
+    """One hard-margin binary SVM for each class against the others, variant "hard OvR"; for each `seconds` at most.
 
     Where a class is not separable from the others, or has no samples, the layer is zeros and `separable` is false.
     """
@@ -47,7 +51,9 @@ def hard_one_vs_rest(
     rows = torch.zeros(classes, features.shape[1] + 1, dtype=features.dtype, device=features.device)
     for label in range(classes):
         mine = labels == label
-        binary = hard_margin_svm(features, mine.long(), bias, num_classes=2) if bool(mine.any()) else None
+        binary = None
+        if bool(mine.any()):
+            binary = hard_margin_svm(features, mine.long(), bias, num_classes=2, seconds=seconds)
         if binary is None or not binary.separable:
             rows.zero_()
             break
@@ -55,8 +61,8 @@ def hard_one_vs_rest(
         # y (<v, x> + b) >= 1 has half the pair margin of rows +-(v, b)
         rows[label] = joint[1] - joint[0]
     layer = LastLayer(rows[:, :-1], rows[:, -1]).centred()
-    seconds = time.perf_counter() - started
-    return _labelled(layer, "hard OvR", features, labels, None, None, seconds, "one binary SVM a class", torch.nan)
+    taken = time.perf_counter() - started
+    return _labelled(layer, "hard OvR", features, labels, None, None, taken, "one binary SVM a class", torch.nan)
 
 
 def _labelled(

@@ -6,6 +6,8 @@ and an interior point does not mind.
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,8 +21,12 @@ EACH = 60
 SMALLEST_MARGIN = 1e-7
 
 
-def solve_interior(problem: Problem, weights: Tensor, gap: float, rounds: int = 50) -> Iterate:
+def solve_interior(
+    problem: Problem, weights: Tensor, gap: float, *, rounds: int = 50, deadline: float = torch.inf
+) -> Iterate:
     """From the pairs that `weights`, (K, D), leave nearest to the boundary to the solution.
+
+    No round begins when time.monotonic() has passed the deadline.
 
     Source: li2018 specification, §4.4, small d.
     """
@@ -36,7 +42,8 @@ def solve_interior(problem: Problem, weights: Tensor, gap: float, rounds: int = 
         found = evaluate(problem, samples, others, alpha, offsets)
         margins = found.margins
         violated = (margins < 1 - gap / 2) & ~inside
-        if found.gap <= gap or found.upper < SMALLEST_MARGIN or not bool(violated.any()):
+        done = found.gap <= gap or found.upper < SMALLEST_MARGIN or not bool(violated.any())
+        if done or time.monotonic() > deadline:
             break
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 from torch import Tensor
 
@@ -10,7 +12,14 @@ RIDGE = 1e-12
 
 
 def nonnegative_qp(
-    q: Tensor, c: Tensor, start: Tensor, *, ceiling: float = torch.inf, tolerance: float = 1e-10, cycles: int = 50
+    q: Tensor,
+    c: Tensor,
+    start: Tensor,
+    *,
+    ceiling: float = torch.inf,
+    tolerance: float = 1e-10,
+    cycles: int = 50,
+    deadline: float = torch.inf,
 ) -> Tensor:
     """argmin 1/2 <alpha, q alpha> - <c, alpha> over alpha >= 0.
 
@@ -21,9 +30,10 @@ def nonnegative_qp(
         q: (P, P), positive semidefinite. c: (P,). start: (P,), >= 0.
         ceiling: on <c, alpha>, for problems that may be unbounded: beyond it, what has been reached is returned.
         tolerance: on the gradient, where it is not complementary to alpha, relative to the largest of c.
+        deadline: on time.monotonic(), after which no cycle begins but the first.
 
     Returns:
-        (P,); after `cycles`, or where rounding lets nothing fall any more, what has been reached.
+        (P,); after `cycles`, at the deadline, or where rounding lets nothing fall any more, what has been reached.
 
     Reference: Bertsekas 1982, Projected Newton methods for optimization problems with simple constraints.
     """
@@ -52,7 +62,7 @@ def nonnegative_qp(
             length /= 4
         # many free variables that depend on each other: the next step stays nearer to where it is
         damping = max(damping / 100, ridge) if length == 1 else damping * 100
-        if torch.equal(alpha, before) or float(c @ alpha) > ceiling:
+        if torch.equal(alpha, before) or float(c @ alpha) > ceiling or time.monotonic() > deadline:
             break
     return alpha
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 import warnings
 from dataclasses import dataclass, replace
 
@@ -13,6 +15,8 @@ from .problem import FREE_CONSTANT, Problem
 
 # samples of the first round, at least
 FIRST = 3000
+# passes of liblinear over the data, and at most where classes may not be separable: it cannot be interrupted
+PASSES, PASSES_BY_A_DEADLINE = 2000, 100
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,9 @@ def least_squares(problem: Problem) -> Start:
     return Start(weights.T)
 
 
-def crammer_singer(problem: Problem, C: float = 100.0, tol: float = 1e-4, largest_C: float = 1e6) -> Start:
+def crammer_singer(
+    problem: Problem, C: float = 100.0, tol: float = 1e-4, largest_C: float = 1e6, passes: int = PASSES
+) -> Start:
     """liblinear's Crammer-Singer solver through scikit-learn, all classes present.
 
     C grows tenfold until every margin reaches 1 - 1e-3 (the hard margin's solution) or `largest_C` is passed; where
@@ -56,7 +62,7 @@ def crammer_singer(problem: Problem, C: float = 100.0, tol: float = 1e-4, larges
             tol=tol,
             fit_intercept=biased,
             intercept_scaling=constant,
-            max_iter=2000,
+            max_iter=passes,
             random_state=0,
         )
         with warnings.catch_warnings():
@@ -76,24 +82,28 @@ def crammer_singer(problem: Problem, C: float = 100.0, tol: float = 1e-4, larges
         C *= 10
 
 
-def growing_crammer_singer(problem: Problem, C: float = 100.0, tol: float = 0.02, rounds: int = 8) -> Start:
+def growing_crammer_singer(
+    problem: Problem, C: float = 100.0, tol: float = 0.02, rounds: int = 8, deadline: float = torch.inf
+) -> Start:
     """`crammer_singer` on a tenth of the samples, `FIRST` at least, and then on those nearest to its boundary.
 
     A round keeps the samples of low margin and adds the most violated of all; it is roughly solved, for the solution
-    is found elsewhere. The data is copied into liblinear's own format, which this keeps small.
+    is found elsewhere. The data is copied into liblinear's own format, which this keeps small. No round begins when
+    time.monotonic() has passed the deadline.
     """
     count = max(FIRST, len(problem.x) // 10)
     every = max(1, len(problem.x) // count)
     chosen = torch.arange(0, len(problem.x), every, device=problem.x.device)
+    passes = PASSES if math.isinf(deadline) else PASSES_BY_A_DEADLINE
     for _ in range(rounds):
         part = replace(problem, x=problem.x[chosen], labels=problem.labels[chosen])
         if len(part.labels.unique()) < problem.num_classes:
             # liblinear knows no class without samples
             return least_squares(problem)
-        start = crammer_singer(part, C, tol, largest_C=C)
+        start = crammer_singer(part, C, tol, largest_C=C, passes=passes)
         lowest = problem.margins(start.weights, torch.zeros_like(start.weights[:, 0])).amin(1)
         violated = int((lowest < lowest[chosen].min() - 0.02).sum())
-        if violated < 10:
+        if violated < 10 or time.monotonic() > deadline:
             break
         kept = chosen[lowest[chosen] < 1.1]
         chosen = torch.cat([kept, lowest.topk(min(count // 2, violated), largest=False).indices]).unique()

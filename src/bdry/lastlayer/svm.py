@@ -20,9 +20,9 @@ from .starts import Start, growing_crammer_singer, least_squares
 # weights, K (d + 1), up to which the interior point is the faster one
 FEW_WEIGHTS = 300
 
-Solver = Callable[[Problem, float], tuple[Iterate, Start]]
+Solver = Callable[[Problem, float, float], tuple[Iterate, Start]]
 
-# name -> solver of a scaled problem to a relative gap
+# name -> solver of a scaled problem to a relative gap, or until time.monotonic() has passed a deadline
 SOLVERS: Registry[Solver] = Registry("solver")
 
 
@@ -78,6 +78,7 @@ def hard_margin_svm(
     num_classes: int | None = None,
     solver: str | None = None,
     gap: float = 1e-6,
+    seconds: float = torch.inf,
 ) -> SvmSolution:
     """The K-class SVM with all pairwise constraints and no slack on (N, d) features with (N,) labels.
 
@@ -88,6 +89,8 @@ def hard_margin_svm(
             is low enough).
         solver: "interior" (few weights), "liblinear" or "accelerated" (on an accelerator); None picks by size.
         gap: 1 - margin / bound at which it stops. Whatever found the multipliers, both are recomputed from them.
+        seconds: after which it stops as well, having done the round it is in; for classes that may not be separable,
+            where it could go on for long. A layer that separates them may then be missed.
 
     Raises:
         UsageError: unknown names, shapes or labels that do not fit, numbers that are not finite, a single class.
@@ -101,8 +104,8 @@ def hard_margin_svm(
         large = "accelerated" if features.is_cuda else "liblinear"
         solver = "interior" if few else large
     started = time.perf_counter()
-    found, start = SOLVERS[solver](problem, gap)
-    seconds = time.perf_counter() - started
+    found, start = SOLVERS[solver](problem, gap, time.monotonic() + seconds)
+    taken = time.perf_counter() - started
     separable = found.lower > 0
     smallest = float(found.margins.min()) if separable else float("nan")
     layer = problem.layer(found.weights, found.offsets).centred()
@@ -117,7 +120,7 @@ def hard_margin_svm(
         multipliers=found.alpha[support] / (problem.scale**2 * (smallest if separable else 1.0)),
         separable=separable,
         converged=separable and found.gap <= gap,
-        seconds=seconds,
+        seconds=taken,
         solver=solver,
         C=start.C,
         tol=start.tol,
@@ -129,22 +132,22 @@ def _zeros(layer: LastLayer) -> LastLayer:
 
 
 @SOLVERS.register("interior")
-def _interior(problem: Problem, gap: float) -> tuple[Iterate, Start]:
+def _interior(problem: Problem, gap: float, deadline: float) -> tuple[Iterate, Start]:
     start = least_squares(problem)
-    return solve_interior(problem, start.weights, gap), start
+    return solve_interior(problem, start.weights, gap, deadline=deadline), start
 
 
 @SOLVERS.register("liblinear")
-def _liblinear(problem: Problem, gap: float) -> tuple[Iterate, Start]:
-    start = growing_crammer_singer(problem)
-    return _finished(problem, start, gap), start
+def _liblinear(problem: Problem, gap: float, deadline: float) -> tuple[Iterate, Start]:
+    start = growing_crammer_singer(problem, deadline=deadline)
+    return _finished(problem, start, gap, deadline), start
 
 
 @SOLVERS.register("accelerated")
-def _accelerated(problem: Problem, gap: float) -> tuple[Iterate, Start]:
+def _accelerated(problem: Problem, gap: float, deadline: float) -> tuple[Iterate, Start]:
     start = Start(accelerated_start(problem))
-    return _finished(problem, start, gap), start
+    return _finished(problem, start, gap, deadline), start
 
 
-def _finished(problem: Problem, start: Start, gap: float) -> Iterate:
-    return solve_active_set(problem, start.weights, torch.zeros_like(start.weights[:, 0]), gap)
+def _finished(problem: Problem, start: Start, gap: float, deadline: float) -> Iterate:
+    return solve_active_set(problem, start.weights, torch.zeros_like(start.weights[:, 0]), gap, deadline=deadline)

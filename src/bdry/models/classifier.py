@@ -72,6 +72,7 @@ def build_classifier(
     std: list[float],
     seed: int,
     init: str = "default",
+    feature_dim: int | None = None,
     options: dict[str, Any] | None = None,
 ) -> Classifier:
     """The architecture `name` with initial weights drawn from `seed`.
@@ -80,6 +81,8 @@ def build_classifier(
         image_shape: (C, H, W) of the data set.
         mean, std: of each channel, for the normalisation layer, in pixel units of [0, 1].
         init: how the weights are drawn: `default` is PyTorch's way, see `initialisation` for the others.
+        feature_dim: width of a last hidden linear layer that is put between the body and the head, with the option
+            `activation`; None: the body's own features.
         options: the architecture's own settings, such as `widths`.
 
     Raises:
@@ -94,6 +97,10 @@ def build_classifier(
         except RuntimeError:
             shape = "x".join(map(str, image_shape))
             raise UsageError(f"arch={name}: images of {shape} are too small for it; arch=mlp takes any size") from None
+        if feature_dim is not None:
+            layer = nn.Linear(num_features, feature_dim)
+            body = nn.Sequential(body, nn.Flatten(), layer, ACTIVATIONS[options["activation"]]())
+            num_features = feature_dim
         head = nn.Linear(num_features, num_classes)
     classifier = Classifier(Normalise(mean, std), body, head)
     initialise(classifier, init, generator(seed, "init"))

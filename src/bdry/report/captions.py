@@ -26,7 +26,7 @@ def save_each(
     what: str,
     *,
     by: Sequence[str] = ("dataset", "arch"),
-    quartiles: bool = True,
+    quartiles: bool | None = True,
     notes: Callable[[pd.DataFrame], str] = lambda part: "",
 ) -> list[Path]:
     """Draws and saves a figure for each value of the columns `by` in `drawn`; the files written.
@@ -43,12 +43,12 @@ def save_each(
 
 
 def caption(
-    title: str, what: str, drawn: pd.DataFrame, records: Iterable[RunRecord], *, quartiles: bool, note: str = ""
+    title: str, what: str, drawn: pd.DataFrame, records: Iterable[RunRecord], *, quartiles: bool | None, note: str = ""
 ) -> str:
     """The caption of what is drawn, in Markdown.
 
     drawn: has the columns run, num_seeds and num_images. quartiles: whether a curve of one seed has the quartiles over
-    images for its band, else it has none.
+    images for its band, else it has none; None: `what` says what its band is.
     """
     runs = set(drawn["run"])
     chosen = [record for record in records if record.identity["run"] in runs]
@@ -67,11 +67,13 @@ def _images(drawn: pd.DataFrame) -> str:
     return f"n = {low} images a point." if low == high else f"n = {low} to {high} images a point."
 
 
-def band(num_seeds: pd.Series, quartiles: bool) -> str:
+def band(num_seeds: pd.Series, quartiles: bool | None) -> str:
     """What curves and bands are, from how many seeds each run has."""
     if num_seeds.max() > 1:
         also = ", of a single seed the quartiles over images" if quartiles and num_seeds.min() == 1 else ""
         return f"Curves: mean over seeds; bands: smallest to largest seed{also}."
+    if quartiles is None:
+        return "One seed."
     return "One seed; bands: quartiles over images." if quartiles else "One seed, hence no band."
 
 

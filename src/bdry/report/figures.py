@@ -7,10 +7,15 @@ from pathlib import Path
 
 from ..errors import UsageError, did_you_mean
 from ..runs import RunRecord
-from . import mickisch2020
+from . import fawzi2017, karimi2020, li2018, mickisch2020
 from .drawing import Drawing
 
-FIGURES: dict[str, dict[str, Drawing]] = {"mickisch2020": mickisch2020.FIGURES}
+FIGURES: dict[str, dict[str, Drawing]] = {
+    "fawzi2017": fawzi2017.FIGURES,
+    "karimi2020": karimi2020.FIGURES,
+    "li2018": li2018.FIGURES,
+    "mickisch2020": mickisch2020.FIGURES,
+}
 
 
 def draw_figures(paper: str, figure: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:

@@ -105,7 +105,7 @@ def find_runs(places: Iterable[str], *, unfinished: bool = False) -> tuple[list[
 
 def _record(run: Run, unfinished: bool) -> RunRecord:
     config, status = run.read_config(), run.status()
-    record = RunRecord(run, config, str(status.get("state", "unknown")))
+    record = RunRecord(run, config, run.state())
     check_version(config.get("schema"), run)
     try:
         _ = record.identity

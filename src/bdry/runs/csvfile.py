@@ -27,9 +27,16 @@ class TableWriter:
         if not self.path.exists():
             lines.insert(0, ",".join(self.table.column_names))
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        size = os.fstat(descriptor).st_size
+        content = memoryview(("\n".join(lines) + "\n").encode())
         try:
-            os.write(descriptor, ("\n".join(lines) + "\n").encode())
+            while content:
+                content = content[os.write(descriptor, content) :]
             os.fsync(descriptor)
+        except OSError as error:
+            # a full disk: the rows before stay whole
+            os.ftruncate(descriptor, size)
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
         finally:
             os.close(descriptor)
 

@@ -7,10 +7,12 @@ import hashlib
 import json
 import os
 import socket
+import threading
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +25,9 @@ from ..errors import RunError
 from .csvfile import TableWriter
 from .files import replacing, write_json, write_text
 from .tables import TABLES
+
+# a folder whose owner has been silent for this many beats has none any more
+BEAT_EVERY_S, BEATS_MISSED = 10.0, 6
 
 
 def hash8(settings: dict[str, Any]) -> str:
@@ -97,10 +102,35 @@ class OwnedFolder:
             raise RunError(f"{self.path}: another process works on this {self.noun} ({self._owner()})") from None
         except OSError as error:
             raise RunError(f"{self.path}: cannot be written ({error.strerror or error}){self.way_out}") from None
+        # what an owner that was killed was writing
+        for left_behind in self.path.rglob(".*.part"):
+            left_behind.unlink(missing_ok=True)
+        stopped = threading.Event()
+        heart = threading.Thread(target=self._beat, args=(stopped,), daemon=True)
+        heart.start()
         try:
             yield
         finally:
+            stopped.set()
+            heart.join()
             lock.release()
+
+    def _beat(self, stopped: threading.Event) -> None:
+        """Says that the owner lives, on other machines too: the lock's own file gets a new time every few seconds."""
+        while not stopped.wait(BEAT_EVERY_S):
+            with suppress(OSError):
+                os.utime(self.path / "lock")
+
+    def state(self) -> str:
+        """finished, running, failed, interrupted or unknown; a run whose owner has died counts as interrupted."""
+        found = str(self.status().get("state", "unknown"))
+        if found != "running":
+            return found
+        try:
+            silence = time.time() - (self.path / "lock").stat().st_mtime
+        except OSError:
+            return "interrupted"
+        return "running" if silence < BEATS_MISSED * BEAT_EVERY_S else "interrupted"
 
     def _owner(self) -> str:
         status = self.status()

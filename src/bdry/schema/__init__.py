@@ -2,6 +2,10 @@
 
 from . import margin_certified as margin_certified
 from . import margin_references as margin_references
+from . import probe_curvature as probe_curvature
+from . import probe_detect as probe_detect
+from . import probe_regions as probe_regions
+from . import probe_shared as probe_shared
 from .adv import PGD, Adv
 from .arch import MLP, Arch
 from .dataset import Dataset, Torchvision, Toy
@@ -11,6 +15,8 @@ from .margin_task import MarginTaskConfig
 from .optim import SGD, Adam, Optim
 from .option import SCHEMAS, check, children, option, schema, science
 from .probe import MarginProbe, Probe
+from .probe_deepdig import DeepDigTaskConfig
+from .probe_svm import SvmTaskConfig
 from .reproduce import Grid, ReproduceConfig
 from .train import TrainConfig
 
@@ -23,6 +29,7 @@ __all__ = [
     "Adv",
     "Arch",
     "Dataset",
+    "DeepDigTaskConfig",
     "DeepFool",
     "FiguresConfig",
     "Grid",
@@ -32,6 +39,7 @@ __all__ = [
     "Optim",
     "Probe",
     "ReproduceConfig",
+    "SvmTaskConfig",
     "Torchvision",
     "Toy",
     "TrainConfig",

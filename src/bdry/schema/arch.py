@@ -29,6 +29,9 @@ class Network(Arch):
     init: str = option(
         "default", "initial weights; default: PyTorch's; the others have zero biases; kaiming: He's", choices=INITS
     )
+    feature_dim: int | None = option(
+        None, "width of one more hidden layer, before the last; null: there is none", unit="features", ge=1, later=True
+    )
 
 
 @schema("arch", "mlp")

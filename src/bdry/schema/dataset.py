@@ -64,6 +64,15 @@ class Toy(Dataset):
     seed: int = option(0, "seed of the points", ge=0)
 
 
+@schema("dataset", "gap")
+@dataclass
+class Gap(Toy):
+    """Two classes on both sides of a gap."""
+
+    noise: float = option(0.0, "standard deviation around the shape", unit="side of the unit square", ge=0)
+    margin: float = option(0.1, "half the width of the gap", unit="side of the unit square", ge=0, lt=0.2)
+
+
 @schema("dataset", "blobs")
 @dataclass
 class Blobs(Toy):

@@ -7,7 +7,7 @@ from typing import Any
 
 from .option import option
 
-PAPERS = ("mickisch2020",)
+PAPERS = ("mickisch2020", "karimi2020", "fawzi2017", "li2018")
 
 
 @dataclass

@@ -35,12 +35,14 @@ def option(
     choices: Iterable[str] = (),
     science: bool = True,
     hidden: bool = False,
+    later: bool = False,
     **bounds: float,
 ) -> Any:
     """A dataclass field for one config key.
 
     `bounds` are any of `ge`, `gt`, `le`, `lt`; they and `choices` hold for every element of a list. `science=False`
-    keeps the key out of the run's identity: it must not change a result. `hidden` keeps it out of the help.
+    keeps the key out of the run's identity: it must not change a result. `hidden` keeps it out of the help. `later` is
+    for keys that came after runs had been made: part of the identity only where they are not null.
     """
     metadata = {
         "help": help,
@@ -48,6 +50,7 @@ def option(
         "choices": tuple(choices),
         "science": science,
         "hidden": hidden,
+        "later": later,
         "bounds": bounds,
     }
     if isinstance(default, (list, dict)):
@@ -115,6 +118,8 @@ def science(config: object) -> dict[str, Any]:
     """The part of `config` that decides its results, as plain nested data: what a run's identity is made of."""
     found: dict[str, Any] = {}
     for key, value, declared in children(config):
+        if declared.metadata.get("later") and value is None:
+            continue
         if declared.metadata.get("science", True):
             found[key] = science(value) if is_dataclass(value) else value
     return found

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from omegaconf import MISSING
-
 from ..errors import ConfigError
 from .option import option
 
@@ -15,13 +13,15 @@ from .option import option
 class RunTask:
     """The run, which of its checkpoints, and where to compute."""
 
-    run: str = option(MISSING, "a run's folder, outputs/runs/<name>/seed=<n>; it brings its data set", science=False)
+    run: str = option("", "a run's folder, outputs/runs/<name>/seed=<n>; it brings its data set", science=False)
     checkpoint: str = option("last", "of the run: last, all (every moment kept), or a step", science=False)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"), science=False)
     threads: int | None = option(None, "CPU threads; null: all cores", ge=1, science=False)
 
     def check_together(self) -> None:
-        """A checkpoint that can be named."""
+        """A run, and a checkpoint that can be named."""
+        if not self.run:
+            raise ConfigError("run", None, "must be given, as in run=outputs/runs/<name>/seed=0")
         if self.checkpoint not in ("last", "all") and not self.checkpoint.isdecimal():
             raise ConfigError("checkpoint", self.checkpoint, "must be last, all, or a step")
 

@@ -22,7 +22,7 @@ from ..training.adversary import Adversary
 
 # keys of every data set, network and optimiser that its builder does not take
 SELECTION = ("classes", "num_train", "num_test", "subset_seed", "pgd")
-INITIALISATION = ("init",)
+INITIALISATION = ("init", "feature_dim")
 SCHEDULE = ("schedule", "milestones", "gamma", "warmup")
 
 
@@ -73,6 +73,7 @@ def build_network(config: TrainConfig, dataset: Dataset) -> Classifier:
         std=std,
         seed=_seed(config.training.init_seed, config),
         init=config.arch.init if isinstance(config.arch, Network) else "default",
+        feature_dim=config.arch.feature_dim if isinstance(config.arch, Network) else None,
         options=options(config.arch, *INITIALISATION),
     )
     return classifier.to(dataset.train.labels.device)

@@ -1,8 +1,9 @@
-"""`bdry figures`: redraws figures and prints the results table, from the tables of runs. No torch."""
+"""`bdry figures`: figures, results table and verdicts again, from the tables of runs. No torch."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +11,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ..claims import CLAIMS, Evidence, judge, page
 from ..errors import RunError
 from ..report import draw_figures, results
-from ..runs import find_runs
+from ..runs import RunRecord, find_runs
 from ..runs.files import write_text
 from ..schema import FiguresConfig
 
@@ -28,11 +30,19 @@ def run(config: FiguresConfig) -> None:
         table = results(records)
         results_path = folder / "results.csv"
         write_text(results_path, table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
+        if config.figure == "all":
+            paths += claims_of(config.paper, records, folder)
     except OSError as error:
         raise RunError(f"{folder}: cannot be written ({error.strerror}); choose outputs=<folder>") from None
     print_results(table)
     for path in [*paths, results_path]:
         print(path)
+
+
+def claims_of(paper: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
+    """Judges the paper's claims on these runs and writes claims.csv and claims.md into `folder`."""
+    verdicts = judge(paper, Evidence.of(records))
+    return page.write(verdicts, f"{paper}: verdicts on {len(CLAIMS[paper])} claims", folder)
 
 
 def print_results(table: pd.DataFrame) -> None:

@@ -24,6 +24,7 @@ from ..schema import Margin, MarginTaskConfig
 from .build import build_estimator, prepare_machine
 from .console import show_check, show_summary
 from .progress import Counting
+from .stopping import Stop, ended, stopping
 from .subject import Subject, module_subject, run_subject
 
 FIRST_BATCH = 512
@@ -73,6 +74,7 @@ class MeasuringRun:
         if not any(len(split) for split in self.images.values()):
             raise ConfigError("classes", config.classes, "there is no image of these labels")
         # a checkpoint that does not fit is refused before the folder is made
+        self.stop = Stop()
         self.loaded = subject.moments[0].step
         self.classifier = subject.load(self.loaded)
         if config.compile:
@@ -111,12 +113,11 @@ class MeasuringRun:
         )
         self.folder.set_status("running", error=None)
         try:
-            with self.progress:
+            with self.progress, stopping() as self.stop:
                 self._measure_missing()
             self._sum_up()
         except BaseException as error:
-            state = "failed" if isinstance(error, Exception) else "interrupted"
-            self.folder.set_status(state, error=str(error) or type(error).__name__)
+            self.folder.set_status(ended(error), error=str(error) or type(error).__name__)
             raise
         self.folder.set_status("finished")
 
@@ -156,6 +157,7 @@ class MeasuringRun:
                 self.folder.writer("batches").append(row)
                 self.progress.count(len(batch), f"step {moment.step}, {name}")
                 started = time.monotonic()
+                self.stop.obey()
 
     def _measure_batch(self, batch: Split) -> dict[str, pd.DataFrame]:
         rows = [

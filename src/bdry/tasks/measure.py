@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 import pandas as pd
 import torch
@@ -13,17 +15,25 @@ from ..probes import PROBES, Context, Probe
 from ..report import draw_figures
 from ..runs import SCHEMA_VERSION, TABLES, Measurement, find_runs, read_table
 from ..runs.provenance import provenance
-from ..schema import science
+from ..schema import TrainConfig, science
 from ..schema.run_task import RunTask
 from .build import build_estimator, prepare_machine
 from .progress import Counting
+from .stopping import ended, stopping
 from .stored import StoredRun, open_run
 
 
-def measure_run(config: RunTask, command: str, probe_name: str, paper: str) -> Measurement:
+def measure_run(
+    config: RunTask,
+    command: str,
+    probe_name: str,
+    paper: str,
+    further: Callable[[TrainConfig], dict[str, Any]] = lambda trained: {},
+) -> Measurement:
     """Measures the chosen checkpoints of a run by a probe, resuming after the last one done, and draws the figures.
 
-    The folder is a function of the settings: the same command again finds its results there.
+    The folder is a function of the settings: the same command again finds its results there. further: settings of the
+    probe that follow from the run's own config.
     """
     device = prepare_machine(config.device, config.threads)
     stored = open_run(config.run, config.checkpoint, device)
@@ -37,7 +47,7 @@ def measure_run(config: RunTask, command: str, probe_name: str, paper: str) -> M
         estimator_name=stored.config.margin.name,
         data_seed=stored.config.dataset.subset_seed,
     )
-    probe = PROBES[probe_name](context, **config.probe_settings())
+    probe = PROBES[probe_name](context, **config.probe_settings(), **further(stored.config))
     with folder.claimed():
         # another process may have finished it while this one loaded its data
         if not folder.finished:
@@ -60,16 +70,16 @@ def _start_or_resume(folder: Measurement, stored: StoredRun, probe: Probe, paper
     progress = Counting(folder.name, len(stored.moments), "checkpoint")
     progress.begin_at(sum(moment.step <= done for moment in stored.moments))
     try:
-        with progress:
+        with progress, stopping() as stop:
             for moment in stored.moments:
                 if moment.step > done:
                     _measure_moment(folder, stored, probe, moment)
                     progress.count(1, f"step {moment.step}")
+                    stop.obey()
         records, _ = find_runs([str(stored.run.path)], unfinished=True)
         draw_figures(paper, "all", [record.only(folder) for record in records], folder.figures)
     except BaseException as error:
-        state = "failed" if isinstance(error, Exception) else "interrupted"
-        folder.set_status(state, error=str(error) or type(error).__name__)
+        folder.set_status(ended(error), error=str(error) or type(error).__name__)
         raise
     folder.set_status("finished")
 

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from ..attacks import robust_accuracy
+from ..conf import job_overrides
 from ..core.measuring import measuring
 from ..core.moment import Moment, moment_steps
 from ..core.seeds import generator
@@ -22,6 +23,7 @@ from ..training import State, fit, loss_and_accuracy
 from .build import build_dataset, build_network, build_optimiser, build_plan, build_probes, prepare_machine
 from .loggers import scalar_logger
 from .progress import TrainingProgress
+from .stopping import Stop, ended, stopping
 
 EVALUATION_BATCH = 500
 
@@ -67,6 +69,7 @@ class TrainingRun:
         self.state = State()
         self.log_scalars = scalar_logger(config.logger, folder.tensorboard)
         self.progress = TrainingProgress(folder.name, self.total_steps)
+        self.stop = Stop()
 
     def _moments(self, steps: list[int], epochs: list[int]) -> frozenset[int]:
         return moment_steps(steps, epochs, self.steps_per_epoch, self.total_steps)
@@ -77,6 +80,7 @@ class TrainingRun:
         self.folder.write_config({"schema": SCHEMA_VERSION, **asdict(self.config)})
         self.folder.add_provenance(
             provenance(
+                overrides=job_overrides(),
                 from_step=self.state.step,
                 device=str(self.device),
                 device_name=torch.cuda.get_device_name() if self.device.type == "cuda" else "",
@@ -88,7 +92,7 @@ class TrainingRun:
         every_epoch = range(1, self.plan.epochs + 1)
         self.last_save = self.clock = time.monotonic()
         try:
-            with self.progress:
+            with self.progress, stopping() as self.stop:
                 fit(
                     self.classifier,
                     self.dataset.train,
@@ -104,8 +108,7 @@ class TrainingRun:
             records, _ = find_runs([str(self.folder.path)], unfinished=True)
             draw_figures("mickisch2020", "margin_evolution", records, self.folder.figures)
         except BaseException as error:
-            state = "failed" if isinstance(error, Exception) else "interrupted"
-            self.folder.set_status(state, error=str(error) or type(error).__name__)
+            self.folder.set_status(ended(error), error=str(error) or type(error).__name__)
             if isinstance(error, TrainingError):
                 raise TrainingError(f"{error}; the last good checkpoint stays in {self.folder.path}") from None
             raise
@@ -203,10 +206,11 @@ class TrainingRun:
         )
         self.folder.set_status("running", step=step)
         self.last_save = time.monotonic()
+        self.stop.obey()
 
     def save_is_due(self) -> bool:
-        """Whether the last checkpoint is long ago."""
-        return time.monotonic() - self.last_save > 60 * self.config.training.checkpoint_minutes
+        """Whether the last checkpoint is long ago, or the process has been asked to stop."""
+        return self.stop.requested or time.monotonic() - self.last_save > 60 * self.config.training.checkpoint_minutes
 
 
 def closing_line(folder: Run) -> str:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from . import margins, training
+from . import deepdig, detection, geometry, lastlayer, margins, training
 from .table import KINDS, Column, Table
 
 # a file of declarations a study
-DECLARED: tuple[ModuleType, ...] = (training, margins)
+DECLARED: tuple[ModuleType, ...] = (training, margins, geometry, detection, deepdig, lastlayer)
 
 TABLES = {found.name: found for module in DECLARED for found in vars(module).values() if isinstance(found, Table)}
 

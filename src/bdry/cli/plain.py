@@ -1,0 +1,40 @@
+"""Commands about runs that are there already: plain arguments instead of a config. Each is a file in `tasks/`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import NoReturn
+
+from ..errors import UsageError
+
+# command -> its line of help; the task's module has `arguments(parser)` and `run(parsed)`
+PLAIN = {
+    "runs": "list runs: what was trained, how far, how well, and whether it still runs",
+    "show": "everything about one run",
+    "compare": "two runs side by side: what differs in the config, and the results",
+    "rerun": "the command that made a run, printed or executed",
+    "export": "configs, tables, figures and provenance of runs as one archive",
+    "doctor": "check this installation: versions, devices, data, estimators against exact answers",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line, like everyone else's here."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises `UsageError`."""
+        raise UsageError(f"{message} ({self.prog} --help lists the arguments)")
+
+
+def run_plain(command: str, words: list[str]) -> None:
+    """Parses the words and runs the task."""
+    task = importlib.import_module(f"bdry.tasks.{command}")
+    parser = Parser(prog=f"bdry {command}", description=PLAIN[command])
+    task.arguments(parser)
+    try:
+        parsed = parser.parse_args(words)
+    except SystemExit:
+        # argparse has printed its help
+        return
+    task.run(parsed)

@@ -1,0 +1,105 @@
+"""`probe=[deepdig]` and `bdry deepdig`: generated borderline instances between pairs of classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ConfigError
+from .option import option, schema
+from .probe import Probe
+from .run_task import RunTask
+
+METHODS = ("deepdig", "real_ae1", "rpbs", "epbs", "epbs_as_coded", "margin_bisect")
+ESTIMATORS = ("walk", "deepfool", "ddn", "fmn", "fab")
+AUTOENCODERS = ("fc", "conv", "bottleneck")
+
+
+@dataclass
+class DeepDigSettings:
+    """What is generated and measured; the defaults are the authors', where they are known."""
+
+    pairs: Any = option([[1, 2]], "pairs of classes, each in both directions, as in [[1,2],[4,9]]; or all")
+    num_train: int | None = option(None, "training images, class-balanced; null: all of the run's", unit="images", ge=1)
+    num_test: int | None = option(None, "test images, likewise", unit="images", ge=1)
+    seed: int = option(0, "seed of autoencoders, random pairs and segments", ge=0)
+    methods: list[str] = option(list(METHODS), "generators of borderline instances", choices=METHODS)
+    autoencoder: str | None = option(
+        None, "architecture; null: fc for grey images, conv for colour ones", choices=AUTOENCODERS
+    )
+    widths: list[int] | None = option(None, "its hidden widths or channels; null: the authors'", ge=1)
+    alphas: list[float] = option([0.8, 0.8], "weight of the class term in stages I and II", ge=0)
+    class_term: str = option("bce", "class term: as coded, or ce, about K times as heavy", choices=("bce", "ce"))
+    reconstruction: str = option("bce", "reconstruction term", choices=("bce", "mse"))
+    steps: int = option(5000, "optimiser steps a stage", ge=1)
+    batch_size: int = option(128, "images a step", ge=1)
+    lr: float = option(0.01, "Adam's rate", gt=0)
+    lr_decay: float = option(0.95, "the rate's factor every lr_decay_every steps", gt=0, le=1)
+    lr_decay_every: int = option(1000, "see lr_decay", unit="steps", ge=1)
+    dropout: float = option(0.0, "dropout in the autoencoders", ge=0, lt=1)
+    precision: str = option("fp32", "of the autoencoders' training; all else is fp32", choices=("fp32", "bf16"))
+    log_every: int = option(100, "rows of the table ae_training", unit="steps", ge=1)
+    patience: int | None = option(
+        None, "a pair stops after so many logged losses not 1 % below its best; null: never early", ge=1
+    )
+    min_collapse_ratio: float = option(0.1, "spread of outputs / of inputs below which a stage has collapsed", ge=0)
+    max_restarts: int = option(3, "trainings from the next seed after a collapse", ge=0)
+    stack: int | None = option(None, "pairs trained side by side; null: what fits the device", ge=1)
+    beta: float = option(1e-4, "bisection ends where the two probabilities differ by less", gt=0)
+    max_attempts: int = option(40, "midpoints tried on a segment", ge=1)
+    estimator: str = option("walk", "margin estimator of margin_bisect", choices=ESTIMATORS)
+    clipped: bool = option(True, "whether it stays inside the [0, 1] box")
+    grid: int = option(50, "T: points on a segment between borderline instances", ge=2)
+    partners: int = option(50, "M: segments from a start instance", ge=1)
+    max_starts: int | None = option(200, "start instances; null: all, as the authors; 200 is our choice", ge=1)
+    gamma: float = option(0.05, "hysteresis flips leave out points where the probabilities differ by less", ge=0)
+    svm_penalty: float = option(1.0, "C of the linear SVM on the features", gt=0)
+    svm_max_iter: int = option(10000, "its iterations at most", ge=1)
+    num_detailed: int = option(1, "first pairs looked at closely: pictures, further alphas and grids", ge=0)
+    further_alphas: list[float] = option([0.05, 0.2, 3.0], "weights of the class term tried there", ge=0)
+    further_grids: list[int] = option([10, 200], "T tried there", ge=2)
+    num_saved: int | None = option(50, "instances of a pair and method kept as images; null: all", unit="images", ge=0)
+
+    def check_together(self) -> None:
+        """Pairs of two classes each; two alphas; nothing twice."""
+        check_pairs(self.pairs)
+        if len(self.alphas) != 2:
+            raise ConfigError("alphas", self.alphas, "needs two numbers, of stages I and II")
+        for key in ("methods", "further_alphas", "further_grids"):
+            values = getattr(self, key)
+            if len(set(values)) < len(values):
+                raise ConfigError(key, values, "names something twice")
+        if not self.methods:
+            raise ConfigError("methods", self.methods, "must not be empty")
+
+
+def check_pairs(pairs: Any) -> None:
+    """Raises `ConfigError` for what is neither `all` nor a list of pairs of two different classes."""
+    if pairs == "all":
+        return
+    if not isinstance(pairs, list) or not pairs:
+        raise ConfigError("pairs", pairs, "must be all or a list of pairs, as in [[1,2],[4,9]]")
+    for pair in pairs:
+        whole = isinstance(pair, list) and all(isinstance(c, int) and not isinstance(c, bool) for c in pair)
+        if not whole or len(pair) != 2:
+            raise ConfigError("pairs", pairs, "must be all or a list of pairs, as in [[1,2],[4,9]]")
+        if pair[0] == pair[1]:
+            raise ConfigError("pairs", pairs, "has one class twice in a pair; a boundary lies between two")
+        if min(pair) < 0:
+            raise ConfigError("pairs", pairs, "classes are counted from 0")
+
+
+@schema("probe", "deepdig")
+@dataclass
+class DeepDigProbe(DeepDigSettings, Probe):
+    """Borderline instances in training."""
+
+
+@dataclass
+class DeepDigTaskConfig(DeepDigSettings, RunTask):
+    """The whole config of `bdry deepdig`."""
+
+    def check_together(self) -> None:
+        """Both parents' rules."""
+        RunTask.check_together(self)
+        DeepDigSettings.check_together(self)

@@ -1,0 +1,84 @@
+"""`probe=[svm]` and `bdry svm`: the last layer against the linear SVMs on its features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import ConfigError
+from .option import option, schema
+from .probe import Probe
+from .run_task import RunTask
+
+VARIANTS = ("S1", "S2", "S3", "paper", "hard_ovr")
+STAGES = ("whole", "last_only", "last_only_loss_scaled", "accelerated")
+
+
+@dataclass
+class SvmSettings:
+    """Which features, which SVMs (arXiv 1808.05385); defaults of the specification, 4 and 6."""
+
+    num_train: int | None = option(None, "training images, class-balanced; null: all", unit="images", ge=2)
+    num_test: int | None = option(None, "test images, likewise", unit="images", ge=1)
+    variants: list[str] = option(
+        ["S1", "S3", "paper"],
+        "hard-margin SVMs: S1 bias penalised (the limit of gradient descent), S2 none, S3 free; paper: SVC for two "
+        "classes, one-vs-rest for more, as the authors called them; hard_ovr",
+        choices=VARIANTS,
+    )
+    gap: float = option(1e-6, "1 - margin / proven bound at which a solver stops", gt=0, lt=1)
+    seconds: float = option(
+        5.0, "for each SVM where the network itself does not separate the images; then separable=0", unit="s", gt=0
+    )
+    grid_points: int = option(30000, "points of the feature space at which labels are compared", ge=2)
+    grid_seed: int = option(100, "seed of these points", ge=0)
+    map_resolution: int = option(201, "points a side of maps, where there are two features or pixels; 0: none", ge=0)
+    batch_size: int = option(1000, "images at a time", ge=1)
+
+    def check_together(self) -> None:
+        """S1 is always there; nothing twice."""
+        if "S1" not in self.variants:
+            raise ConfigError("variants", self.variants, "must have S1, which everything is measured by")
+        if len(set(self.variants)) < len(self.variants):
+            raise ConfigError("variants", self.variants, "names something twice")
+
+
+@schema("probe", "svm")
+@dataclass
+class SvmProbe(SvmSettings, Probe):
+    """The last layer against linear SVMs in training."""
+
+
+@dataclass
+class SvmTaskConfig(RunTask, SvmSettings):
+    """The whole config of `bdry svm`."""
+
+    stage: str = option(
+        "whole",
+        "whole: the network as it is; else its last layer is trained on, features frozen: last_only (momentum steps), "
+        "last_only_loss_scaled, accelerated",
+        choices=STAGES,
+    )
+    study: str | None = option(
+        None,
+        "bias: a fresh last layer trained on frozen features, as the run was and by loss-scaled steps, on features as "
+        "they are and rescaled (arXiv 1808.05385, README; made fair)",
+        choices=("bias",),
+    )
+    fresh: bool = option(False, "a stage begins at a fresh last layer instead of the trained one")
+    steps: int = option(3000, "full-batch steps of a stage at most", ge=1)
+    checkpoints: int = option(12, "log-spaced, of a stage", ge=4)
+    stop_degrees: float = option(1.0, "a stage ends at this angle to S1", unit="degrees", gt=0)
+    lr: float | None = option(None, "learning rate of a stage; null: its own choice", gt=0)
+    momentum: float = option(0.9, "of last_only; 0: gradient descent", ge=0, lt=1)
+    seed: int = option(0, "seed of fresh last layers and of their batches", ge=0)
+
+    def check_together(self) -> None:
+        """Both parents' rules; a study has its own stages."""
+        RunTask.check_together(self)
+        SvmSettings.check_together(self)
+        if self.study is not None and self.stage != "whole":
+            raise ConfigError("stage", self.stage, f"study={self.study} has its own stages; give one of the two")
+        if self.study is not None and "S3" not in self.variants:
+            raise ConfigError("variants", self.variants, f"study={self.study} needs S3 as well")
+        if self.fresh and self.stage == "whole":
+            raise ConfigError("fresh", True, "needs a stage that trains the last layer, as in stage=accelerated")

@@ -1,0 +1,45 @@
+"""`bdry export <runs> --output runs.zip`: what a paper's supplement needs, as one archive. No torch here."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import zipfile
+from pathlib import Path
+
+from ..errors import RunError, UsageError
+from ..runs import find_runs
+from ..runs.files import replacing
+
+# what is kept of a run's folder, and of its measurements; checkpoints only where asked for
+KEPT = ("config.yaml", "status.json", "provenance.json", "tables/*.csv", "figures/*", "arrays/*.npz")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("runs", nargs="+", help="run folders, folders of runs, or globs")
+    parser.add_argument("--output", default="runs.zip", help="the archive (default: runs.zip)")
+    parser.add_argument("--checkpoints", action="store_true", help="the networks' weights too")
+
+
+def run(parsed: argparse.Namespace) -> None:
+    """Writes the archive of all finished runs; others are named."""
+    records, skipped = find_runs(parsed.runs)
+    for reason in skipped:
+        print(f"skipped: {reason}", file=sys.stderr)
+    if not records:
+        raise UsageError(f"runs={' '.join(parsed.runs)}: no finished run among them")
+    patterns = [*KEPT, *(f"measurements/*/{pattern}" for pattern in KEPT)]
+    if parsed.checkpoints:
+        patterns.append("checkpoints/step=*.safetensors")
+    output = Path(parsed.output).expanduser()
+    try:
+        with replacing(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for record in records:
+                folder = record.run.path
+                for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+                    if path.is_file() and not path.is_symlink():
+                        archive.write(path, f"{record.run.name}/{path.relative_to(folder).as_posix()}")
+    except OSError as error:
+        raise RunError(f"{output}: cannot be written ({error.strerror})") from None
+    print(f"{output}: {len(records)} runs, {output.stat().st_size / 1e6:.1f} MB")

@@ -1,0 +1,92 @@
+"""`bdry runs [folder ...]`: which runs are there. No torch here."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+import pandas as pd
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+
+from ..errors import UsageError, did_you_mean
+from ..report.inventory import COLUMNS, inventory
+from ..runs import find_runs
+
+REFRESH_S = 2.0
+STATE_COLOURS = {"finished": "green", "running": "cyan", "failed": "red"}
+# column of the list -> heading and format
+SHOWN = {
+    "run": ("run", "{}"),
+    "seed": ("seed", "{}"),
+    "training": ("training", "{}"),
+    "state": ("state", "{}"),
+    "epochs_done": ("epochs", "{:g}"),
+    "test_accuracy": ("accuracy", "{:.1%}"),
+    "robust_accuracy": ("robust", "{:.1%}"),
+    "l2_median": ("l2 margin", "{:.3g}"),
+    "linf_median": ("linf margin", "{:.3g}"),
+}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument(
+        "words", nargs="*", metavar="folder|key=value", help="folders of runs (default: outputs); filters: adv=pgd"
+    )
+    parser.add_argument("--sort", default="path", choices=COLUMNS, help="column to sort by")
+    parser.add_argument("--csv", action="store_true", help="every column as CSV, for other programs")
+    parser.add_argument("--watch", action="store_true", help="look again every two seconds, until Ctrl-C")
+
+
+def run(parsed: argparse.Namespace) -> None:
+    """Prints the list, once or again and again."""
+    places = [word for word in parsed.words if "=" not in word.rpartition("/")[2] or "/" in word] or ["outputs"]
+    filters = dict(word.split("=", 1) for word in parsed.words if word not in places)
+    for key in filters:
+        if key not in COLUMNS:
+            raise UsageError(f"{key}=: no such column{did_you_mean(key, COLUMNS)} (columns: {', '.join(COLUMNS)})")
+    rows, skipped = _look(places, filters, parsed.sort)
+    for reason in skipped:
+        print(f"skipped: {reason}", file=sys.stderr)
+    if parsed.csv:
+        print(rows.to_csv(index=False, float_format="%.9g", lineterminator="\n"), end="")
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=160)
+    if not parsed.watch:
+        console.print(_shown(rows))
+        return
+    with Live(_shown(rows), console=console, auto_refresh=False) as live:
+        while True:
+            time.sleep(REFRESH_S)
+            live.update(_shown(_look(places, filters, parsed.sort)[0]), refresh=True)
+
+
+def _look(places: list[str], filters: dict[str, str], sort: str) -> tuple[pd.DataFrame, list[str]]:
+    records, skipped = find_runs(places, unfinished=True)
+    rows = inventory(records)
+    for key, value in filters.items():
+        rows = rows[rows[key].astype(str) == value]
+    return rows.sort_values(sort, kind="stable", na_position="last"), skipped
+
+
+def _shown(rows: pd.DataFrame) -> Group:
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    for column, (heading, _) in SHOWN.items():
+        table.add_column(heading, justify="left" if column in ("run", "training", "state") else "right")
+    for row in rows.to_dict("records"):
+        cells = {column: _cell(row[column], form) for column, (_, form) in SHOWN.items()}
+        if row["epochs"] is not None:
+            cells["epochs_done"] = f"{cells['epochs_done'] or 0} of {row['epochs']}"
+        cells["state"] = f"[{STATE_COLOURS.get(row['state'], 'yellow')}]{row['state']}[/]"
+        table.add_row(*cells.values())
+    counts = ", ".join(f"{count} {state}" for state, count in rows["state"].value_counts().items())
+    return Group(table, f"{len(rows)} runs: {counts}" if len(rows) else "no run like that")
+
+
+def _cell(value: object, form: str) -> str:
+    return "" if pd.isna(value) else form.format(value)

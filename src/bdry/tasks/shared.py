@@ -1,0 +1,11 @@
+"""`bdry shared`: directions along which the boundary of a run's checkpoints is curved at many images."""
+
+from __future__ import annotations
+
+from ..schema.probe_shared import SharedConfig
+from .measure import measure_run
+
+
+def run(config: SharedConfig) -> None:
+    """Measures what `config` names, or says that it is measured."""
+    measure_run(config, "shared", "shared", "fawzi2017")

@@ -1,0 +1,149 @@
+"""`bdry runs`, `show`, `compare`, `rerun`, `export`, `doctor`: on made run folders, and in a line where they cannot."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zipfile
+
+import pandas as pd
+import pytest
+
+from bdry.cli import main
+from bdry.runs import SCHEMA_VERSION, Run
+
+HISTORY = {"lr": 0.1, "objective": 1.0, "train_loss": 1.0, "train_accuracy": 0.8, "test_loss": 1.0}
+
+
+def make_run(folder, seed, *, adv="none", state="finished", accuracy=0.7):
+    science = {
+        "dataset": {"name": "digits"},
+        "arch": {"name": "mlp"},
+        "adv": {"name": adv},
+        "training": {"epochs": 4},
+        "optim": {"lr": 0.1 * (1 + seed)},
+    }
+    run = Run.of(str(folder), {key: science[key] for key in ("dataset", "arch", "adv")}, seed)
+    with run.claimed():
+        run.write_config({**science, "schema": SCHEMA_VERSION, "seed": seed})
+        row = {"step": 4, "epoch": 2.0, **HISTORY, "test_accuracy": accuracy, "robust_accuracy": 0.25}
+        run.writer("history").append(pd.DataFrame([{**row, "robust_norm": "linf", "robust_eps": 0.1}]))
+        run.add_provenance(
+            {"time": "then", "overrides": ["dataset=digits", f"seed={seed}", "study='a b'"], "bdry": "0"}
+        )
+        run.set_status(state, error="out of luck" if state == "failed" else None)
+    return run
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = [
+        make_run("outputs", 0),
+        make_run("outputs", 1, accuracy=0.9),
+        make_run("outputs", 0, adv="pgd", state="failed"),
+    ]
+    return found
+
+
+def test_runs_are_listed_sorted_and_filtered(runs, capsys):
+    assert main(["runs"]) == 0
+    out = capsys.readouterr().out
+    assert "3 runs: 2 finished, 1 failed" in out
+    assert "2 of 4" in out
+    assert main(["runs", "outputs", "adv=none", "--sort=test_accuracy", "--csv"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[1] for line in rows[1:]] == ["0", "1"]
+    assert main(["runs", "advv=none"]) == 2
+    assert "advv=: no such column, did you mean adv?" in capsys.readouterr().err
+    assert main(["runs", "nowhere"]) == 2
+    assert "no such folder" in capsys.readouterr().err
+    assert main(["runs", "--csvv"]) == 2
+    assert "unrecognized arguments: --csvv" in capsys.readouterr().err
+
+
+def test_a_running_run_is_known_by_its_heartbeat(runs, capsys):
+    run = runs[0]
+    run.set_status("running")
+    os.utime(run.path / "lock")
+    assert run.state() == "running"
+    long_ago = time.time() - 3600
+    os.utime(run.path / "lock", (long_ago, long_ago))
+    assert run.state() == "interrupted"
+
+
+def test_one_run_is_shown_whole(runs, capsys):
+    assert main(["show", str(runs[2].path)]) == 0
+    out = capsys.readouterr().out
+    assert "failed" in out
+    assert "error: out of luck" in out
+    assert "bdry train dataset=digits seed=0" in out
+    assert "history: 1 rows" in out
+    assert main(["show", "outputs"]) == 2
+    assert "holds several runs" in capsys.readouterr().err
+
+
+def test_two_runs_are_compared(runs, capsys):
+    assert main(["compare", str(runs[0].path), str(runs[1].path)]) == 0
+    out = capsys.readouterr().out
+    assert "optim.lr" in out
+    assert "0.2" in out
+    assert "arch.name" not in out
+    assert "0.9" in out
+
+
+def test_the_command_that_made_a_run_with_what_differs_now(runs, capsys):
+    assert main(["rerun", str(runs[1].path)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.strip() == "bdry train dataset=digits seed=1 'study='\"'\"'a b'\"'\"''"
+    assert "warning: bdry was 0, is" in captured.err
+    (runs[1].path / "provenance.json").write_text("[{}]")
+    assert main(["rerun", str(runs[1].path)]) == 2
+    assert "does not say which command made it" in capsys.readouterr().err
+
+
+def test_an_archive_for_a_supplement(runs, tmp_path, capsys):
+    outside = tmp_path / "secret"
+    outside.write_text("secret")
+    (runs[0].path / "figures" / "link.png").symlink_to(outside)
+    assert main(["export", "outputs", "--output", "all.zip"]) == 0
+    captured = capsys.readouterr()
+    assert "all.zip: 2 runs" in captured.out
+    assert "not finished (failed" in captured.err
+    with zipfile.ZipFile("all.zip") as archive:
+        names = set(archive.namelist())
+        prefix = runs[0].name
+        assert {f"{prefix}/config.yaml", f"{prefix}/tables/history.csv", f"{prefix}/provenance.json"} <= names
+        assert not any("link" in name or "checkpoints" in name for name in names)
+        assert json.loads(archive.read(f"{prefix}/status.json"))["state"] == "finished"
+    assert main(["export", str(runs[2].path)]) == 2
+    assert "no finished run among them" in capsys.readouterr().err
+
+
+def test_the_doctor_finds_the_estimators_exact(capsys):
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "ok      estimator deepfool: within" in out
+    assert "ok      data set digits: 1442 + 355 images" in out
+
+
+def test_a_wrong_estimator_is_found(capsys, monkeypatch):
+    from bdry.margins import ESTIMATORS
+    from bdry.tasks import doctor
+
+    right = ESTIMATORS["deepfool"]
+
+    def doubled(*args, **kwargs):
+        import dataclasses
+
+        result = right(*args, **kwargs)
+        return dataclasses.replace(result, margin=2 * result.margin)
+
+    monkeypatch.setattr(
+        doctor, "ESTIMATORS", {**{name: ESTIMATORS[name] for name in doctor.EXACT}, "deepfool": doubled}
+    )
+    assert main(["doctor"]) == 1
+    captured = capsys.readouterr()
+    assert "failed  estimator deepfool: RuntimeError: differs from the closed form by 1" in captured.out
+    assert "1 of" in captured.err

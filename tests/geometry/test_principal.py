@@ -1,0 +1,75 @@
+"""Extreme principal curvatures at a finite scale: closed forms, and a kinked boundary that derivatives call flat."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from bdry.core.seeds import generator
+from bdry.geometry.boundary_points import FAMILIES
+from bdry.geometry.principal import candidate_tangents, principal_at_scale
+
+BEND = torch.linspace(-3.0, 2.0, 11, dtype=torch.float64)
+
+
+class Graph(nn.Module):
+    """F = sum k_i x_i^2 / 2 - x_d around the middle of the box: its principal curvatures there are k."""
+
+    def forward(self, x):
+        y = x.flatten(1) - 0.5
+        value = 0.5 * (BEND * y[:, :-1].square()).sum(1) - y[:, -1]
+        return torch.stack([value, torch.zeros_like(value)], 1)
+
+
+class Roof(nn.Module):
+    """F = |x_0| - x_1 around the middle: piecewise linear, with a kink at the point."""
+
+    def forward(self, x):
+        y = x.flatten(1) - 0.5
+        value = y[:, 0].abs() - y[:, 1]
+        return torch.stack([value, torch.zeros_like(value)], 1)
+
+
+def at_the_middle(model):
+    """The boundary point below the middle of the box, a little beside it."""
+    x = torch.full((1, 1, 3, 4), 0.5, dtype=torch.float64)
+    x[..., -1, -1] -= 1e-3
+    points = FAMILIES["deepfool_end"](model, x, generator(0, "x"))
+    assert bool(points.success.all())
+    return points
+
+
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("ends", [2, 3])
+def test_the_extremes_of_a_quadric_are_found(dense, ends):
+    points = at_the_middle(Graph())
+    tangents = candidate_tangents(Graph(), points, ends=ends, step=0.1, dense=dense)
+    flat = tangents.flatten(2)[0]
+    assert flat.shape == (2 * ends, 12)
+    torch.testing.assert_close(flat @ flat.T, torch.eye(2 * ends).double(), atol=1e-6, rtol=0)
+    curvatures, directions = principal_at_scale(Graph(), points, tangents, scale=1e-2)
+    torch.testing.assert_close(curvatures[0, :ends], BEND.flip(0)[:ends], rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(curvatures[0, ends:], BEND[:ends].flip(0), rtol=2e-3, atol=2e-3)
+    # the largest bends along the last coordinate before the normal, the smallest along the first
+    assert directions.flatten(2)[0, 0, 10].abs() > 0.999
+    assert directions.flatten(2)[0, -1, 0].abs() > 0.999
+
+
+def test_small_images_have_all_their_directions_taken():
+    tangents = candidate_tangents(Graph(), at_the_middle(Graph()), ends=9, step=0.1, dense=False)
+    assert tangents.shape[:2] == (1, 11)
+
+
+def test_a_kink_is_the_most_curved_direction():
+    points = at_the_middle(Graph()).take(torch.tensor([0]))
+    z = torch.full_like(points.point, 0.5)
+    gradient = torch.zeros_like(z)
+    gradient.view(1, -1)[0, 1] = -1.0
+    basis = torch.eye(12, dtype=torch.float64)[[2, 0, 5]].reshape(1, 3, 1, 3, 4)
+    roof = points.__class__(**{**vars(points), "point": z, "gradient": gradient})
+    curvatures, directions = principal_at_scale(Roof(), roof, basis, scale=0.1)
+    # at distance t the boundary is t above its tangent plane on the far side, 2 t / t^2; heights of a kink do not add
+    # up, so that directions beside it take part
+    assert curvatures[0, 0] >= 20
+    assert directions[0, 0].flatten()[0].abs() > 0.9

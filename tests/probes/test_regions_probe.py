@@ -1,0 +1,133 @@
+"""The probe `regions`: regions known in closed form, tables that fit, pairs that do not depend on the moment."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bdry.core.moment import Moment
+from bdry.models import build_classifier
+from bdry.probes import PROBES, Context
+from bdry.runs import TABLES, TableWriter, read_table
+
+START = Moment(0, 0.0)
+BASE = {
+    "pairs": 6,
+    "scenarios": ["natural", "perturbed", "random"],
+    "split": "test",
+    "images": None,
+    "spacing": 1e-3,
+    "depth": 6,
+    "calls": 200,
+    "retries": 2,
+    "projection_steps": 30,
+    "overshoot": 0.02,
+    "clipped": False,
+    "recheck": 0,
+    "films": 2,
+    "film_images": 5,
+    "ks": [2, 3],
+    "combinations": 20,
+    "weight_laws": ["dirichlet", "uniform"],
+    "batch_size": 256,
+}
+
+
+class Slab(nn.Module):
+    """Class 0 where the mean pixel is more than `half` from its middle: two half-spaces, one region of two parts."""
+
+    def __init__(self, middle, half):
+        super().__init__()
+        self.middle, self.half = middle, half
+
+    def forward(self, x):
+        value = (x.flatten(1).mean(1) - self.middle).abs() - self.half
+        return torch.stack([value, -value], 1)
+
+
+class HalfSpace(nn.Module):
+    """Class 0 where the mean pixel is above 0.2."""
+
+    def forward(self, x):
+        value = x.flatten(1).mean(1) - 0.2
+        return torch.stack([value, -value], 1)
+
+
+class Constant(nn.Module):
+    """Class 0 everywhere."""
+
+    def forward(self, x):
+        return torch.stack([0 * x.flatten(1).sum(1) + 1, 0 * x.flatten(1).sum(1)], 1)
+
+
+@pytest.fixture
+def classifier(tiny_dataset):
+    return build_classifier(
+        "mlp", (1, 4, 4), 3, mean=[0.5], std=[0.3], seed=0, options={"widths": [16], "activation": "relu"}
+    )
+
+
+def measure(model, dataset, moment=START, data_seed=0, **settings):
+    probe = PROBES["regions"](Context(None, "none", data_seed), **(BASE | settings))
+    return probe.measure(model, dataset, moment)
+
+
+def test_tables_fit_their_schemas_and_the_classifier_is_left_alone(tiny_dataset, classifier, tmp_path):
+    weights = [parameter.clone() for parameter in classifier.parameters()]
+    found = measure(classifier, tiny_dataset, Moment(3, 1.5))
+    assert set(found.tables) == {"paths", "convexity"}
+    for name, rows in found.tables.items():
+        TableWriter(tmp_path / name, TABLES[name]).append(rows)
+        assert len(read_table(tmp_path / name, TABLES[name])) == len(rows)
+    assert set(found.tables["paths"]["step"]) == {3}
+    assert classifier.training
+    assert all(torch.equal(a, b) for a, b in zip(weights, classifier.parameters(), strict=True))
+
+
+def test_a_half_space_is_connected_and_convex(tiny_dataset):
+    found = measure(HalfSpace(), tiny_dataset, scenarios=["natural", "random"], recheck=10)
+    paths = found.tables["paths"]
+    assert paths["found"].all()
+    natural = paths[paths["scenario"] == "natural"]
+    assert natural["straight"].all()
+    assert (natural["num_anchors"] == 0).all()
+    np.testing.assert_allclose(natural["relative_length"], 1, rtol=1e-12)
+    assert (paths["holds_finer"] == 1).all()
+    assert (found.tables["convexity"]["hit_rate"] == 1).all()
+    assert found.arrays["films"]["natural"].shape == (2, 5, 1, 4, 4)
+
+
+def test_parts_that_a_slab_divides_are_not_joined(tiny_dataset):
+    middle = float(tiny_dataset.test.pixels().mean())
+    paths = measure(Slab(middle, 1e-3), tiny_dataset, scenarios=["natural"], pairs=20).tables["paths"]
+    means = dict(zip(tiny_dataset.test.index.tolist(), tiny_dataset.test.pixels().mean((1, 2, 3)), strict=True))
+    for row in paths[paths["label"] == 0].itertuples():
+        together = (means[row.index1] > middle) == (means[row.index2] > middle)
+        assert row.found == together
+    assert set(paths["found"]) == {True, False}
+    # what was not found has no length, and is not looked at again
+    assert paths.loc[~paths["found"], "relative_length"].isna().all()
+
+
+def test_scenarios_that_the_labels_do_not_allow_have_no_rows(tiny_dataset):
+    found = measure(Constant(), tiny_dataset)
+    assert set(found.tables["paths"]["scenario"]) == {"natural", "random"}
+
+
+def test_a_point_that_cannot_be_brought_into_the_region_is_a_row_without_a_path(tiny_dataset, classifier):
+    paths = measure(classifier, tiny_dataset, scenarios=["perturbed"], projection_steps=1, overshoot=0.0).tables[
+        "paths"
+    ]
+    assert not paths.loc[~paths["in_region"], "found"].any()
+    assert len(paths) == 6
+
+
+def test_pairs_are_the_same_at_every_moment(tiny_dataset, classifier):
+    first = measure(classifier, tiny_dataset).tables["paths"]
+    again = measure(classifier, tiny_dataset, Moment(9, 3.0), batch_size=7).tables["paths"]
+    keys = ["scenario", "pair", "index1", "index2", "found", "num_anchors"]
+    assert first[keys].equals(again[keys])
+    other = measure(classifier, tiny_dataset, data_seed=1).tables["paths"]
+    assert not first[keys].equals(other[keys])
