@@ -108,7 +108,7 @@ def test_a_row_for_each_claim_and_data_set(made_paper, tmp_path):
     assert [path.name for path in paths] == ["claims.csv", "claims.md"]
     text = paths[1].read_text()
     assert "| C1 | mnist | It is large. | 2.1 [1.85, 2.35] | **holds** |" in text
-    assert "There are digits and mnist." in text
+    assert "- all: **not tested**: there are digits and mnist." in text
     assert pd.read_csv(paths[0])["verdict"].tolist() == verdicts["verdict"].tolist()
 
 

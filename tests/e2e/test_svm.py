@@ -42,7 +42,7 @@ def test_digits_end_within_a_degree_of_the_svm_and_a_second_call_finds_them_ther
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["stage=accelerate"], "did you mean stage=accelerated?"),
+        (["stage=accelerate"], "did you mean accelerated?"),
         (["stage=accelerated", "study=bias"], "study=bias has its own stages"),
         (["fresh=true"], "needs a stage that trains the last layer"),
         (["variants=[S3]"], "must have S1"),

@@ -35,12 +35,8 @@ def as_markdown(verdicts: pd.DataFrame, title: str) -> str:
         for row in rows.to_dict("records"):
             over = f" Over {row['over']}." if row["over"] else ""
             statistic = f" Statistic: {row['statistic']}." if row["statistic"] else ""
-            lines.append(f"- {row['dataset']}: **{row['verdict']}**. {_sentence(row['reason'])}{statistic}{over}")
+            lines.append(f"- {row['dataset']}: **{row['verdict']}**: {row['reason']}.{statistic}{over}")
     lines += ["", "## Configurations", ""]
     configurations = verdicts[["dataset", "configuration"]].drop_duplicates()
     lines += [f"- {row.dataset}: {row.configuration}" for row in configurations.itertuples()]
     return "\n".join(lines) + "\n"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."

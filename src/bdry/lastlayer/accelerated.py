@@ -19,6 +19,9 @@ from .problem import Problem
 START_STEPS = 300
 # the curvature is looked at again after so many steps, by so many power iterations, each at the cost of a step
 REFRESH, POWER_STEPS = 25, 4
+# least curvature, as a share of the largest that there can be: where the start does not separate the samples, q may
+# stand on one pair alone, which has none
+FLATTEST = 1e-2
 # after a rise of the dual objective the step is shorter by this for good
 SHORTER = 0.7
 
@@ -33,6 +36,7 @@ class MarginDescent:
         self.length = torch.inf
         self.rate = self.shortened = 1.0
         self.momentum = self.probe = torch.zeros(0)
+        self.steepest = 2 * float(x.square().sum(1).max()) or 1.0
 
     def step(self, weights: Tensor) -> Tensor:
         """The next weights, (K, D)."""
@@ -73,8 +77,8 @@ class MarginDescent:
         if not found > 0:
             # all weight on one pair, or a probe that the samples are orthogonal to
             self.probe = gradient
-            return float(self.x.square().sum(1).max()) * 2 or 1.0
-        return found
+            return self.steepest
+        return max(found, FLATTEST * self.steepest)
 
 
 def accelerated_start(problem: Problem, steps: int = START_STEPS) -> Tensor:

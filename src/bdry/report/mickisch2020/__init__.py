@@ -1,4 +1,4 @@
-"""The figures and tables of mickisch2020 (issue [MICKISCH], point 3; specification, section 3), by stable names."""
+"""The figures and tables of mickisch2020 (specification, sections 3 and 6), by stable names."""
 
 from .. import margin_evolution
 from ..drawing import Drawing
@@ -15,6 +15,7 @@ FIGURES = {
     "R5": Drawing(r5.draw, "main runs with probe=[margin,directions], margins in l2 outside the box"),
     "T1": Drawing(tables.draw_t1, f"main {MARGINS}"),
     "T2": Drawing(tables.draw_t2, f"main {MARGINS}"),
+    "trend": Drawing(tables.draw_trend, MARGINS),
     "transfer": Drawing(transfer.draw, f"main or transfer {MARGINS}, at least one adv=pgd"),
     "calibration": Drawing(calibration.draw, f"main {MARGINS}"),
     "noise": Drawing(noise.draw, "main runs with probe=[margin,noise]"),

@@ -53,6 +53,12 @@ T2_WHAT = (
 )
 
 
+def draw_trend(records: Sequence[RunRecord], folder: Path) -> list[Path]:
+    """Writes trend.csv, the table of `report.trend` that T1 averages over seeds."""
+    rows = trend(records)
+    return [write_csv(rows, folder / "trend")] if len(rows) else []
+
+
 def draw_t1(records: Sequence[RunRecord], folder: Path) -> list[Path]:
     """Writes T1.csv and T1.md."""
     return _write("T1", t1(records), T1_HEADINGS, T1_WHAT, records, folder)
