@@ -11,7 +11,8 @@ import pytest
 from bdry.report import FIGURES, draw_figures
 from bdry.report.mickisch2020 import calibration, controls, estimators, noise, r1, r2, r3, r4, r5, transfer
 
-NAMES = ["R1", "R2", "R3", "R4", "R5", "T1", "T2", "transfer", "calibration", "noise", "controls", "estimators", "trend"]
+NAMES = ["R1", "R2", "R3", "R4", "R5", "T1", "T2", "trend"]
+NAMES += ["transfer", "calibration", "noise", "controls", "estimators"]
 ONE = [(0, 0.0)]
 TWO = [(0, 0.0), (10, 1.0)]
 
