@@ -14,7 +14,7 @@ from .arch import Arch
 from .dataset import Dataset
 from .margin import Margin
 from .optim import Optim
-from .option import option
+from .option import check_lists, option
 
 SPLITS = ("train", "test")
 
@@ -75,11 +75,7 @@ class MarginTaskConfig:
             raise ConfigError("checkpoint", self.checkpoint, "must be last, all, or a step")
         if self.batch_size != "auto" and (isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int)):
             raise ConfigError("batch_size", self.batch_size, "must be a whole number or auto")
-        for key in ("splits", "norms", "clipped", "classes", "check"):
-            values = getattr(self, key)
-            if values is not None and len(set(values)) < len(values):
-                raise ConfigError(key, values, "names something twice")
-            if values == [] and key != "check":
-                raise ConfigError(key, values, "must not be empty")
+        check_lists(self, "splits", "norms", "clipped", "classes")
+        check_lists(self, "check", may_be_empty=True)
         if self.margin.name in self.check:
             raise ConfigError("check", self.check, f"{self.margin.name} is what it would be checked against (margin=)")

@@ -102,6 +102,18 @@ def _check_value(key: str, value: object, one: object, metadata: Any) -> None:
                 raise ConfigError(key, value, f"must be {words} {bound:g}")
 
 
+def check_lists(config: object, *keys: str, may_be_empty: bool = False) -> None:
+    """Raises `ConfigError` for the first of these lists, where there is one, that is empty or names something twice."""
+    for key in keys:
+        values = getattr(config, key)
+        if values is None:
+            continue
+        if not values and not may_be_empty:
+            raise ConfigError(key, values, "must not be empty")
+        if len(set(values)) < len(values):
+            raise ConfigError(key, values, "names something twice")
+
+
 def children(config: object) -> Iterator[tuple[str, Any, Field[Any]]]:
     """(dotted key, value, declaration) of each key right below `config`; dicts of nodes are opened."""
     assert is_dataclass(config)

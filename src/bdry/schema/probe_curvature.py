@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import ConfigError
-from .option import option, schema
+from .option import check_lists, option, schema
 from .probe import Moments, Probe
 from .run_task import RunTask
 
@@ -56,12 +55,7 @@ class CurvatureProbe(Probe):
 
     def check_together(self) -> None:
         """Something to measure, nothing twice."""
-        for key in ("families", "methods", "distances", "betas", "sigmas", "steps"):
-            values = getattr(self, key)
-            if not values:
-                raise ConfigError(key, values, "must not be empty")
-            if len(set(values)) < len(values):
-                raise ConfigError(key, values, "names something twice")
+        check_lists(self, "families", "methods", "distances", "betas", "sigmas", "steps")
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigError
-from .option import option, schema
+from .option import check_lists, option, schema
 from .probe import Probe
 from .run_task import RunTask
 
@@ -65,10 +65,7 @@ class DeepDigSettings:
         check_pairs(self.pairs)
         if len(self.alphas) != 2:
             raise ConfigError("alphas", self.alphas, "needs two numbers, of stages I and II")
-        for key in ("methods", "further_alphas", "further_grids"):
-            values = getattr(self, key)
-            if len(set(values)) < len(values):
-                raise ConfigError(key, values, "names something twice")
+        check_lists(self, "methods", "further_alphas", "further_grids", may_be_empty=True)
         if not self.methods:
             raise ConfigError("methods", self.methods, "must not be empty")
 

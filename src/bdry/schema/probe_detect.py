@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import ConfigError
-from .option import option, schema
+from .option import check_lists, option, schema
 from .probe import Moments, Probe
 from .probe_curvature import FAMILIES
 from .run_task import RunTask
@@ -39,12 +38,7 @@ class DetectProbe(Probe):
 
     def check_together(self) -> None:
         """Something to measure, nothing twice."""
-        for key in ("alphas", "statistics", "families", "directions"):
-            values = getattr(self, key)
-            if not values:
-                raise ConfigError(key, values, "must not be empty")
-            if len(set(values)) < len(values):
-                raise ConfigError(key, values, "names something twice")
+        check_lists(self, "alphas", "statistics", "families", "directions")
 
 
 @dataclass

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import ConfigError
-from .option import option, schema
+from .option import check_lists, option, schema
 from .probe import Moments, Probe
 from .run_task import RunTask
 
@@ -43,12 +42,7 @@ class SharedProbe(Probe):
 
     def check_together(self) -> None:
         """No empty or doubled list."""
-        for key in ("rel_norms", "energy_dims"):
-            values = getattr(self, key)
-            if not values:
-                raise ConfigError(key, values, "must not be empty")
-            if len(set(values)) < len(values):
-                raise ConfigError(key, values, "names something twice")
+        check_lists(self, "rel_norms", "energy_dims")
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import ConfigError
-from .option import option, schema
+from .option import check_lists, option, schema
 from .probe import Probe
 from .run_task import RunTask
 
@@ -38,8 +38,7 @@ class SvmSettings:
         """S1 is always there; nothing twice."""
         if "S1" not in self.variants:
             raise ConfigError("variants", self.variants, "must have S1, which everything is measured by")
-        if len(set(self.variants)) < len(self.variants):
-            raise ConfigError("variants", self.variants, "names something twice")
+        check_lists(self, "variants")
 
 
 @schema("probe", "svm")
