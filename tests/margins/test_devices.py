@@ -6,13 +6,16 @@ import torch
 from bdry.core.measuring import measuring
 from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
+from bdry.tasks.build import compile_network
 
+# smooth: at the kinks of an untrained ReLU network the last bit of a number may turn a path to another class
+SETTINGS = {"mean": [0.5], "std": [0.5], "seed": 0, "options": {"activation": "softplus"}}
 ESTIMATORS_TRIED = ["deepfool", "walk", "fmn"]
 
 
 @pytest.fixture(scope="module")
 def subject():
-    network = build_classifier("lenet", (1, 28, 28), 10, mean=[0.5], std=[0.5], seed=0)
+    network = build_classifier("lenet", (1, 28, 28), 10, **SETTINGS)
     x = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     return network, x
 
@@ -39,8 +42,8 @@ def test_a_gpu_gives_the_cpus_margins(subject, estimator, norm):
 @pytest.mark.slow
 def test_a_compiled_network_gives_the_same_margins(subject):
     network, x = subject
-    compiled = build_classifier("lenet", (1, 28, 28), 10, mean=[0.5], std=[0.5], seed=0)
-    compiled.compile(dynamic=True)
+    compiled = build_classifier("lenet", (1, 28, 28), 10, **SETTINGS)
+    compile_network(compiled)
     with measuring(network), measuring(compiled):
         plain, fast = (ESTIMATORS["deepfool"](model, x, norm="l2").margin for model in (network, compiled))
     assert shares_agreeing(plain, fast) >= 0.99

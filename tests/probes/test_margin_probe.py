@@ -30,7 +30,7 @@ def classifier(tiny_dataset):
 
 def test_tables_fit_their_schemas_and_the_classifier_is_left_alone(tiny_dataset, classifier, tmp_path):
     weights = [parameter.clone() for parameter in classifier.parameters()]
-    tables = probe().measure(classifier, tiny_dataset, Moment(3, 1.5))
+    tables = probe().measure(classifier, tiny_dataset, Moment(3, 1.5)).tables
     assert set(tables) == {"margins", "margin_summary"}
     for name, rows in tables.items():
         TableWriter(tmp_path / name, TABLES[name]).append(rows)
@@ -44,8 +44,8 @@ def test_tables_fit_their_schemas_and_the_classifier_is_left_alone(tiny_dataset,
 
 
 def test_the_same_images_at_every_moment_and_batch_size(tiny_dataset, classifier):
-    first = probe().measure(classifier, tiny_dataset, Moment(0, 0.0))["margins"]
-    again = probe(batch_size=64).measure(classifier, tiny_dataset, Moment(9, 1.0))["margins"]
+    first = probe().measure(classifier, tiny_dataset, Moment(0, 0.0)).tables["margins"]
+    again = probe(batch_size=64).measure(classifier, tiny_dataset, Moment(9, 1.0)).tables["margins"]
     keys = ["split", "norm", "clipped", "index"]
     first, again = (table.sort_values(keys, ignore_index=True) for table in (first, again))
     assert first[keys].equals(again[keys])
@@ -56,7 +56,7 @@ def test_the_same_images_at_every_moment_and_batch_size(tiny_dataset, classifier
 
 
 def test_labels_predictions_and_confidence_belong_to_the_image(tiny_dataset, classifier):
-    rows = probe(norms=["linf"], clipped=[False]).measure(classifier, tiny_dataset, Moment(0, 0.0))["margins"]
+    rows = probe(norms=["linf"], clipped=[False]).measure(classifier, tiny_dataset, Moment(0, 0.0)).tables["margins"]
     for row in rows.itertuples():
         split = tiny_dataset.splits()[row.split]
         logits = classifier(split.pixels()[row.index : row.index + 1])[0].detach()
@@ -68,7 +68,7 @@ def test_labels_predictions_and_confidence_belong_to_the_image(tiny_dataset, cla
 
 
 def test_failures_stay_out_of_the_statistics(tiny_dataset, classifier):
-    margins = probe().measure(classifier, tiny_dataset, Moment(0, 0.0))["margins"]
+    margins = probe().measure(classifier, tiny_dataset, Moment(0, 0.0)).tables["margins"]
     chosen = margins[(margins["split"] == "train") & (margins["norm"] == "l2") & ~margins["clipped"]].copy()
     chosen.iloc[0, chosen.columns.get_loc("success")] = False
     chosen.iloc[0, chosen.columns.get_loc("margin")] = np.nan
@@ -81,10 +81,10 @@ def test_failures_stay_out_of_the_statistics(tiny_dataset, classifier):
 
 
 def test_subsets_without_images_have_no_row(tiny_dataset, classifier):
-    margins = probe().measure(classifier, tiny_dataset, Moment(0, 0.0))["margins"]
+    margins = probe().measure(classifier, tiny_dataset, Moment(0, 0.0)).tables["margins"]
     subsets = summarise(margins[margins["correct"]])["subset"]
     assert set(subsets) == {"all", "correct"}
 
 
 def test_nothing_to_measure_gives_no_table(tiny_dataset, classifier):
-    assert probe(num_train=0, num_test=0).measure(classifier, tiny_dataset, Moment(0, 0.0)) == {}
+    assert probe(num_train=0, num_test=0).measure(classifier, tiny_dataset, Moment(0, 0.0)).tables == {}

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -163,7 +164,9 @@ def test_a_run_that_dies_inside_a_write(fault, whole, tmp_path):
 
 @pytest.mark.timeout(1200)
 def test_a_measurement_killed_at_random_moments(whole, tmp_path):
-    (run,) = (whole[0] / "outputs" / "runs").glob("*/seed=0")
+    # a copy: the others compare with what the run alone has left
+    shutil.copytree(whole[0], tmp_path / "copy")
+    (run,) = (tmp_path / "copy" / "outputs" / "runs").glob("*/seed=0")
     measuring = [f"run='{run}'", "checkpoint=all", "margin=walk", "num_train=20", "num_test=20", "threads=1"]
     measuring.append("batch_size=4")
     measurements = run / "measurements"

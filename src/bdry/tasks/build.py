@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..data import DATASETS, Dataset
 from ..errors import ConfigError
@@ -77,6 +78,15 @@ def build_network(config: TrainConfig, dataset: Dataset) -> Classifier:
         options=options(config.arch, *INITIALISATION),
     )
     return classifier.to(dataset.train.labels.device)
+
+
+def compile_network(network: nn.Module) -> None:
+    """Compiles the network in place (torch.compile), for batches of any size."""
+    import torch._functorch.config
+
+    # estimators take several gradients of one forward pass
+    torch._functorch.config.donated_buffer = False
+    network.compile(dynamic=True)
 
 
 def build_optimiser(config: TrainConfig, classifier: Classifier) -> torch.optim.Optimizer:

@@ -21,7 +21,7 @@ from ..report import estimator_check, margin_histogram
 from ..runs import TABLES, read_table
 from ..runs.provenance import provenance
 from ..schema import Margin, MarginTaskConfig
-from .build import build_estimator, prepare_machine
+from .build import build_estimator, compile_network, prepare_machine
 from .console import show_check, show_summary
 from .progress import Counting
 from .stopping import Stop, ended, stopping
@@ -78,8 +78,8 @@ class MeasuringRun:
         self.loaded = subject.moments[0].step
         self.classifier = subject.load(self.loaded)
         if config.compile:
-            # every checkpoint is loaded into this same module; batches shrink as images finish
-            self.classifier.compile(dynamic=True)
+            # every checkpoint is loaded into this same module
+            compile_network(self.classifier)
         total = len(subject.moments) * sum(map(len, self.images.values()))
         self.progress = Counting(self.folder.name, total, "image")
         size = FIRST_BATCH if config.batch_size == "auto" else config.batch_size
