@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..schema import Dataset as DatasetConfig
 from ..schema.arch import Network
 from ..training import OPTIMISERS, Plan, learning_rate
 from ..training.adversary import Adversary
+from .cores import num_cores
 
 # keys of every data set, network and optimiser that its builder does not take
 SELECTION = ("classes", "num_train", "num_test", "subset_seed", "pgd")
@@ -46,11 +46,6 @@ def prepare_machine(device: str, threads: int | None) -> torch.device:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     return torch.device(device)
-
-
-def num_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def build_dataset(config: DatasetConfig, device: torch.device) -> Dataset:

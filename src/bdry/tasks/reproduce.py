@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +20,7 @@ from ..report import draw_figures
 from ..runs import RunRecord, find_runs
 from ..schema import Grid, ReproduceConfig
 from ..schema.reproduce import Measuring
+from .cores import num_cores
 
 FAILED, USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
 COLOURS = {"holds": "green", "does not hold": "red", "not tested": "yellow"}
@@ -35,7 +38,7 @@ def run(config: ReproduceConfig) -> None:
     grid = load_grid(config.paper, config.scale)
     failed = _train(grid, config, folder)
     records = _records(folder)
-    failed += _measure(grid, records)
+    failed += _measure(grid, records, workers=num_cores() if config.launcher == "joblib" else 1)
     try:
         for path in draw_figures(config.paper, "all", records, folder / "figures"):
             print(path)
@@ -71,13 +74,21 @@ def _records(folder: Path) -> list[RunRecord]:
     return records
 
 
-def _measure(grid: Grid, records: Sequence[RunRecord]) -> list[str]:
-    """Every measurement of the grid; the commands that failed."""
+def _measure(grid: Grid, records: Sequence[RunRecord], workers: int) -> list[str]:
+    """Every measurement of the grid, those of one run one after the other, so many runs side by side; what failed."""
+    threads = ["threads=1"] if workers > 1 else []
+    pool = ThreadPoolExecutor(workers)
+    try:
+        return [command for failed in pool.map(partial(_measure_run, grid, threads), records) for command in failed]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _measure_run(grid: Grid, threads: list[str], record: RunRecord) -> list[str]:
     failed = []
     for measuring in grid.measure:
-        for record in records:
-            if _is_meant(measuring, record):
-                failed += _command([measuring.command, f"run={record.run.path}", *measuring.overrides])
+        if _is_meant(measuring, record):
+            failed += _command([measuring.command, f"run={record.run.path}", *threads, *measuring.overrides])
     return failed
 
 
