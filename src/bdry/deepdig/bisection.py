@@ -78,37 +78,40 @@ def bisect(
 def _bisect(
     model: Model, low: Tensor, high: Tensor, pair: tuple[int, int], beta: float, max_attempts: int
 ) -> tuple[Tensor, ...]:
-    s, t = pair
     n, device = len(low), low.device
-    low, high = low.clone(), high.clone()
-    point = (low + high) / 2
+    active, classes = torch.arange(n, device=device), torch.tensor(pair, device=device)
+    point, logits = torch.empty_like(low), low.new_empty(n, 0)
     outcome = torch.full((n,), OUTCOMES.index(STALLED), device=device)
-    attempts = torch.zeros_like(outcome)
-    logits = model(point)
-    gaps = logits.new_full((n, max_attempts), torch.nan)
-    p_low, p_high = logits.new_full((n, 2), torch.nan), logits.new_full((n, 2), torch.nan)
+    attempts = torch.full_like(outcome, max_attempts)
+    gaps, ends = low.new_full((n, max_attempts), torch.nan), low.new_full((n, 2, 2), torch.nan)
+    # of the active segments alone: the bracket, as parts of the way from low to high, and p_s, p_t at its two ends
+    left, right, p_ends = low.new_zeros(n), low.new_ones(n), ends.clone()
     for attempt in range(max_attempts):
+        part = (left + right) / 2
+        middle = torch.lerp(low, high, part.view(-1, *[1] * (low.ndim - 1)))
+        here = model(middle)
         if attempt == 0:
-            active, here = torch.arange(n, device=device), logits
-        else:
-            point[active] = (low[active] + high[active]) / 2
-            here = model(point[active])
-            logits[active] = here
-        attempts[active] += 1
-        label = here.argmax(1)
-        both = here.softmax(1)[:, [s, t]]
-        gap = (both[:, 0] - both[:, 1]).abs()
+            logits = torch.empty_like(here)
+        p = here.softmax(1)[:, classes]
+        predicted = here.argmax(1)[:, None] == classes
+        known = predicted.any(1)
+        gap = (p[:, 0] - p[:, 1]).abs()
         gaps[active, attempt] = gap
-        third = (label != s) & (label != t)
-        near = ~third & (gap < beta)
-        outcome[active[third]] = OUTCOMES.index(THIRD)
-        outcome[active[near]] = OUTCOMES.index(SUCCESS)
-        going = ~third & ~near
-        back, ahead = active[going & (label == s)], active[going & (label == t)]
-        low[back], p_low[back] = point[back], both[going & (label == s)]
-        high[ahead], p_high[ahead] = point[ahead], both[going & (label == t)]
-        active = active[going]
+        going = known & ~(gap < beta)
+        moved = predicted & going[:, None]
+        left, right = torch.where(moved[:, 0], part, left), torch.where(moved[:, 1], part, right)
+        p_ends = torch.where(moved[:, :, None], p[:, None], p_ends)
+        last = attempt + 1 == max_attempts
+        if not last and going.all():
+            continue
+        ended = torch.ones_like(going) if last else ~going
+        rows = active[ended]
+        point[rows], logits[rows], ends[rows] = middle[ended], here[ended], p_ends[ended]
+        outcome[active[~known]] = OUTCOMES.index(THIRD)
+        outcome[active[known & ~going]] = OUTCOMES.index(SUCCESS)
+        attempts[rows] = attempt + 1
+        active, low, high, left, right, p_ends = (kept[~ended] for kept in (active, low, high, left, right, p_ends))
         if active.numel() == 0:
             break
-    p = logits.softmax(1)
-    return point, outcome, attempts, logits, p[:, s], p[:, t], gaps, p_low, p_high
+    at_point = logits.softmax(1)[:, classes]
+    return point, outcome, attempts, logits, at_point[:, 0], at_point[:, 1], gaps, ends[:, 0], ends[:, 1]

@@ -100,7 +100,8 @@ def _is_meant(measuring: Measuring, record: RunRecord) -> bool:
 def _command(words: list[str]) -> list[str]:
     """Runs `bdry <words>` in a process of its own; the command where it failed, nothing where it did not."""
     shown = "bdry " + " ".join(words)
-    print(shown, flush=True)
+    # in one write: commands run side by side
+    print(shown + "\n", end="", flush=True)
     code = subprocess.call([sys.executable, "-m", "bdry", *words])
     if code == INTERRUPTED:
         raise KeyboardInterrupt
