@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...runs import RunRecord
@@ -18,7 +19,7 @@ NUM_BINS = 30
 SUCCESS = 0
 WHAT = (
     "Distribution of the l2 distance between borderline instance and source image, pixel units of [0, 1], by method; "
-    "ticks: medians. One seed; each method over the images for which it succeeded, whose number is in the legend: "
+    "lines: medians; heights are of each method alone. One seed; each method over the n images for which it succeeded: "
     "medians on the images that all have in common are in the table `generation`."
 )
 
@@ -56,22 +57,31 @@ def drawn_data(look: Look) -> pd.DataFrame:
 
 
 def _figure(drawn: pd.DataFrame, title: str) -> Figure:
+    """A row a method, hence no two histograms on top of each other; a column a direction."""
     panels = list(drawn.groupby(["source", "target"]))
+    methods = [name for name in METHODS if (drawn["method"] == name).any()]
     with matplotlib.rc_context(RC):
-        figure = Figure(figsize=(max(3.9 * len(panels), 4.6), 3.4), layout="constrained")
-        for place, ((s, t), part) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-            for number, method in enumerate(METHODS):
-                bins = part[part["method"] == method]
-                if bins.empty:
-                    continue
-                colour, label = COLOURS[number], f"{METHOD_LABELS[method]} ({bins['num_images'].iloc[0]})"
-                edges = [*bins["low"], bins["high"].iloc[-1]]
-                place.stairs(bins["share"], edges, color=colour, label=label, linewidth=1.3)
-                place.plot(bins["median"].iloc[0], 0, marker="^", color=colour, markersize=6, clip_on=False, zorder=3)
-            place.set_title(arrow(s, t))
-            place.set_xlabel("$\\ell_2$ distance to the source image")
-            place.set_ylabel("share of instances")
-            place.set_ylim(bottom=0)
-            place.legend(fontsize=7)
+        size = (max(3.3 * len(panels), 4.0) + 1.0, 0.5 * len(methods) + 1.1)
+        figure = Figure(figsize=size, layout="constrained")
+        rows = figure.subplots(len(methods), len(panels), squeeze=False, sharex="col")
+        for column, ((s, t), part) in enumerate(panels):
+            for row, name in enumerate(methods):
+                place = rows[row][column]
+                _histogram(place, part[part["method"] == name], COLOURS[METHODS.index(name)])
+                if column == 0:
+                    place.set_ylabel(METHOD_LABELS[name], rotation=0, ha="right", va="center", fontsize=8)
+            rows[0][column].set_title(arrow(s, t))
+            rows[-1][column].set_xlabel("$\\ell_2$ distance to the source image")
         figure.suptitle(f"distance: {title}", fontsize=10.5)
     return figure
+
+
+def _histogram(place: Axes, bins: pd.DataFrame, colour: str) -> None:
+    place.set_yticks([])
+    place.spines["left"].set_visible(False)
+    if bins.empty:
+        return
+    place.stairs(bins["share"], [*bins["low"], bins["high"].iloc[-1]], color=colour, fill=True, alpha=0.75)
+    place.axvline(bins["median"].iloc[0], color="#333333", linewidth=1.2)
+    place.set_ylim(bottom=0)
+    place.text(1, 0.9, f"n = {bins['num_images'].iloc[0]}", transform=place.transAxes, ha="right", va="top", fontsize=7)
