@@ -37,6 +37,9 @@ def test_digits_end_within_a_degree_of_the_svm_and_a_second_call_finds_them_ther
     again = bdry(*command, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "is finished already" in again.stdout
+    fewer = bdry(*command, "steps=5", cwd=tmp_path)
+    assert fewer.returncode == 0, fewer.stderr
+    assert len(list(run.glob("measurements/svm-*"))) == 2
 
 
 @pytest.mark.parametrize(

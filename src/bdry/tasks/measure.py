@@ -37,7 +37,9 @@ def measure_run(
     """
     device = prepare_machine(config.device, config.threads)
     stored = open_run(config.run, config.checkpoint, device)
-    settings = {"schema": SCHEMA_VERSION, **science(config), "steps": stored.steps}
+    # steps is a setting of some probes
+    about = {"schema": SCHEMA_VERSION, "checkpoint_steps": stored.steps}
+    settings = {**science(config), **about}
     folder = Measurement.of_run(stored.run, command, settings)
     if folder.finished:
         print(f"{folder.name} is finished already: {folder.path}")
@@ -51,7 +53,7 @@ def measure_run(
     with folder.claimed():
         # another process may have finished it while this one loaded its data
         if not folder.finished:
-            folder.write_config({**asdict(config), "schema": SCHEMA_VERSION, "command": command, "steps": stored.steps})
+            folder.write_config({**asdict(config), **about, "command": command})
             _start_or_resume(folder, stored, probe, paper)
     print(folder.path)
     return folder
@@ -89,10 +91,9 @@ def _cut_back(folder: Measurement) -> int:
 
     The table timings gets a moment's row after the others got theirs.
     """
-    log = folder.table_path("timings")
     done = -1
-    if log.exists() and len(rows := read_table(log, TABLES["timings"])):
-        done = int(rows["step"].iloc[-1])
+    if folder.writer("timings").num_rows():
+        done = int(read_table(folder.table_path("timings"), TABLES["timings"])["step"].iloc[-1])
     for name in TABLES:
         folder.writer(name).drop_after(done)
     return done
