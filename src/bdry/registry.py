@@ -8,6 +8,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
+from . import plugins
 from .errors import UsageError, did_you_mean
 
 B = TypeVar("B", bound=Callable[..., Any])
@@ -35,8 +36,11 @@ class Registry(Generic[B]):
     def __getitem__(self, name: str) -> B:
         """The builder of `name`; a `UsageError` with the nearest name where there is none."""
         if name not in self._builders:
+            plugins.register_all()
+        if name not in self._builders:
             hint = did_you_mean(name, self._builders, f"{self.kind}=")
-            raise UsageError(f"{self.kind}={name}: no such {self.kind}{hint} (choices: {', '.join(self)})")
+            left_out = "".join(f"; {problem}" for problem in plugins.problems())
+            raise UsageError(f"{self.kind}={name}: no such {self.kind}{hint} (choices: {', '.join(self)}){left_out}")
         return self._builders[name]
 
     def __iter__(self) -> Iterator[str]:
