@@ -15,10 +15,11 @@ demo: .venv/.run  ## train on digits, standard and PGD-adversarial, and draw how
 	$(BIN)/bdry train -m adv=none,pgd seed=0,1,2 training.epochs=50 outputs=outputs/demo
 	$(BIN)/bdry figures runs=outputs/demo outputs=outputs/demo
 
-test: lint  ## lint, types, import floors, and all tests but those that take minutes each
-	$(BIN)/python -m pytest -n 2 -m "not long"
+test: lint  ## lint, types, import floors, and all tests but those that take minutes each, a cluster or a browser
+	$(BIN)/python -m pytest -n 2 -m "not long and not cluster and not browser"
 
-test-all: lint  ## the same with those too
+test-all: lint  ## the same with those too; as root on Debian installs SLURM and chromium first
+	scripts/install_test_packages.sh
 	$(BIN)/python -m pytest -n 2
 
 lint: .venv/.dev  ## ruff, mypy on src, import-linter

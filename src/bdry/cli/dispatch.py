@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import NoReturn
+from contextlib import suppress
+from functools import partial
+from typing import NoReturn, cast
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -17,17 +19,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .. import __version__
 from ..conf import COMMANDS, HYDRA_VERSION_BASE, conf_dir, typed
-from ..errors import BdryError, ConfigError, StoppedError, UsageError, did_you_mean
+from ..errors import BdryError, UsageError, did_you_mean, one_line, reason
+from ..plugins import problems
+from . import streams
 from .completion import SHELLS, candidates, script
 from .explain import explain
 from .help import command_help, overview
 from .plain import PLAIN, run_plain
-
-
-class SweepError(BdryError):
-    """At least one job of a sweep failed; each has printed its own line."""
-
-    exit_code = 3
+from .sweep import attempt
+from .workers import take_share
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,16 +36,27 @@ def main(argv: list[str] | None = None) -> int:
     0 done, 1 failed, 2 usage or config, 3 some jobs of a sweep failed, 75 stopped early by a signal, 130 interrupted.
     """
     argv = sys.argv[1:] if argv is None else argv
+    streams.prepare()
     try:
-        return _dispatch(argv)
+        code = _dispatch(argv)
+        streams.flush()
+        return code
     except BdryError as error:
         return _complain(error)
     except KeyboardInterrupt:
         print("bdry: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.silence()
         return 0
+    except OSError as error:
+        with suppress(OSError):
+            streams.flush()
+        return _complain(BdryError(reason(error)))
+    except RuntimeError as error:
+        if "home directory" not in str(error):
+            raise
+        return _complain(UsageError("~: there is no such home directory"))
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -53,6 +64,9 @@ def _dispatch(argv: list[str]) -> int:
         print(overview())
         return 0
     command, rest = argv[0], argv[1:]
+    if command != "complete":
+        for problem in problems():
+            print(f"bdry: {problem}", file=sys.stderr)
     if command == "--version":
         print(f"bdry {__version__}")
     elif command == "completion":
@@ -86,7 +100,7 @@ def _run_hydra(command: str, rest: list[str]) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(explain(error, command, rest)) from None
     except OSError as error:
-        raise UsageError(f"{error.filename}: {error.strerror}") from None
+        raise UsageError(reason(error)) from None
     except (ValueError, RuntimeError) as error:
         # what Hydra and submitit raise for a user's mistake; anything else is a bug and keeps its traceback
         if str(error).startswith("Config group override"):
@@ -123,23 +137,28 @@ def _check_flags(rest: list[str]) -> None:
 
 
 def job(config: DictConfig) -> None:
-    """One job of any command, in this process or a launcher's worker: checks the config, then loads the task."""
-    hydra_config = HydraConfig.get()
+    """One job of any command, in this process or a launcher's worker."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        attempt(partial(_run_task, config))
+        return
     try:
-        checked = typed(config)
-        importlib.import_module(f"bdry.tasks.{hydra_config.job.config_name}").run(checked)
+        _run_task(config)
     except (BdryError, OSError) as raised:
-        error = raised if isinstance(raised, BdryError) else BdryError(f"{raised.filename}: {raised.strerror}")
-        if hydra_config.mode != RunMode.MULTIRUN:
-            # Hydra adds a line of its own to every Exception of a job, but lets SystemExit pass
-            raise SystemExit(_complain(error)) from None
-        if isinstance(error, (ConfigError, StoppedError)):
-            raise
-        which = " ".join(hydra_config.overrides.task)
-        _complain(error, which)
-        raise SweepError("some jobs of the sweep failed; the same command again runs only what is missing") from None
+        error = raised if isinstance(raised, BdryError) else BdryError(reason(raised))
+        # Hydra adds a line of its own to every Exception of a job, but lets SystemExit pass
+        raise SystemExit(_complain(error)) from None
 
 
-def _complain(error: BdryError, which: str = "") -> int:
-    print(f"bdry: {which + ': ' if which else ''}{error}", file=sys.stderr)
+def _run_task(config: DictConfig) -> object:
+    """Takes the worker's share of the machine, checks the config, then loads the task and runs it; what it returns."""
+    hydra_config = HydraConfig.get()
+    if hydra_config.runtime.choices["hydra/launcher"] == "joblib":
+        take_share(config, cast(DictConfig, hydra_config))
+    # before the import, which loads torch
+    checked = typed(config)
+    return importlib.import_module(f"bdry.tasks.{hydra_config.job.config_name}").run(checked)
+
+
+def _complain(error: BdryError) -> int:
+    print(f"bdry: {one_line(error)}", file=sys.stderr)
     return error.exit_code

@@ -61,6 +61,10 @@ EXAMPLES = {
         "bdry figures runs=outputs",
         "bdry figures paper=mickisch2020 'runs=outputs/runs/mnist-*'",
     ),
+    "report": (
+        "bdry report runs=outputs/reproduce/mickisch2020-cpu",
+        "bdry report 'runs=[outputs/runs/digits-*,elsewhere/runs]' images=50 outputs=supplement",
+    ),
 }
 
 
