@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import make_blobs, make_moons
 from sklearn.svm import SVC
@@ -17,6 +17,7 @@ from bdry.errors import UsageError
 from bdry.lastlayer import (
     LastLayer,
     Views,
+    angle_degrees,
     bias_position,
     bias_rows,
     continue_last_layer,
@@ -91,6 +92,7 @@ def test_rows_have_the_columns_of_the_table():
     assert [row["variant"] for row in rows] == ["S1", "S2", "S3", "OvR", "hard OvR"]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 1), st.lists(st.floats(-5, 5), min_size=5, max_size=5))
 def test_adding_one_vector_to_every_row_changes_no_metric(seed, scale, vector):
     net = layer(seed, scale)
@@ -103,6 +105,7 @@ def test_adding_one_vector_to_every_row_changes_no_metric(seed, scale, vector):
             assert after[key] == pytest.approx(before[key], abs=1e-9, rel=1e-9, nan_ok=True), key
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 3))
 def test_the_cosine_is_never_below_the_margin_ratio(seed, scale):
     for row in convergence_rows(layer(seed, scale), SOLUTIONS, VIEWS):
@@ -301,11 +304,10 @@ def test_relu_blobs_reach_the_penalised_svm_and_not_the_papers():
             continue
         machine = SVC(kernel="linear", C=1e6).fit(features.numpy(), labels.numpy())
         *_, last = continue_last_layer(
-            features, labels, net, "accelerated", steps=3000, target=s1.layer, stop_degrees=0.05
+            features, labels, net, "accelerated", steps=20_000, target=s1.layer, stop_degrees=0.05
         )
-        v = last.layer.weights[1] - last.layer.weights[0]
-        u = torch.from_numpy(machine.coef_[0])
         assert last.angle <= 0.06
-        assert v @ u / v.norm() / u.norm() < math.cos(math.radians(0.5))
+        v = last.layer.weights[1] - last.layer.weights[0]
+        assert angle_degrees(v, torch.tensor(machine.coef_[0])) > 0.5
         return
     pytest.fail("no seed kept both units alive")

@@ -8,13 +8,20 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.datasets import make_blobs
 
 from bdry.errors import UsageError
-from bdry.lastlayer import SOLVERS, angle_degrees, hard_margin_svm, hard_one_vs_rest, paper_comparator
+from bdry.lastlayer import (
+    SOLVERS,
+    angle_degrees,
+    hard_margin_svm,
+    hard_one_vs_rest,
+    paper_comparator,
+    soft_margin_svm,
+)
 from bdry.lastlayer.layer import pair_margins
 from bdry.lastlayer.problem import problem_of
 from bdry.lastlayer.starts import crammer_singer
@@ -188,6 +195,7 @@ def test_few_and_many_features_meet():
     assert angle_degrees(newton.layer.joint(), interior.layer.joint()) < 2e-3
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 1000),
     st.permutations(range(4)),
@@ -288,6 +296,34 @@ def test_the_papers_binary_comparator_has_a_free_bias():
     assert set(hard.support_vectors.tolist()) <= set(paper.support_vectors.tolist())
 
 
+def test_the_soft_margin_is_cvxpys_where_no_layer_separates():
+    cvxpy = pytest.importorskip("cvxpy")
+    x, y = synthetic(90, 4, 3, 1.0, r=3)
+    x[1], y[0], y[1] = x[0], 0, 1
+    found = soft_margin_svm(x, y, C=2.0)
+    assert (found.variant, found.C, found.separable, found.converged) == ("soft S1", 2.0, False, False)
+    assert found.margin < 0
+    # C is of features over their rms norm; the bias feature stays 1 in the units of the features themselves
+    rms = float(x.square().sum(1).mean().sqrt())
+    joint = torch.cat([x / rms, torch.full((90, 1), 1 / rms)], 1).numpy()
+    w, slack = cvxpy.Variable((3, 5)), cvxpy.Variable((90, 1))
+    logits = joint @ w.T
+    own = cvxpy.reshape(cvxpy.sum(cvxpy.multiply(logits, np.eye(3)[y]), axis=1), (90, 1), order="C")
+    # pairs with the own class read 0 >= 1 - 1 - slack
+    limits = [own - logits >= 1 - np.eye(3)[y] - slack]
+    cvxpy.Problem(cvxpy.Minimize(cvxpy.sum_squares(w) / 2 + 2 * cvxpy.sum(slack)), limits).solve(solver="CLARABEL")
+    expected = torch.from_numpy(w.value)
+    assert angle_degrees(torch.cat([found.layer.weights * rms, found.layer.biases[:, None] * rms], 1), expected) < 0.1
+
+
+def test_the_soft_margin_becomes_the_hard_one_and_needs_samples_of_every_class():
+    x, y = separable(100, 6, 3)
+    assert angle_degrees(soft_margin_svm(x, y, C=1e4).layer.joint(), hard_margin_svm(x, y).layer.joint()) < 0.1
+    missing = soft_margin_svm(x, torch.tensor([0, 1, 3])[y], num_classes=4)
+    assert not bool(missing.layer.joint().any())
+    assert not missing.separable
+
+
 def test_comparators_take_a_missing_class():
     x, y = separable(100, 6, 2)
     found = paper_comparator(x, 2 * y, num_classes=3)
@@ -312,8 +348,8 @@ def test_ten_classes_of_512_features(separation, support, pairs):
     assert len(found.pairs) == pytest.approx(pairs, rel=0.01)
 
 
-@pytest.mark.long
-@pytest.mark.timeout(1200)
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_flipped_labels_are_not_separable():
     x, y = synthetic(20000, 128, 10, 0.8)
     y[::50] = (y[::50] + 1) % 10

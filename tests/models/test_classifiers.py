@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from bdry.errors import UsageError
 from bdry.models import ARCHITECTURES, build_classifier
@@ -65,6 +66,25 @@ def test_a_last_hidden_layer_of_any_width_goes_on_any_architecture(name):
     added = (inside + 1) * 7 + (7 + 1) * 10 - (inside + 1) * 10
     sizes = [sum(parameter.numel() for parameter in network.parameters()) for network in (plain, wide)]
     assert sizes[1] - sizes[0] == added
+
+
+@pytest.mark.parametrize(
+    ("activation", "of_features", "expected"),
+    [
+        ("softsign", None, nn.functional.softsign),
+        ("relu", "leaky_relu", nn.functional.leaky_relu),
+        ("relu", "none", lambda x: x),
+    ],
+)
+def test_the_last_hidden_layer_has_an_activation_of_its_own_or_none(activation, of_features, expected):
+    options = {"widths": [5], "activation": activation}
+    normal = {"mean": [0.0], "std": [1.0], "seed": 0}
+    network = build_classifier(
+        "mlp", (1, 1, 2), 2, **normal, options=options, feature_dim=4, feature_activation=of_features
+    )
+    x = torch.rand(20, 1, 1, 2, generator=torch.Generator().manual_seed(0))
+    assert type(network.body[0][-1]) is {"softsign": nn.Softsign, "relu": nn.ReLU}[activation]
+    torch.testing.assert_close(network.features(x), expected(network.body[2](network.body[0](x))))
 
 
 @pytest.mark.parametrize("name", list(ARCHITECTURES))

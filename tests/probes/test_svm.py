@@ -148,6 +148,20 @@ def test_rows_fit_the_tables(tmp_path, settings):
     assert compared["cos_ge_ratio"].all()
 
 
+def test_features_of_size_ten_thousand_are_clean_rows_of_a_layer_that_is_not_there():
+    dataset = toy(3)
+    net = off_the_limit(dataset)
+    # the same logits from large features, where steps that W can take hardly move the bias
+    net.body.factors *= 1e4
+    net.head.weight.data /= 1e4
+    found = probe(stage="accelerated", steps=300).measure(net, dataset, MOMENT)
+    rows = table(found, variant="S1")
+    assert rows[["angle_full_deg", "margin_ratio", "log_n_times_loss"]].notna().all().all()
+    assert rows["separable"].all()
+    assert rows["cos_ge_ratio"].all()
+    assert rows["margin_ratio"].max() < 0.99
+
+
 def test_the_accelerated_stage_ends_at_the_svm():
     dataset = toy(3)
     found = probe(stage="accelerated", stop_degrees=0.5).measure(off_the_limit(dataset), dataset, MOMENT)
@@ -204,19 +218,25 @@ def relabelled(dataset, labels, names=("a", "b")):
     return Dataset("relabelled", split(dataset.train), split(dataset.test), names)
 
 
-@pytest.mark.parametrize("stage", ["whole", "accelerated"])
-def test_features_that_no_layer_separates_are_clean_rows(stage):
+@pytest.mark.parametrize(
+    "settings", [{}, {"stage": "accelerated"}, {"study": "bias", "recipe": recipe(20)}], ids=["whole", "stage", "bias"]
+)
+def test_features_that_no_layer_separates_are_clean_rows(settings):
     dataset = relabelled(toy(4, n=400), lambda part: part.index % 2)
     net = classifier([[1.0, 0.0], [0.0, 1.0]], [0.0, 0.0], (1.0, 1.0))
     started = time.monotonic()
-    found = probe(stage=stage, variants=["S1", "S2", "S3", "paper"]).measure(net, dataset, MOMENT)
+    found = probe(**settings, variants=["S1", "S2", "S3", "paper", "soft"]).measure(net, dataset, MOMENT)
     assert time.monotonic() - started < 20
     assert set(found.tables) == {"svm_convergence"}
     assert set(found.tables["svm_convergence"]["stage"]) == {"whole"}
     hard = table(found)[table(found)["variant"].isin(["S1", "S2", "S3"])]
     assert not hard["separable"].any()
     assert hard[["angle_full_deg", "margin_ratio", "svm_test_acc", "agree_train"]].isna().all().all()
-    assert table(found, variant="SVC")["angle_full_deg"].notna().all()
+    assert not found.tables["svm_convergence"]["converged"].any()
+    soft = table(found)[table(found)["variant"].isin(["SVC", "soft S1"])]
+    assert (soft["C"] == 1).all()
+    assert soft["angle_full_deg"].notna().all()
+    assert soft["margin_ratio"].isna().all()
     assert set(found.arrays["svm"]) & {"margins_s1", "feature_support"} == set()
 
 
@@ -227,6 +247,16 @@ def test_a_class_that_the_subset_lacks_keeps_its_row():
     (row,) = table(found, variant="S1").to_dict("records")
     assert (row["num_classes"], row["separable"]) == (3, True)
     assert row["svm_test_acc"] == 1
+
+
+def test_a_layer_of_dead_units_is_a_clean_row():
+    dataset = toy(2)
+    net = classifier([[1.0, 0.0], [-1.0, 0.5]], [0.0, 0.1], (0.0, 0.0))
+    rows = table(probe(stage="accelerated").measure(net, dataset, MOMENT))
+    assert (rows["dead_features"] == 2).all()
+    assert not rows["separable"].any()
+    assert not rows["converged"].any()
+    assert rows["train_loss_mean"].notna().all()
 
 
 def test_a_dead_unit_is_counted_and_harms_nothing():

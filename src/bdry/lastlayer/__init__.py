@@ -6,7 +6,7 @@ specification. Features are what `Classifier.features` gives, (N, d), of whole s
 
 from .angles import angle_degrees
 from .bias import bias_position, bias_rows, fresh_last_layer, rescaled
-from .comparators import hard_one_vs_rest, paper_comparator
+from .comparators import hard_one_vs_rest, paper_comparator, soft_margin_svm
 from .descent import METHODS, Checkpoint, continue_last_layer
 from .grid import grid_points
 from .layer import LastLayer, last_layer
@@ -34,4 +34,5 @@ __all__ = [
     "paper_comparator",
     "rate_fit",
     "rescaled",
+    "soft_margin_svm",
 ]

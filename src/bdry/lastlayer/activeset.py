@@ -63,24 +63,46 @@ def evaluate(problem: Problem, samples: Tensor, others: Tensor, alpha: Tensor, o
 
 
 def solve_active_set(
-    problem: Problem, weights: Tensor, offsets: Tensor, gap: float, *, rounds: int = 100, deadline: float = torch.inf
+    problem: Problem,
+    weights: Tensor,
+    multipliers: Tensor | None,
+    gap: float,
+    *,
+    rounds: int = 100,
+    deadline: float = torch.inf,
 ) -> Iterate:
-    """From `weights` (K, D) and `offsets` (K,), whose smallest margin should be about 1, to the solution.
+    """From `weights` (K, D), whose smallest margin should be about 1, to the solution.
 
     Each round solves the dual on the working set, then adds the most violated pairs of all samples and drops those
     that are free. It ends at the relative `gap`, where the bound shows that nothing separates the classes, or when
-    time.monotonic() has passed the deadline.
+    time.monotonic() has passed the deadline. multipliers: (N, K), where they are known; the weights are their sum of z
+    and may be all that was asked for.
     """
-    samples, others = _first_pairs(problem.margins(weights, offsets), problem.labels)
-    # at the solution the multipliers sum to the squared norm
-    alpha = weights.new_full((len(samples),), float(problem.norm(weights)) ** 2 / len(samples))
-    offsets = torch.zeros_like(offsets)
+    offsets = torch.zeros_like(weights[:, 0])
     best: Iterate | None = None
+    if multipliers is not None and int(multipliers.count_nonzero()) <= MOST_AT_FIRST:
+        samples, others = multipliers.nonzero(as_tuple=True)
+        best = evaluate(problem, samples, others, multipliers[samples, others], offsets)
+        if best.gap <= gap or best.upper < SMALLEST_MARGIN:
+            return best
+        offsets = best.offsets
+        samples, others, alpha = _changed(problem, best)
+    else:
+        samples, others = _first_pairs(problem.margins(weights, offsets), problem.labels)
+        # at the solution the multipliers sum to the squared norm
+        alpha = weights.new_full((len(samples),), float(problem.norm(weights)) ** 2 / len(samples))
     for _ in range(rounds):
         # in the method of multipliers the offsets found so far change what a pair still asks for
         wanted = 1 - problem.signs(samples, others) @ offsets
+        # a working set that lacks pairs is not worth an exact solution
+        missing = min(best.gap, 1.0) if best else 1.0
         alpha = nonnegative_qp(
-            problem.gram(samples, others), wanted, alpha, ceiling=2 / SMALLEST_MARGIN**2, deadline=deadline
+            problem.gram(samples, others),
+            wanted,
+            alpha,
+            ceiling=2 / SMALLEST_MARGIN**2,
+            tolerance=0.01 * max(gap, missing),
+            deadline=deadline,
         )
         found = evaluate(problem, samples, others, alpha, offsets)
         offsets = found.offsets

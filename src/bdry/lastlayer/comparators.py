@@ -1,6 +1,7 @@
-"""The SVMs that the paper itself compared with, and the hard one-vs-rest machine. None is the limit of training.
+"""SVMs that are not the limit of training: those that the paper compared with, hard one-vs-rest, the soft margin.
 
-Source: li2018 specification, §2.1 (the authors' calls), §0 items 2 and 3 (how far they are from the limit).
+Source: li2018 specification, §2.1 (the authors' calls), §0 items 2 and 3 (how far they are from the limit), §4.4
+(Separability).
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ import torch
 from torch import Tensor
 
 from .layer import LastLayer, checked, pair_margins
+from .problem import problem_of
+from .starts import crammer_singer
 from .svm import SvmSolution, hard_margin_svm
+
+# liblinear's passes over the data: where nothing separates them it would go on for long
+SOFT_PASSES = 300
 
 
 def paper_comparator(features: Tensor, labels: Tensor, num_classes: int | None = None) -> SvmSolution:
@@ -32,7 +38,8 @@ def paper_comparator(features: Tensor, labels: Tensor, num_classes: int | None =
     variant, layer, pairs, multipliers, tol = make(features, labels, classes)
     layer = layer.centred()
     solver = "libsvm" if variant == "SVC" else "liblinear"
-    return _labelled(layer, variant, features, labels, pairs, multipliers, time.perf_counter() - started, solver, tol)
+    taken = time.perf_counter() - started
+    return _labelled(layer, variant, features, labels, pairs, multipliers, taken, solver, 1.0, tol)
 
 
 def hard_one_vs_rest(
@@ -62,7 +69,30 @@ def hard_one_vs_rest(
         rows[label] = joint[1] - joint[0]
     layer = LastLayer(rows[:, :-1], rows[:, -1]).centred()
     taken = time.perf_counter() - started
-    return _labelled(layer, "hard OvR", features, labels, None, None, taken, "one binary SVM a class", torch.nan)
+    solver = "one binary SVM a class"
+    return _labelled(layer, "hard OvR", features, labels, None, None, taken, solver, torch.nan, torch.nan)
+
+
+def soft_margin_svm(features: Tensor, labels: Tensor, num_classes: int | None = None, C: float = 1.0) -> SvmSolution:
+    """The K-class SVM of penalised bias with a slack for each sample, `C` times their sum: for what nothing separates.
+
+    (N, d) features and (N,) labels. `variant` is "soft S1", `converged` always false, `upper` and `gap` are nan; `C` is
+    meant for features over their rms norm. Where a class has no samples, which Crammer and Singer's machine does not
+    know, the layer is zeros.
+
+    Raises:
+        UsageError: as `hard_margin_svm`.
+    """
+    features, labels, classes = checked(features, labels, num_classes)
+    problem = problem_of(features, labels, classes, "penalised")
+    weights, tol = torch.zeros(classes, features.shape[1] + 1, dtype=features.dtype, device=features.device), torch.nan
+    started = time.perf_counter()
+    if len(labels.unique()) == classes:
+        start = crammer_singer(problem, C, largest_C=C, passes=SOFT_PASSES)
+        weights, tol = start.weights, start.tol
+    layer = problem.layer(weights, torch.zeros_like(weights[:, 0])).centred()
+    taken = time.perf_counter() - started
+    return _labelled(layer, "soft S1", features, labels, None, None, taken, "liblinear", C, tol)
 
 
 def _labelled(
@@ -74,6 +104,7 @@ def _labelled(
     multipliers: Tensor | None,
     seconds: float,
     solver: str,
+    C: float,
     tol: float,
 ) -> SvmSolution:
     nan = float("nan")
@@ -91,7 +122,7 @@ def _labelled(
         converged=False,
         seconds=seconds,
         solver=solver,
-        C=nan if variant == "hard OvR" else 1.0,
+        C=C,
         tol=tol,
     )
 

@@ -40,7 +40,8 @@ def convergence_rows(layer: LastLayer, solutions: Iterable[SvmSolution], views: 
     """One row for each SVM; what concerns the layer alone is computed once and repeated.
 
     A variant compares the parameters that it has: S2 takes the layer without its biases, and the margin of S3 and SVC
-    is over the norm of W alone. Where a hard margin does not exist every comparison is nan.
+    is over the norm of W alone. Where a hard margin does not exist every comparison is nan, where a soft one does not
+    separate the samples the margin ratio is.
 
     Raises:
         UsageError: shapes or labels that do not fit.
@@ -109,7 +110,8 @@ def compare(layer: LastLayer, solution: SvmSolution, views: Views) -> dict[str, 
     exists = bool(theirs.joint().any())
     full, of_w = angle_degrees(ours.joint(), theirs.joint()), angle_degrees(ours.weights, theirs.weights)
     median, largest = pair_angles(ours, theirs)
-    ratio = margin / solution.margin if exists else math.nan
+    # what does not separate the samples itself has no margin to take a share of
+    ratio = margin / solution.margin if solution.margin > 0 else math.nan
     views_of = {"train": features, "test": views.test_features, "grid": views.grid}
     agreement = {
         f"agree_{name}": _share(layer.predict(x) == theirs.predict(x)) if exists and x is not None else math.nan

@@ -7,6 +7,8 @@ import time
 import torch
 from torch import Tensor
 
+# exchanges of block pivoting, at most; in a row without progress
+PIVOTS, PATIENCE = 20, 3
 # of the mean diagonal: what keeps the factorisation going where pairs depend on each other
 RIDGE = 1e-12
 
@@ -23,23 +25,28 @@ def nonnegative_qp(
 ) -> Tensor:
     """argmin 1/2 <alpha, q alpha> - <c, alpha> over alpha >= 0.
 
-    A cycle is some projected gradient steps, which find out what is 0, and a Newton step among the rest, which is
-    halved until the objective falls along its projection.
+    First by block principal pivoting, which is fast but may go round in circles. Where it does, in cycles, each of some
+    projected gradient steps, which find out what is 0, and a Newton step among the rest, which is shortened until the
+    objective falls along its projection.
 
     Args:
         q: (P, P), positive semidefinite. c: (P,). start: (P,), >= 0.
         ceiling: on <c, alpha>, for problems that may be unbounded: beyond it, what has been reached is returned.
         tolerance: on the gradient, where it is not complementary to alpha, relative to the largest of c.
-        deadline: on time.monotonic(), after which no cycle begins but the first.
+        deadline: on time.monotonic(), after which no exchange and no cycle begins but the first.
 
     Returns:
         (P,); after `cycles`, at the deadline, or where rounding lets nothing fall any more, what has been reached.
 
-    Reference: Bertsekas 1982, Projected Newton methods for optimization problems with simple constraints.
+    Reference: Bertsekas 1982, Projected Newton methods for optimization problems with simple constraints; Judice and
+    Pires 1994, A block principal pivoting algorithm for large-scale strictly monotone linear complementarity problems.
     """
     alpha = start.clone()
     allowed = tolerance * float(c.abs().max())
     ridge = RIDGE * (float(q.diagonal().mean()) or 1.0)
+    pivoted = _pivoted(q, c, alpha > 0, allowed, ridge, deadline)
+    if pivoted is not None:
+        return pivoted
     damping = ridge
     rate = 1 / _largest_eigenvalue(q)
     for _ in range(cycles):
@@ -65,6 +72,33 @@ def nonnegative_qp(
         if torch.equal(alpha, before) or float(c @ alpha) > ceiling or time.monotonic() > deadline:
             break
     return alpha
+
+
+def _pivoted(q: Tensor, c: Tensor, free: Tensor, allowed: float, ridge: float, deadline: float) -> Tensor | None:
+    """The solution from a guess at what is not 0: all that turn out wrong change places, again and again.
+
+    None where these do not become fewer.
+    """
+    fewest, patience = len(c) + 1, PATIENCE
+    for _ in range(PIVOTS):
+        rows = free.nonzero()[:, 0]
+        alpha = torch.zeros_like(c)
+        alpha[rows] = _solve(q[rows][:, rows], c[rows], ridge)
+        gradient = q @ alpha - c
+        wrong = torch.where(free, alpha < 0, gradient < -allowed)
+        count = int(wrong.sum())
+        # what is below 0 by no more than rounding does no harm
+        clamped = alpha.clamp_min(0)
+        left = q @ clamped - c
+        if count == 0 or not bool((left[(clamped > 0) | (left < 0)].abs() > allowed).any()):
+            return clamped
+        if time.monotonic() > deadline:
+            return clamped
+        patience = PATIENCE if count < fewest else patience - 1
+        if patience == 0:
+            return None
+        fewest, free = min(count, fewest), free ^ wrong
+    return None
 
 
 def _projected_gradient(q: Tensor, c: Tensor, alpha: Tensor, rate: float, steps: int = 20) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where the working set comes from: weights (K, D) of the scaled problem that are near to the solution."""
+"""Where the working set comes from: weights and multipliers of the scaled problem that are near to the solution."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 import warnings
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -15,15 +16,23 @@ from .problem import FREE_CONSTANT, Problem
 
 # samples of the first round, at least
 FIRST = 3000
+# tolerance of the rounds that only look for the samples that matter; of these so many may be left out in the last one
+ROUGH, FEW = 0.1, 10
+# size of the features that bring liblinear's multipliers out
+TRACE = 1e-4
 # passes of liblinear over the data, and at most where classes may not be separable: it cannot be interrupted
 PASSES, PASSES_BY_A_DEADLINE = 2000, 100
 
 
 @dataclass(frozen=True)
 class Start:
-    """weights: (K, D). C and tol: what the library was called with, nan where there was none."""
+    """weights: (K, D). C and tol: what the library was called with, nan where there was none.
+
+    multipliers: (N, K) of all pairs, >= 0, whose sum of z the weights are; None where the method has none.
+    """
 
     weights: Tensor
+    multipliers: Tensor | None = None
     C: float = float("nan")
     tol: float = float("nan")
 
@@ -49,37 +58,52 @@ def crammer_singer(
 
     Source: li2018 specification, §4.4, C rule and scaling rule.
     """
+    while True:
+        weights, multipliers = _fit(problem, C, tol, passes)
+        lowest = problem.margins(weights, torch.zeros_like(weights[:, 0])).min()
+        if float(lowest) >= 1 - 1e-3 or largest_C <= C:
+            return Start(weights, multipliers, C, tol)
+        C *= 10
+
+
+def _fit(problem: Problem, C: float, tol: float, passes: int) -> tuple[Tensor, Tensor]:
+    """Weights (K, D) and multipliers (N, K) of one call.
+
+    The library keeps the multipliers to itself. A feature of size `TRACE` that one sample alone has gets the weights
+    TRACE alpha of that sample, and changes the problem by TRACE^2.
+    """
+    from scipy import sparse
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
     biased = problem.bias != "none"
     x = (problem.x[:, :-1] if biased else problem.x).cpu().numpy()
     constant = FREE_CONSTANT if problem.bias == "free" else 1 / problem.scale
-    while True:
-        machine = LinearSVC(
-            multi_class="crammer_singer",
-            C=C,
-            tol=tol,
-            fit_intercept=biased,
-            intercept_scaling=constant,
-            max_iter=passes,
-            random_state=0,
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            machine.fit(x, problem.labels.cpu().numpy())
-        weights = torch.as_tensor(machine.coef_, dtype=problem.x.dtype)
-        if biased:
-            intercept = torch.as_tensor(machine.intercept_, dtype=problem.x.dtype)
-            weights = torch.cat([weights, intercept[:, None] / constant], 1)
-        if len(weights) == 1:
-            # for two classes scikit-learn keeps the difference alone
-            weights = torch.cat([-weights, weights]) / 2
-        weights = weights.to(problem.x.device)
-        lowest = problem.margins(weights, torch.zeros_like(weights[:, 0])).min()
-        if float(lowest) >= 1 - 1e-3 or largest_C <= C:
-            return Start(weights, C, tol)
-        C *= 10
+    machine = LinearSVC(
+        multi_class="crammer_singer",
+        C=C,
+        tol=tol,
+        fit_intercept=biased,
+        intercept_scaling=constant,
+        max_iter=passes,
+        random_state=0,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        traced = sparse.hstack([sparse.csr_matrix(x), TRACE * sparse.eye(len(x))], format="csr")
+        machine.fit(traced, problem.labels.cpu().numpy())
+    intercept = np.broadcast_to(machine.intercept_ / constant, len(machine.coef_))
+    found = torch.as_tensor(np.column_stack([machine.coef_, intercept]))
+    if len(found) == 1:
+        # for two classes scikit-learn keeps the difference alone
+        found = torch.cat([-found, found]) / 2
+    found = found.to(problem.x)
+    width = x.shape[1]
+    weights = torch.cat([found[:, :width], found[:, -1:]], 1) if biased else found[:, :width]
+    # in the library's signs a sample's own class has minus the sum of the others, which are below 0
+    multipliers = found[:, width:-1].T / -TRACE
+    # rounding leaves something of what was 0
+    return weights, torch.where(multipliers > 1e-9 * multipliers.max(), multipliers, 0.0)
 
 
 def growing_crammer_singer(
@@ -87,24 +111,31 @@ def growing_crammer_singer(
 ) -> Start:
     """`crammer_singer` on a tenth of the samples, `FIRST` at least, and then on those nearest to its boundary.
 
-    A round keeps the samples of low margin and adds the most violated of all; it is roughly solved, for the solution
-    is found elsewhere. The data is copied into liblinear's own format, which this keeps small. No round begins when
-    time.monotonic() has passed the deadline.
+    A round keeps the samples of low margin and adds the most violated of all, roughly solved; where few are left, the
+    last one is solved to `tol`. The data is copied into liblinear's own format, which this keeps small. No round begins
+    when time.monotonic() has passed the deadline.
     """
     count = max(FIRST, len(problem.x) // 10)
     every = max(1, len(problem.x) // count)
-    chosen = torch.arange(0, len(problem.x), every, device=problem.x.device)
     passes = PASSES if math.isinf(deadline) else PASSES_BY_A_DEADLINE
-    for _ in range(rounds):
-        part = replace(problem, x=problem.x[chosen], labels=problem.labels[chosen])
-        if len(part.labels.unique()) < problem.num_classes:
-            # liblinear knows no class without samples
-            return least_squares(problem)
-        start = crammer_singer(part, C, tol, largest_C=C, passes=passes)
-        lowest = problem.margins(start.weights, torch.zeros_like(start.weights[:, 0])).amin(1)
-        violated = int((lowest < lowest[chosen].min() - 0.02).sum())
-        if violated < 10 or time.monotonic() > deadline:
+    rows, last = torch.arange(0, len(problem.x), every, device=problem.x.device), False
+    if len(problem.labels[rows].unique()) < problem.num_classes:
+        # liblinear knows no class without samples
+        return least_squares(problem)
+    for number in range(rounds):
+        part = replace(problem, x=problem.x[rows], labels=problem.labels[rows])
+        start = crammer_singer(part, C, tol if last else ROUGH, largest_C=C, passes=passes)
+        if last or time.monotonic() > deadline:
             break
-        kept = chosen[lowest[chosen] < 1.1]
-        chosen = torch.cat([kept, lowest.topk(min(count // 2, violated), largest=False).indices]).unique()
-    return start
+        lowest = problem.margins(start.weights, torch.zeros_like(start.weights[:, 0])).amin(1)
+        violated = int((lowest < lowest[rows].min() - 0.02).sum())
+        last = violated < FEW or number == rounds - 2
+        kept = rows[lowest[rows] < 1.1]
+        following = torch.cat([kept, lowest.topk(min(count // 2, violated), largest=False).indices]).unique()
+        if len(problem.labels[following].unique()) < problem.num_classes:
+            break
+        rows = following
+    assert start.multipliers is not None
+    multipliers = problem.x.new_zeros(len(problem.x), problem.num_classes)
+    multipliers[rows] = start.multipliers
+    return replace(start, multipliers=multipliers)

@@ -31,7 +31,7 @@ class SvmSolution:
     """A last layer that a linear SVM asks for, and what is known about it.
 
     layer: weights (K, d) and biases (K,), mean row removed, the smallest margin 1 (hard-margin variants).
-    variant: S1, S2, S3 (hard margin; bias penalised, none, free), or the comparators SVC, OvR, hard OvR.
+    variant: S1, S2, S3 (hard margin; bias penalised, none, free), or the comparators SVC, OvR, hard OvR, soft S1.
     margin: smallest pair margin over all samples / norm; S1 counts the bias into the norm. upper: a proven bound on the
     margin of any layer. gap: 1 - margin / upper, hence the angle to the solution is at most arccos(1 - gap).
     pairs: (P, 2), sample and other class of the support pairs, multipliers: (P,), of the solution with margin 1.
@@ -150,4 +150,4 @@ def _accelerated(problem: Problem, gap: float, deadline: float) -> tuple[Iterate
 
 
 def _finished(problem: Problem, start: Start, gap: float, deadline: float) -> Iterate:
-    return solve_active_set(problem, start.weights, torch.zeros_like(start.weights[:, 0]), gap, deadline=deadline)
+    return solve_active_set(problem, start.weights, start.multipliers, gap, deadline=deadline)

@@ -24,6 +24,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "softplus": nn.Softplus,
     "silu": nn.SiLU,
     "gelu": nn.GELU,
+    "leaky_relu": nn.LeakyReLU,
+    "softsign": nn.Softsign,
 }
 
 
@@ -73,6 +75,7 @@ def build_classifier(
     seed: int,
     init: str = "default",
     feature_dim: int | None = None,
+    feature_activation: str | None = None,
     options: dict[str, Any] | None = None,
 ) -> Classifier:
     """The architecture `name` with initial weights drawn from `seed`.
@@ -81,8 +84,9 @@ def build_classifier(
         image_shape: (C, H, W) of the data set.
         mean, std: of each channel, for the normalisation layer, in pixel units of [0, 1].
         init: how the weights are drawn: `default` is PyTorch's way, see `initialisation` for the others.
-        feature_dim: width of a last hidden linear layer that is put between the body and the head, with the option
-            `activation`; None: the body's own features.
+        feature_dim: width of a last hidden linear layer that is put between the body and the head; None: the body's own
+            features.
+        feature_activation: activation after that layer, or "none"; None: the option `activation`.
         options: the architecture's own settings, such as `widths`.
 
     Raises:
@@ -99,7 +103,8 @@ def build_classifier(
             raise UsageError(f"arch={name}: images of {shape} are too small for it; arch=mlp takes any size") from None
         if feature_dim is not None:
             layer = nn.Linear(num_features, feature_dim)
-            body = nn.Sequential(body, nn.Flatten(), layer, ACTIVATIONS[options["activation"]]())
+            last = feature_activation or options["activation"]
+            body = nn.Sequential(body, nn.Flatten(), layer, nn.Identity() if last == "none" else ACTIVATIONS[last]())
             num_features = feature_dim
         head = nn.Linear(num_features, num_classes)
     classifier = Classifier(Normalise(mean, std), body, head)

@@ -8,12 +8,15 @@ from typing import Any
 
 import matplotlib
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
 from ...runs import RunRecord
+from ..curves import epoch_axis
 from ..style import COLOURS, RC
-from .rows import PLACE, log_axis, save_parts, svm_rows
+from .rows import PLACE, save_parts, svm_rows
 
 WHAT = (
     "How far from midway the boundary stands between two classes: |beta - 0.5|, median over the pairs that support S3 "
@@ -57,6 +60,16 @@ def drawn_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     return grouped.agg(beta_off=("beta_off", "median"), s1_off=("s1_off", "median"), num_pairs=("beta_nn", "size"))
 
 
+def _distance_axis(axis: Axes, values: pd.Series) -> None:
+    """Linear between midway and a sample, where what matters happens; logarithmic beyond."""
+    axis.set_yscale("symlog", linthresh=0.5, linscale=1.5)
+    top = max(0.5, float(values.max()))
+    axis.set_yticks([tick for tick in (0, 0.1, 0.2, 0.3, 0.4, 0.5, 1, 10, 100, 1000) if tick <= top])
+    axis.set_yticks([], minor=True)
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_ylim(-0.02, 1.1 * top)
+
+
 def _figure(drawn: pd.DataFrame, title: str) -> Figure:
     panels = [(flag, part) for flag, part in drawn.groupby("rescaled")]
     with matplotlib.rc_context(RC):
@@ -71,9 +84,8 @@ def _figure(drawn: pd.DataFrame, title: str) -> Figure:
             ends = part[part["progress"] == part.groupby("seed")["progress"].transform("max")]
             for value in ends.groupby("seed")["s1_off"].first():
                 axis.axhline(value, color="black", linestyle=(0, (4, 2)), linewidth=0.8, alpha=0.6)
-            log_axis(axis, part["progress"])
-            axis.set_yscale("symlog", linthresh=0.5)
-            axis.set_ylim(bottom=-0.02)
+            epoch_axis(axis, part["progress"])
+            _distance_axis(axis, drawn["beta_off"])
             axis.set_title("features over their rms norm" if flag else "features as they are")
             axis.set_xlabel("epoch")
         axes[0].set_ylabel("|beta - 0.5|, median over pairs")

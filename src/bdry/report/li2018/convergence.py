@@ -13,14 +13,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ...runs import RunRecord
+from ..curves import epoch_axis
 from ..style import RC
-from .rows import LABELS, PLACE, STAGE_LINES, STAGES, VARIANTS, colour, log_axis, save_parts, separable_rows
+from .rows import LABELS, PLACE, STAGE_LINES, STAGES, VARIANTS, colour, save_parts, separable_rows
 
 WHAT = (
     "Angle between the centred last layer [W b] and each SVM on its own features, and what is missing of the SVM's "
     "margin (rho: margin ratio), against the layer's norm and the logarithm of the summed loss. Each line is a seed; "
     "line styles tell training of the whole network from that of its last layer on frozen features. Only S1 is a limit "
-    "of gradient descent."
+    "of gradient descent. A rho above 1, of an SVM with less margin than the layer, is not drawn."
 )
 SLOW = (
     "The same angle against epochs of the whole network, and against full-batch steps of the last layer on the frozen "
@@ -82,14 +83,17 @@ def _convergence(drawn: pd.DataFrame, title: str) -> Figure:
 
 def _slowness(drawn: pd.DataFrame, title: str) -> Figure:
     whole, frozen = drawn[drawn["stage"] == "whole"], drawn[drawn["stage"] != "whole"]
-    panels = [(whole, "epoch", "epoch of the whole network")] if len(whole) else []
-    panels += [(frozen, "stage_step", "step of the last layer, features frozen")] if len(frozen) else []
+    panels: list[tuple[pd.DataFrame, str, str, Sequence[int]]] = []
+    if len(whole):
+        panels.append((whole, "epoch", "epoch of the whole network", (1, 3)))
+    if len(frozen):
+        panels.append((frozen, "stage_step", "step of the last layer, features frozen", (1,)))
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(3.9 * max(len(panels), 1.3), 3.9), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-        for axis, (points, x, label) in zip(axes, panels, strict=True):
+        for axis, (points, x, label, factors) in zip(axes, panels, strict=True):
             _lines(axis, points, x, "angle_full_deg")
-            log_axis(axis, points[x])
+            epoch_axis(axis, points[x], factors)
             axis.set_xlabel(label)
             axis.set_ylim(bottom=0)
         axes[0].set_ylabel("angle to the SVM (degrees)")

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...errors import RunError
 from ...runs import Measurement, Run, RunRecord
+from ...runs.files import file_name
 from ..captions import describe_runs
 from ..points import EXPERIMENT
 from ..style import COLOURS, save
@@ -38,7 +38,7 @@ STAGE_LINES: dict[str, Any] = {
     "accelerated": "-.",
 }
 # the variants in order, and their colours
-VARIANTS = ("S1", "S3", "S2", "OvR", "SVC", "hard OvR")
+VARIANTS = ("S1", "S3", "S2", "OvR", "SVC", "hard OvR", "soft S1")
 LABELS = {
     "S1": "S1 (bias penalised)",
     "S3": "S3 (bias free)",
@@ -46,20 +46,13 @@ LABELS = {
     "OvR": "one-vs-rest (the paper's)",
     "SVC": "SVC (the paper's)",
     "hard OvR": "hard one-vs-rest",
+    "soft S1": "S1 with slack",
 }
 
 
 def colour(variant: str) -> str:
     """One colour a variant; the paper's two comparators share theirs."""
-    return COLOURS[{"OvR": 1, "SVC": 1, "S1": 0, "S3": 2, "S2": 3}.get(variant, 4)]
-
-
-def log_axis(axis: Axes, values: pd.Series) -> None:
-    """A logarithmic x axis from the first of `values` above 0 on; 0 itself stands on the left."""
-    after = values[values > 0]
-    first, last = (float(after.min()), float(after.max())) if len(after) else (1.0, 1.0)
-    axis.set_xscale("symlog", linthresh=first, linscale=0.3)
-    axis.set_xlim(-0.3 * first, 1.2 * last)
+    return COLOURS[{"OvR": 1, "SVC": 1, "S1": 0, "S3": 2, "S2": 3, "soft S1": 5}.get(variant, 4)]
 
 
 def svm_rows(records: Sequence[RunRecord], name: str) -> pd.DataFrame:
@@ -155,7 +148,7 @@ def keep(
     chosen = [record for record in records if record.identity["run"] in runs]
     seeds = ", ".join(map(str, sorted(drawn["seed"].unique())))
     lines = [f"**{stem.partition('-')[0]}: {title}.** {what} Seeds shown: {seeds}.", "", *describe_runs(chosen)]
-    return save(figure, drawn.reset_index(drop=True), folder / stem, "\n".join(lines) + "\n")
+    return save(figure, drawn.reset_index(drop=True), folder / file_name(stem), "\n".join(lines) + "\n")
 
 
 def identified(look: Look, rows: pd.DataFrame) -> pd.DataFrame:

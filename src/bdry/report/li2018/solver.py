@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ...runs import RunRecord
+from ..curves import epoch_axis
 from ..style import RC
-from .rows import LABELS, PLACE, VARIANTS, colour, log_axis, save_parts, svm_rows
+from .rows import LABELS, PLACE, VARIANTS, colour, save_parts, svm_rows
 
 WHAT = (
     "Seconds that each SVM took at each moment of training, and the gap between its margin and the proven bound on any "
-    "layer's. Hollow: no separating layer was found. The paper's comparators have no certificate."
+    "layer's, drawn at 1e-12 where it is below. Hollow: no separating layer was found. The paper's comparators have no "
+    "certificate."
 )
+# what rounding leaves of a gap
+LEAST_GAP = 1e-12
 
 
 def draw(records: Sequence[RunRecord], folder: Path) -> list[Path]:
@@ -27,11 +30,12 @@ def draw(records: Sequence[RunRecord], folder: Path) -> list[Path]:
 
 
 def drawn_data(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """Exactly what the figure draws: a row a moment, seed and SVM."""
+    """Exactly what the figure draws: a row a moment, seed and SVM that was solved or tried."""
     rows = svm_rows(records, "svm_convergence")
     if rows.empty:
         return rows
-    rows = rows[(rows["stage"] == "whole") & ~rows["rescaled"]]
+    # no time at all: what is not separable with one bias is not with the other either
+    rows = rows[(rows["stage"] == "whole") & ~rows["rescaled"] & (rows["svm_seconds"] > 0)]
     columns = [*PLACE, "seed", "step", "epoch", "variant", "solver", "separable", "svm_seconds", "svm_gap"]
     return rows[[*columns, "num_samples", "feature_dim", "num_classes"]]
 
@@ -41,21 +45,19 @@ def _figure(drawn: pd.DataFrame, title: str) -> Figure:
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(7.4, 3.6), layout="constrained")
         axes = figure.subplots(1, 2)
-        for axis, column, label in zip(
-            axes, ("svm_seconds", "svm_gap"), ("seconds", "1 - margin / proven bound"), strict=True
-        ):
+        gaps = drawn["svm_gap"].where(drawn["separable"]).clip(lower=LEAST_GAP)
+        panels = ((drawn["svm_seconds"], "seconds"), (gaps, "gap: 1 - margin / proven bound"))
+        for axis, (values, label) in zip(axes, panels, strict=True):
             for (variant, separable), part in drawn.groupby(["variant", "separable"]):
-                known = part[part[column].notna() & (separable | (column == "svm_seconds"))]
                 shade = colour(variant)
                 face = shade if separable else "none"
-                # a gap of 0 to rounding
-                value = np.maximum(known[column], 1e-12)
-                axis.scatter(known["epoch"], value, s=14, facecolors=face, edgecolors=shade, linewidths=0.9)
-            log_axis(axis, drawn["epoch"])
+                axis.scatter(part["epoch"], values[part.index], s=14, facecolors=face, edgecolors=shade, linewidths=0.9)
+            epoch_axis(axis, drawn["epoch"])
             axis.set_yscale("log")
             axis.set_axisbelow(True)
             axis.set_xlabel("epoch")
             axis.set_ylabel(label)
+        axes[1].set_ylim(0.3 * LEAST_GAP, 3 * max(float(gaps.max()), 1e-6) if gaps.notna().any() else 1e-6)
         sizes = f"{about['num_samples']} images x {about['feature_dim']} features, {about['num_classes']} classes"
         figure.suptitle(f"{title}: {sizes}", fontsize=10.5)
         names = [name for name in VARIANTS if (drawn["variant"] == name).any()]
