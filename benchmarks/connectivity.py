@@ -1,8 +1,9 @@
 """Label checks a second in the path finder, beside section 2.2 of fawzi2017 written as a plain loop.
 
-The loop takes one pair after the other and one sample a forward pass; both look for the same paths, at the same
-step, in one process. Half of the pairs are two images with one label, half have an end that was brought into the region
-from a random point. `python benchmarks/connectivity.py [--device cuda] [--float64]`
+The loop takes one pair after the other and one sample a forward pass, hence a part of the pairs is enough for its rate;
+both look for the same paths, at the same step, in one process. Half of the pairs are two images with one label, half
+have an end that was brought into the region from a random point.
+`python benchmarks/connectivity.py [--device cuda] [--float64]`
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from bdry.geometry.scenarios import SCENARIOS
 from bdry.models import Classifier, build_classifier
 from bdry.models.classifier import Normalise
 
-PAIRS, STEP, DEPTH = 12, 1e-3, 16
+PAIRS, LOOPED, STEP, DEPTH = 60, 12, 1e-3, 16
 HOW = Projection()
 
 
@@ -90,9 +91,9 @@ class Loop:
 
 
 def same(ours: PathResult, theirs: list[Tensor | None]) -> int:
-    """Pairs with the same answer and, but for rounding, the same anchors."""
+    """Of the first pairs, those with the same answer and, but for rounding, the same anchors."""
     count = 0
-    for found, anchors, other in zip(ours.found.tolist(), ours.anchors, theirs, strict=True):
+    for found, anchors, other in zip(ours.found.tolist(), ours.anchors, theirs, strict=False):
         if found and other is not None:
             count += anchors.shape == other.shape and bool(torch.allclose(anchors, other, rtol=0, atol=1e-3))
         else:
@@ -128,7 +129,9 @@ def main() -> None:
         model = classifier(name, images)
         with measuring(model):
             pairs = [SCENARIOS[scenario](model, images, PAIRS // 2) for scenario in ("natural", "random")]
-            x1, x2 = (torch.cat(ends).to(device, kind) for ends in zip(*((p.x1, p.x2) for p in pairs), strict=True))
+            # both kinds in turn
+            ends = (torch.stack(end, 1).flatten(0, 1) for end in zip(*((p.x1, p.x2) for p in pairs), strict=True))
+            x1, x2 = (end.to(device, kind) for end in ends)
             model.to(device, kind)
             budget = Budget(depth=DEPTH, calls=10**9, retries=0)
             find_paths(model, x1[:2], x2[:2], step=STEP, budget=budget)
@@ -138,17 +141,18 @@ def main() -> None:
             taken = time.perf_counter() - begin
             loop = Loop(model)
             begin = time.perf_counter()
-            theirs = loop.paths(x1, x2)
+            theirs = loop.paths(x1[:LOOPED], x2[:LOOPED])
             plain = time.perf_counter() - begin
             floor = bare(model, x1)
         found, anchors = int(ours.found.sum()), int(ours.num_anchors[ours.found].sum())
         rate, plain_rate = checks / taken, loop.checks / plain
         shared = f"{PAIRS} | {found} | {int(ours.straight.sum())} | {anchors}"
-        print(f"| {name} | bdry | {shared} | {checks} | {taken:.2f} | {rate:.0f} | {same(ours, theirs)} of {PAIRS} |")
+        print(f"| {name} | bdry | {shared} | {checks} | {taken:.2f} | {rate:.0f} | {same(ours, theirs)} of {LOOPED} |")
         solved = sum(path is not None for path in theirs)
-        print(f"| {name} | plain loop | {PAIRS} | {solved} | | | {loop.checks} | {plain:.2f} | {plain_rate:.0f} | |")
+        print(f"| {name} | plain loop | {LOOPED} | {solved} | | | {loop.checks} | {plain:.2f} | {plain_rate:.0f} | |")
         print(f"| {name} | net alone, batches of 512 | | | | | | | {floor:.0f} | |")
-        print(f"\n{name}: {rate / plain_rate:.1f} times the label checks a second\n", flush=True)
+        faster = f"{rate / plain_rate:.1f} times the label checks a second, {rate / floor:.0%} of the net alone's"
+        print(f"\n{name}: {faster}\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bdry.report import FIGURES
-from bdry.report.fawzi2017 import convexity, families, over_training, paths, profile, sensitivity, sources
+from bdry.report.fawzi2017 import convexity, families, legends, over_training, paths, profile, sensitivity, sources
 from bdry.runs import SCHEMA_VERSION, TABLES, Measurement
 
 NAMES = [
@@ -59,6 +59,16 @@ def test_the_measurement_with_most_rows_of_the_last_moment_counts(tmp_path, writ
     assert set(source.rows["series"]) == {"softplus, standard"}
     # none of them has several moments
     assert sources.training_sources(records(tmp_path), "convexity") == []
+
+
+def test_a_command_draws_what_it_measured_alone(tmp_path, write_run, records):
+    run = write_run(tmp_path, {"convexity": rows("convexity", {"k": [2, 3]}, step=9)}, settings=SMOOTH)
+    regions = measure(run, "regions", {"convexity": rows("convexity", {"k": [2]}, step=9)})
+    curvature = measure(run, "curvature", {"tangent_sides": rows("tangent_sides", {"t": [1.0]})})
+    (record,) = records(tmp_path)
+    (source,) = sources.last_moment_sources([record.only(regions)], "convexity")
+    assert source.folder.path == regions.path
+    assert sources.last_moment_sources([record.only(curvature)], "convexity") == []
 
 
 def test_paths_are_sorted_into_classes_of_which_not_found_is_one(tmp_path, write_run, records):
@@ -119,8 +129,9 @@ def test_sensitivity_is_drawn_of_runs_with_several_scales_of_a_method(tmp_path, 
     run = write_run(tmp_path, {}, settings=SMOOTH)
     measure(run, "curvature", {"curvature_summary": made.iloc[1:]})
     assert sensitivity.drawn_data(records(tmp_path)).empty
-    # the second has one row in common with the first
-    measure(run, "curvature", {"curvature_summary": made}, number=1)
+    # the second has one row in common with the first, and an image that only the exact method saw
+    elsewhere = made.tail(1).assign(index=7, kmax=100.0)
+    measure(run, "curvature", {"curvature_summary": pd.concat([made, elsewhere])}, number=1)
     drawn = sensitivity.drawn_data(records(tmp_path))
     largest = drawn[drawn["series"] == "largest"]
     assert largest["value"].tolist() == [4, 3, 2]
@@ -143,3 +154,27 @@ def test_curves_over_training_take_the_smallest_distance_of_kinked_networks(tmp_
     assert drawn.loc[drawn["panel"] == "kmax", "value"].tolist() == [1, 2]
     assert drawn.loc[drawn["panel"] == "side", "value"].tolist() == [1, 1]
     assert (drawn["panel"] == "frac_abs_lt_5pct").sum() == 0
+
+
+def test_an_activation_has_one_colour_and_a_training_one_line():
+    series = ["relu, standard", "relu, PGD linf", "silu, PGD linf"]
+    placed, legend = legends.by_activation_and_training(
+        pd.DataFrame({"series": series, "training": ["standard", "pgd linf", "pgd linf"]})
+    )
+    standard, adversarial, smooth = (legend.style(*key) for key in placed[["series", "line"]].itertuples(index=False))
+    assert standard["color"] == adversarial["color"] != smooth["color"]
+    assert standard["linestyle"] == "-" != adversarial["linestyle"] == smooth["linestyle"]
+
+
+def test_a_share_of_points_has_no_quartiles(tmp_path, write_run, records):
+    made = rows(
+        "tangent_sides",
+        {"step": [0, 0, 0, 5], "epoch": [0.0, 0.0, 0.0, 1.0], "share_own_side": [0.9, 0.1, 0.5, 0.6], "t": 1.0},
+        family="nearest_refined",
+    )
+    bent = rows("curvature_summary", {"step": [0, 5], "kmax": [1.0, 2.0]}, family="nearest_refined", method="ad")
+    write_run(tmp_path, {"curvature_summary": bent, "tangent_sides": made}, settings=SMOOTH)
+    drawn = over_training.curvature_data(records(tmp_path))
+    side = drawn[drawn["panel"] == "side"]
+    assert side["value"].tolist() == [0.5, 1]
+    assert side[["low", "high"]].isna().all(axis=None)

@@ -17,7 +17,18 @@ from .contrast import gap_and_gradient
 # piecewise linear: between kinks the second derivative is 0
 KINKED_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Hardtanh, nn.Hardsigmoid, nn.Threshold)
 KINKED_POOLING = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveMaxPool2d)
-SMOOTH_ACTIVATIONS = (nn.Softplus, nn.SiLU, nn.GELU, nn.ELU, nn.CELU, nn.SELU, nn.Tanh, nn.Sigmoid, nn.Mish)
+SMOOTH_ACTIVATIONS = (
+    nn.Softplus,
+    nn.SiLU,
+    nn.GELU,
+    nn.ELU,
+    nn.CELU,
+    nn.SELU,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.Mish,
+    nn.Softsign,
+)
 ALTERNATIVES = (
     "take arch.activation=softplus|silu|gelu, or measure at a finite scale: geometric (-2s/t^2), softplus_swap, "
     "smoothed or fd (central differences)"

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 
 from ...runs import RunRecord
 from ..captions import save_each
-from ..curves import Legend, add_legend, grid, plot, share_panel
-from ..points import EXPERIMENT, in_order, over_seeds
+from ..curves import add_legend, grid, plot, share_panel
+from ..points import EXPERIMENT, over_seeds
 from ..style import RC
+from .legends import by_activation_and_training
 from .sources import last_rows
 
 ALL_REGIONS = -1
@@ -45,12 +46,12 @@ def drawn_data(records: Sequence[RunRecord]) -> pd.DataFrame:
 def _figure(drawn: pd.DataFrame, title: str) -> Figure:
     laws = [law for law in LAWS.values() if (drawn["law"] == law).any()]
     panels = [share_panel(law, "share that stays in the region", law) for law in laws]
-    legend = Legend(in_order(drawn["series"]))
+    placed, legend = by_activation_and_training(drawn)
     lowest = drawn["low"].fillna(drawn["value"]).min()
     with matplotlib.rc_context(RC):
         figure, axes = grid([panels], title)
         for place, panel in axes:
-            plot(place, drawn[drawn["law"] == panel.name], legend, panel, x="k")
+            plot(place, placed[placed["law"] == panel.name], legend, panel, x="k")
             place.set_xscale("log")
             ks = sorted(drawn["k"].unique())
             place.set_xticks(ks, [str(k) for k in ks])

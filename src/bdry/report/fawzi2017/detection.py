@@ -211,7 +211,7 @@ def _signs_figure(drawn: pd.DataFrame, title: str) -> Figure:
                     place.stairs(
                         bars["share"], [*bars["low"], bars["high"].iloc[-1]], fill=True, color=colour, alpha=0.45
                     )
-                    claimed.append(f"{word} {bars['claimed'].iloc[0]:.0%}")
+                    claimed.append(f"{word} {'<' if is_perturbed else '>'} 0: {bars['claimed'].iloc[0]:.0%}")
             place.axvline(0, color="#555555", linewidth=0.8)
             place.set_title(f"{panel.title}\n{', '.join(claimed)}", fontsize=8.5)
             place.set_xlabel("mean curvature (1 / pixel units)")

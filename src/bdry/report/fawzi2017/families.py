@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 
 from ...runs import RunRecord
 from ..captions import save_each
-from ..curves import Legend, Panel, add_legend, grid, plot, share_panel
-from ..points import EXPERIMENT, in_order, over_seeds
+from ..curves import Panel, add_legend, grid, plot, share_panel
+from ..points import EXPERIMENT, over_seeds
 from ..style import RC
+from .legends import by_activation_and_training
 from .profile import FAMILIES
 from .sources import last_rows
 
@@ -60,8 +61,7 @@ def _figure(drawn: pd.DataFrame, title: str) -> Figure:
         [share_panel(f"side {name}", "share of points on\ntheir own side", FAMILIES[name]) for name in names],
         [Panel(f"curvature {name}", "mean curvature\n(1 / pixel units)", bottom=None) for name in names],
     ]
-    legend = Legend(in_order(drawn["series"]))
-    placed = drawn.assign(panel=drawn["panel"] + " " + drawn["family"])
+    placed, legend = by_activation_and_training(drawn.assign(panel=drawn["panel"] + " " + drawn["family"]))
     with matplotlib.rc_context(RC):
         figure, axes = grid(layout, title)
         for place, panel in axes:

@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 
 from ...runs import RunRecord
 from ..captions import save_each
-from ..curves import Legend, Panel, over_epochs, share_panel
-from ..points import EXPERIMENT, in_order, over_seeds
+from ..curves import Panel, over_epochs, share_panel
+from ..points import EXPERIMENT, over_seeds
 from .convexity import ALL_REGIONS
 from .families import mostly_own_side
+from .legends import by_activation_and_training
 from .sources import training_rows
 
 FAMILY = "nearest_refined"
@@ -96,8 +97,8 @@ def _means(rows: pd.DataFrame, column: str, panel: str) -> pd.DataFrame:
     known = rows.dropna(subset=[column])
     groups = known.groupby(MOMENT, sort=True)[column]
     found = groups.agg(value="mean", num_images="size", q25=lambda v: v.quantile(0.25), q75=lambda v: v.quantile(0.75))
-    if set(known[column].unique()) <= {0.0, 1.0}:
-        # quartiles of yes and no say nothing
+    if set(known[column].unique()) <= {0.0, 0.5, 1.0}:
+        # quartiles of yes, no and neither say nothing
         found = found.assign(q25=float("nan"), q75=float("nan"))
     return found.reset_index().assign(panel=panel)
 
@@ -108,7 +109,8 @@ def _curvature_figure(drawn: pd.DataFrame, title: str) -> Figure:
         share_panel("side", "share of points whose tangent\nplane is on their own side"),
     ]
     there = [panel for panel in panels if (drawn["panel"] == panel.name).any()]
-    return over_epochs(drawn, [row for row in (there[:3], there[3:]) if row], Legend(in_order(drawn["series"])), title)
+    placed, legend = by_activation_and_training(drawn)
+    return over_epochs(placed, [row for row in (there[:3], there[3:]) if row], legend, title)
 
 
 def _regions_figure(drawn: pd.DataFrame, title: str) -> Figure:
@@ -119,4 +121,5 @@ def _regions_figure(drawn: pd.DataFrame, title: str) -> Figure:
         share_panel("convex", "share of convex combinations inside"),
     ]
     there = [panel for panel in panels if (drawn["panel"] == panel.name).any()]
-    return over_epochs(drawn, [row for row in (there[:2], there[2:]) if row], Legend(in_order(drawn["series"])), title)
+    placed, legend = by_activation_and_training(drawn)
+    return over_epochs(placed, [row for row in (there[:2], there[2:]) if row], legend, title)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...runs import RunRecord
+from ...runs.files import file_name
 from ..captions import describe_runs
 from ..style import save, shown
 from .sources import Source, last_moment_sources
@@ -44,7 +45,7 @@ def save_of_each_series(
         if drawn.empty:
             continue
         title = f"{name}: {dataset}, {arch}, {series}"
-        stem = "-".join([name, dataset, arch, series.replace(", ", "-").replace(" ", "_")])
+        stem = file_name(name, dataset, arch, *series.split(", "))
         text = "\n".join([f"**{title}.** {what} One seed.", "", *describe_runs([source.record])]) + "\n"
         paths += save(figure(drawn, found, title), drawn, folder / stem, text)
     return paths

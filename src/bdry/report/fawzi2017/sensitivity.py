@@ -26,6 +26,8 @@ METHODS = {
 SHOWN = {"kmax": "largest", "kmin": "smallest", "mean_kappa": "mean"}
 DEFECT = "sym_defect"
 FAMILY = "nearest_refined"
+# that of a matrix of independent entries is sqrt 2
+LARGEST_DEFECT = 1.5
 WHAT = (
     "Largest, smallest and mean curvature at nearest points (means over points) against the scale of each method that "
     "has one; dashed: exact second derivatives, where the network has them. Below: ||H - H^T|| / ||H|| of the dense "
@@ -54,8 +56,9 @@ def drawn_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     # the same point may be in several measurements
     rows = rows.drop_duplicates(["run", "seed", "method", "scale", "index"])
     several = rows.groupby(["run", "method"])["scale"].transform("nunique") > 1
-    swept = set(rows.loc[several & (rows["method"] != "geometric"), "run"])
-    rows = rows[rows["run"].isin(swept)]
+    # of all methods the same images: those whose curvature was measured at several scales
+    swept = rows.loc[several & (rows["method"] != "geometric"), ["run", "seed", "index"]].drop_duplicates()
+    rows = rows.merge(swept, on=["run", "seed", "index"])
     if rows.empty:
         return nothing
     parts = []
@@ -78,7 +81,9 @@ def _figure(drawn: pd.DataFrame, title: str) -> Figure:
     layout: list[list[Panel | None]] = [
         [Panel(name, "curvature (1 / pixel units)", METHODS[name], bottom=None) for name in methods],
         [
-            Panel(f"defect {name}", "symmetry defect") if (drawn["panel"] == f"defect {name}").any() else None
+            Panel(f"defect {name}", "symmetry defect", top=LARGEST_DEFECT)
+            if (drawn["panel"] == f"defect {name}").any()
+            else None
             for name in methods
         ],
     ]

@@ -69,7 +69,9 @@ def training_rows(records: Sequence[RunRecord], table: str) -> pd.DataFrame:
 def _sources(records: Sequence[RunRecord], table: str, size: Callable[[pd.DataFrame], int]) -> list[Source]:
     found = []
     for record in of_study(records, "main"):
-        folders: list[Run | Measurement] = [*record.measurements(), record.run]
+        # a command draws what it measured, not what probes saw in training
+        own = [] if record.chosen is not None else [record.run]
+        folders: list[Run | Measurement] = [*record.measurements(), *own]
         candidates = [_read(record, folder, table) for folder in folders]
         there = [source for source in candidates if source is not None and len(source.rows)]
         if there:
