@@ -9,14 +9,18 @@ from typing import Any, cast
 import hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from . import plugins
 from .errors import UsageError, did_you_mean
 from .schema import (
     SCHEMAS,
@@ -33,6 +37,7 @@ from .schema.probe_detect import DetectConfig
 from .schema.probe_regions import RegionsConfig
 from .schema.probe_shared import SharedConfig
 from .schema.probe_svm import SvmTaskConfig
+from .schema.report import ReportConfig
 
 COMMANDS: dict[str, tuple[type, str]] = {
     "train": (TrainConfig, "train a classifier and log how its margins evolve"),
@@ -45,6 +50,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "deepdig": (DeepDigTaskConfig, "generate borderline instances between classes, and characterise the boundary"),
     "reproduce": (ReproduceConfig, "a paper's whole study: its runs, its figures, and verdicts on its claims"),
     "figures": (FiguresConfig, "redraw figures, results and verdicts from the tables of runs"),
+    "report": (ReportConfig, "one HTML page about runs: what was run, claims, figures, single images, provenance"),
 }
 
 # Hydra 1.4 deprecates version_base and warns; 1.3 warns without it
@@ -62,8 +68,20 @@ def conf_dir() -> Path:
     raise FileNotFoundError(f"no conf/ beside {package}: the installation is incomplete")
 
 
+class PluginFolders(SearchPathPlugin):
+    """Has Hydra look for options in the plug-ins' folders too, after bdry's own."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Hydra's hook."""
+        for plugin in plugins.usable():
+            if plugin.conf.is_dir():
+                search_path.append(plugin.name, f"file://{plugin.conf}")
+
+
 def register_schemas() -> None:
     """Hands every schema to Hydra: commands as `schema/<command>`, options as `schema/<group>/<name>`."""
+    if plugins.installed():
+        Plugins.instance().register(PluginFolders)
     store = ConfigStore.instance()
     for command, (node, _) in COMMANDS.items():
         store.store(name=command, group="schema", node=node, package="_global_")
@@ -83,12 +101,13 @@ def groups(command: str) -> dict[str, list[str]]:
     primary = cast(DictConfig, OmegaConf.load(conf_dir() / f"{command}.yaml"))
     names = [str(name) for entry in primary.defaults if isinstance(entry, DictConfig) for name in entry]
     shown = [name for name in names if name != "hydra" and not name.startswith("optional ")]
-    return {name: _options(conf_dir() / name) for name in shown}
+    folders = [conf_dir(), *(plugin.conf for plugin in plugins.usable())]
+    return {name: sorted({option for folder in folders for option in _options(folder / name)}) for name in shown}
 
 
 def _options(folder: Path) -> list[str]:
     """Names of the YAML files in a group's folder, those of its folders as `<folder>/<name>`."""
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+    return [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")]
 
 
 def option_defaults(command: str, group: str, name: str) -> Any:

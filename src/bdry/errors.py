@@ -26,6 +26,10 @@ class RunError(UsageError):
     """A run's folder cannot be used: owned by another process, unwritable, or holding foreign files."""
 
 
+class BusyError(RunError):
+    """Another process works on the run already."""
+
+
 class TrainingError(BdryError):
     """Training broke down while it ran (a loss that is not a number)."""
 
@@ -58,6 +62,13 @@ class ConfigError(UsageError):
         return ConfigError(f"{path}.{self.key}", self.value, self.problem)
 
 
+def reason(error: Exception) -> str:
+    """What a user reads of `error` in a line: its message, before it what kind of error it is where it is not ours."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return one_line(error) if isinstance(error, BdryError) else f"{type(error).__name__}: {one_line(error)}"
+
+
 def show_value(value: object) -> str:
     """`value` as one would type it on the command line: `null`, `true`, `[1,2]`, `adam`."""
     if value is None:
@@ -67,6 +78,12 @@ def show_value(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(show_value(v) for v in value) + "]"
     return str(value)
+
+
+def one_line(text: object) -> str:
+    """The first line of `text` (an error: its message, else its kind), nothing in it that a terminal would obey."""
+    lines = str(text).splitlines() or [type(text).__name__]
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in lines[0])
 
 
 def did_you_mean(name: str, choices: Iterable[str], prefix: str = "") -> str:

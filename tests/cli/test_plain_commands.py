@@ -147,3 +147,30 @@ def test_a_wrong_estimator_is_found(capsys, monkeypatch):
     captured = capsys.readouterr()
     assert "failed  estimator deepfool: RuntimeError: differs from the closed form by 1" in captured.out
     assert "1 of" in captured.err
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal of its own")
+def test_a_sweep_is_watched_from_another_terminal(tmp_path):
+    import signal
+    import subprocess
+    import sys
+
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "bdry", "runs", "--watch"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=theirs, env={**os.environ, "COLUMNS": "160"})
+    os.close(theirs)
+    seen = ""
+
+    def watch_until(expected):
+        nonlocal seen
+        while expected not in seen:
+            seen += os.read(ours, 4096).decode()
+
+    watch_until("outputs: no such folder; still looking")
+    run = make_run(tmp_path / "outputs", 0, state="running")
+    watch_until("1 runs: 1 running")
+    run.set_status("finished")
+    watch_until("1 runs: 1 finished")
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 0
+    os.close(ours)

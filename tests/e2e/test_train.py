@@ -151,7 +151,8 @@ def test_a_failing_job_leaves_the_others_alone(tmp_path):
     sweep = bdry("train", "-m", "optim.lr=1e30,0.01", "optim=sgd", *SMALL, cwd=tmp_path)
     assert sweep.returncode == 3
     assert "lower optim.lr" in sweep.stderr
-    assert "some jobs of the sweep failed" in sweep.stderr
+    assert "1 of 2 jobs failed; the same command again runs only what is missing" in sweep.stderr
+    assert "2 jobs: 1 failed, 1 finished" in sweep.stdout
     assert "Traceback" not in sweep.stderr
     states = {json.loads(p.read_text())["state"] for p in (tmp_path / "outputs").rglob("status.json")}
     assert states == {"failed", "finished"}

@@ -102,7 +102,8 @@ def test_checkpoints_bring_everything_back(tmp_path):
     model, optimiser = trained()
     save_training(tmp_path / "c", model, optimiser, "run/seed=0", {"step": 7, "objective_sum": 0.1})
     other, other_optimiser = parts(seed=1)
-    assert load_training(tmp_path / "c", other, other_optimiser, "run/seed=0") == {"step": 7, "objective_sum": 0.1}
+    state = load_training(tmp_path / "c", other, other_optimiser, "run/seed=0", {"step": 0, "objective_sum": 0.0})
+    assert state == {"step": 7, "objective_sum": 0.1}
     for each in (model, other):
         each.zero_grad()
         each(torch.ones(2, 1, 4, 4)).sum().backward()
@@ -122,13 +123,18 @@ def test_foreign_and_damaged_checkpoints_are_one_line(tmp_path):
 
     def refused(match, run="run", model=model, optimiser=optimiser):
         with pytest.raises(RunError, match=match) as caught:
-            load_training(path, model, optimiser, run)
+            load_training(path, model, optimiser, run, {"step": 0})
         assert str(path) in str(caught.value)
 
     refused("missing")
     save_training(path, model, optimiser, "run", {"step": 7})
     refused("a checkpoint of another run", run="other")
     refused("do not fit this architecture", model=parts(widths=(9,))[0])
+    refused("optimiser's state does not fit", optimiser=torch.optim.SGD(model.parameters(), 0.1, momentum=0.9))
+    for state in ({"step": "7"}, {"step": 7, "more": 1}, {"step": True}):
+        save_training(path, model, optimiser, "run", state)
+        refused("its state is")
+    save_training(path, model, optimiser, "run", {"step": 7})
     whole = path.read_bytes()
     path.write_bytes(whole[:-10])
     refused("damaged or not a checkpoint")

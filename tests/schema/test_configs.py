@@ -97,6 +97,12 @@ def test_half_a_preset_is_refused(words):
         typed(compose("train", words))
 
 
+def test_an_activation_of_the_last_hidden_layer_needs_that_layer():
+    with pytest.raises(ConfigError, match="needs feature_dim"):
+        typed(compose("train", ["arch.feature_activation=none"]))
+    assert typed(compose("train", ["arch.feature_dim=2", "arch.feature_activation=none"])).arch.feature_dim == 2
+
+
 def test_no_yaml_is_left_out():
     used = {conf_dir() / group / f"{option}.yaml" for _, group, option in OPTIONS}
     used |= {conf_dir() / "launch" / f"{option}.yaml" for option in groups("train")["launch"]}
@@ -147,7 +153,7 @@ def test_identity_holds_what_changes_results_and_nothing_else():
     same = ["seed=7", "device=cpu", "threads=1", "logger=tensorboard", "outputs=elsewhere"]
     assert science(typed(compose("train", same))) == science(plain)
     # a key that came later leaves the identity of runs without it as it was
-    assert "feature_dim" not in science(plain)["arch"]
+    assert not {"feature_dim", "feature_activation"} & science(plain)["arch"].keys()
     for other in (
         "arch.feature_dim=2",
         "optim.lr=0.01",

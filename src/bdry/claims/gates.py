@@ -17,7 +17,7 @@ from .evidence import Evidence
 from .intervals import UNKNOWN, Estimate, over_seeds
 
 # of activations, those that make a network piecewise linear
-PIECEWISE_LINEAR = ("relu",)
+PIECEWISE_LINEAR = ("relu", "leaky_relu")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Network:
 
     @property
     def is_piecewise_linear(self) -> bool:
-        """Whether it is a ReLU network."""
+        """Whether its activation has kinks and no curvature between them."""
         return self.activation in PIECEWISE_LINEAR
 
 

@@ -71,6 +71,8 @@ def _idx_dataset(name: str, folder_name: str, root: str, download: bool) -> Data
         _check_idx(raw / file, shape)
     train, test = (source(str(folder), train=is_train, download=False) for is_train in (True, False))
     train_split, test_split = (whole_split(part.data, part.targets) for part in (train, test))
+    if max(int(split.labels.max()) for split in (train_split, test_split)) >= len(train.classes):
+        raise DataError(f"{raw}: labels beyond the {len(train.classes)} classes: delete the files there and run again")
     return Dataset(name, train_split, test_split, tuple(train.classes))
 
 
@@ -90,6 +92,8 @@ def _check_idx(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def _refuse_html(path: Path) -> None:
+    if not path.is_file():
+        raise DataError(f"{path}: not a file")
     try:
         with path.open("rb") as file:
             start = file.read(256).lstrip().lower()

@@ -25,10 +25,9 @@ from ..geometry.smoothness import in_double, kinks, with_softplus
 from ..geometry.spectrum import Spectrum, dense_spectrum, extreme_spectrum
 from ..geometry.subspaces import SharedDirections, energy_rows, shared_curvature, shared_directions
 from ..models import Classifier
+from .curvature_methods import DENSE_PIXELS
 from .probe import PROBES, Context, Measured
 
-# above this many pixels Lanczos' method takes fewer products than there are pixels
-DENSE_UP_TO = 256
 RESAMPLES = 1000
 
 
@@ -166,7 +165,7 @@ class SharedProbe:
         z = torch.where(points.success[:, None], points.point.flatten(1), torch.nan).reshape(points.point.shape)
         other = torch.where(points.success, points.other, points.own)
         # Lanczos' method takes symmetry for granted, which central differences of a kinked network lack
-        dense = num_pixels <= DENSE_UP_TO or network.method == "fd"
+        dense = num_pixels <= DENSE_PIXELS or network.method == "fd"
         solve, most = (dense_spectrum, num_pixels - 1) if dense else (extreme_spectrum, (num_pixels - 2) // 2)
         directions = min(self.per_image, most)
         return solve(network.model, z, points.own, other, num_directions=directions, hessian=network.hessian)

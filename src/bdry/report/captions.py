@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..runs import RunRecord
+from ..runs.files import file_name
 from .points import TRAININGS
 from .style import save
 
@@ -35,10 +36,9 @@ def save_each(
     """
     paths = []
     for values, part in drawn.groupby(list(by), sort=True):
-        stem = "-".join([name, *(value.replace(" ", "_").replace(",", "") for value in values)])
         title = ", ".join(values)
         text = caption(f"{name}: {title}", what, part, records, quartiles=quartiles, note=notes(part))
-        paths += save(figure(part, f"{name}: {title}"), part, folder / stem, text)
+        paths += save(figure(part, f"{name}: {title}"), part, folder / file_name(name, *values), text)
     return paths
 
 

@@ -143,8 +143,11 @@ def _radii(axis: Axes, points: pd.DataFrame, legend: Legend) -> None:
         axis.annotate(f" eps\n {eps:.3g}", (1.0, eps), color=colour, **where)
 
 
-def epoch_axis(axis: Axes, epochs: pd.Series) -> None:
-    """Logarithmic from the first moment after initialisation, which itself stands at 0 on the left."""
+def epoch_axis(axis: Axes, epochs: pd.Series, factors: Sequence[int] = (1, 3)) -> None:
+    """Logarithmic from the first moment after initialisation, which itself stands at 0 on the left.
+
+    factors: which multiples of powers of ten have a label.
+    """
     after = epochs[epochs > 0]
     if after.empty:
         axis.set_xticks([0])
@@ -152,7 +155,7 @@ def epoch_axis(axis: Axes, epochs: pd.Series) -> None:
     first, last = float(after.min()), float(epochs.max())
     axis.set_xscale("symlog", linthresh=first, linscale=0.3)
     decades = range(math.floor(math.log10(first)), math.ceil(math.log10(last)) + 1)
-    ticks = [factor * 10.0**decade for decade in decades for factor in (1, 3)]
+    ticks = [factor * 10.0**decade for decade in decades for factor in factors]
     axis.set_xticks([0, *(tick for tick in ticks if first < tick <= last)])
     axis.set_xticks([], minor=True)
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -40,7 +40,8 @@ def inventory(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 def _row(record: RunRecord) -> dict[str, Any]:
     row = {**record.identity, "state": record.state, "path": str(record.run.path)}
-    row["epochs"] = record.config.get("training", {}).get("epochs")
+    epochs = record.config.get("training", {}).get("epochs")
+    row["epochs"] = epochs if type(epochs) is int else None
     return row | _accuracies(record) | _margins(record)
 
 

@@ -4,18 +4,22 @@ from .collect import RunRecord, find_runs
 from .csvfile import TableWriter, read_table
 from .folder import SCHEMA_VERSION, Run, check_version, run_name
 from .measurement import Measurement
-from .tables import TABLES, Column, Table
+from .sweep import Outcome, Sweep
+from .tables import TABLES, Column, Table, declare
 
 __all__ = [
     "SCHEMA_VERSION",
     "TABLES",
     "Column",
     "Measurement",
+    "Outcome",
     "Run",
     "RunRecord",
+    "Sweep",
     "Table",
     "TableWriter",
     "check_version",
+    "declare",
     "find_runs",
     "read_table",
     "run_name",

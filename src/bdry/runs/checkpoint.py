@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Collection
 from pathlib import Path
@@ -12,8 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..errors import RunError
+from ..errors import RunError, one_line
 from .files import replacing
+from .reading import PARSING, regular
 
 FORMAT = "bdry-checkpoint-1"
 
@@ -21,9 +23,9 @@ FORMAT = "bdry-checkpoint-1"
 class DamagedError(RunError):
     """A file that is no safetensors file, or not a whole one."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: damaged or not a checkpoint ({reason}); delete it to start this run again")
-        self.reason = reason
+    def __init__(self, path: Path, error: BaseException) -> None:
+        self.reason = one_line(error)
+        super().__init__(f"{path}: damaged or not a checkpoint ({self.reason}); delete it to start this run again")
 
 
 def save_classifier(path: Path, classifier: nn.Module, run: str, step: int) -> None:
@@ -44,21 +46,21 @@ def save_training(
 
 def load_classifier(path: Path, classifier: nn.Module, run: str) -> int:
     """Fills the classifier's weights from a checkpoint of the run `run`; the step it was written at."""
-    tensors, metadata = _load(path, run)
+    tensors, metadata = _load(path, run, room=_room(classifier))
     _fill(path, classifier, tensors)
-    return int(metadata["step"])
+    return _step(path, metadata)
 
 
 def checkpoint_step(path: Path, run: str) -> int:
     """The step that a checkpoint of the run `run` was written at."""
     _, metadata = _load(path, run, names=())
-    return int(metadata["step"])
+    return _step(path, metadata)
 
 
 def load_weights(path: Path, module: nn.Module) -> None:
     """Fills any module from a safetensors file of its state dict, or from a checkpoint of bdry."""
     try:
-        tensors, metadata = _read(path)
+        tensors, metadata = _read(path, room=_room(module))
     except DamagedError as error:
         raise RunError(f"{path}: not a whole safetensors file ({error.reason})") from None
     if metadata.get("format") != FORMAT:
@@ -66,24 +68,57 @@ def load_weights(path: Path, module: nn.Module) -> None:
     _fill(path, module, tensors)
 
 
-def load_training(path: Path, classifier: nn.Module, optimiser: torch.optim.Optimizer, run: str) -> dict[str, Any]:
-    """Fills classifier and optimiser; the numbers that `save_training` was given.
+def load_training(
+    path: Path, classifier: nn.Module, optimiser: torch.optim.Optimizer, run: str, like: dict[str, Any]
+) -> dict[str, Any]:
+    """Fills classifier and optimiser; the numbers that `save_training` was given, which have the types of `like`.
 
     Raises `RunError` for a file that is damaged or not a checkpoint of this run.
     """
-    tensors, metadata = _load(path, run)
-    _fill(path, classifier, tensors)
-    slots: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        if key.startswith("optim."):
-            _, parameter, slot = key.split(".", 2)
-            slots.setdefault(int(parameter), {})[slot] = tensor
+    tensors, metadata = _load(path, run, room=_room(classifier))
     try:
-        optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
         state: dict[str, Any] = json.loads(metadata["state"])
-    except (ValueError, KeyError) as error:
-        raise _damaged(path, error) from None
+        if {name: type(value) for name, value in state.items()} != {name: type(like[name]) for name in like}:
+            raise ValueError(f"its state is {state}")
+        if state["step"] != _step(path, metadata):
+            raise ValueError(f"its steps are {state['step']} and {metadata['step']}")
+        slots: dict[int, dict[str, Tensor]] = {}
+        for key in filter(lambda key: key.startswith("optim."), tensors):
+            _, parameter, slot = key.split(".", 2)
+            slots.setdefault(int(parameter), {})[slot] = tensors[key]
+    except PARSING as error:
+        raise DamagedError(path, error) from None
+    _fill(path, classifier, tensors)
+    if slots and _layout(slots) != _layout(_slots_after_a_step(copy.deepcopy(optimiser))):
+        raise RunError(f"{path}: its optimiser's state does not fit this optimiser")
+    optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
     return state
+
+
+def _slots_after_a_step(optimiser: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
+    """What the optimiser keeps for each parameter once it has made a step."""
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    optimiser.step()
+    slots: dict[int, dict[str, Tensor]] = optimiser.state_dict()["state"]
+    return slots
+
+
+def _layout(slots: dict[int, dict[str, Tensor]]) -> dict[tuple[int, str], tuple[torch.Size, torch.dtype]]:
+    return {(n, name): (value.shape, value.dtype) for n, of_one in slots.items() for name, value in of_one.items()}
+
+
+def _room(module: nn.Module) -> int:
+    """Bytes that a checkpoint of the module may have: its weights and whatever an optimiser keeps, several times."""
+    return 2**20 + 8 * sum(tensor.nbytes for tensor in module.state_dict().values())
+
+
+def _step(path: Path, metadata: dict[str, str]) -> int:
+    step = metadata.get("step", "")
+    if not step.isdecimal():
+        raise DamagedError(path, ValueError(f"its step is {step!r}"))
+    return int(step)
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -96,20 +131,22 @@ def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> N
         save_file(on_cpu, temporary, metadata={"format": FORMAT, **metadata})
 
 
-def _read(path: Path, names: Collection[str] | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(
+    path: Path, names: Collection[str] | None = None, room: int | None = None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(regular(path, room), framework="pt") as file:
             metadata = file.metadata() or {}
             wanted = file.keys() if names is None else names
             return {name: file.get_tensor(name) for name in wanted}, metadata
-    except FileNotFoundError:
-        raise RunError(f"{path}: missing") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, error) from None
+    except (SafetensorError, OSError, *PARSING) as error:
+        raise DamagedError(path, error) from None
 
 
-def _load(path: Path, run: str, names: Collection[str] | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
-    tensors, metadata = _read(path, names)
+def _load(
+    path: Path, run: str, names: Collection[str] | None = None, room: int | None = None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    tensors, metadata = _read(path, names, room)
     if metadata.get("format") != FORMAT:
         raise RunError(f"{path}: not a checkpoint of bdry")
     if metadata.get("run") != run:
@@ -130,7 +167,3 @@ def _fill(path: Path, classifier: nn.Module, tensors: dict[str, Tensor]) -> None
         classifier.load_state_dict(weights)
     except RuntimeError:
         raise RunError(f"{path}: its weights do not fit this architecture") from None
-
-
-def _damaged(path: Path, error: Exception) -> DamagedError:
-    return DamagedError(path, str(error).splitlines()[0] if str(error) else type(error).__name__)

@@ -10,12 +10,16 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import RunError, UsageError
+from ..errors import RunError, UsageError, one_line
 from .csvfile import read_table
 from .folder import Run, check_version
 from .measurement import FOLDER as MEASUREMENTS
 from .measurement import Measurement
+from .reading import harmless
 from .tables import TABLES
+
+# of a run's config: groups of keys
+NODES = ("dataset", "arch", "adv", "optim", "margin", "probe", "training")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class RunRecord:
         """
         adv = self.config["adv"]
         return {
-            "run": self.run.path.parent.name,
+            "run": self.run.experiment,
             "study": self.config.get("study") or "main",
             "dataset": self.config["dataset"]["name"],
             "arch": self.config["arch"]["name"],
@@ -89,7 +93,9 @@ def find_runs(places: Iterable[str], *, unfinished: bool = False) -> tuple[list[
     """
     folders: set[Path] = set()
     for place in places:
-        matches = [Path(match) for match in glob.glob(str(Path(place).expanduser()))]
+        named = Path(place).expanduser()
+        # a folder's name may look like a pattern
+        matches = [named] if named.exists() else [Path(match) for match in glob.glob(str(named))]
         found = {config.parent for match in matches for config in _configs(match)}
         if not found:
             raise UsageError(f"runs={place}: " + ("no run below it" if matches else "no such folder"))
@@ -99,7 +105,7 @@ def find_runs(places: Iterable[str], *, unfinished: bool = False) -> tuple[list[
         try:
             records.append(_record(Run(folder), unfinished))
         except RunError as error:
-            skipped.append(str(error))
+            skipped.append(one_line(error))
     return records, skipped
 
 
@@ -107,14 +113,26 @@ def _record(run: Run, unfinished: bool) -> RunRecord:
     config, status = run.read_config(), run.status()
     record = RunRecord(run, config, run.state())
     check_version(config.get("schema"), run)
-    try:
-        _ = record.identity
-    except (KeyError, TypeError):
-        raise RunError(f"{run.config_path}: not the config of a run") from None
+    _check_identity(record)
     if record.state != "finished" and not unfinished:
         how_far = f"{record.state} at step {status.get('step', 0)} of {status.get('total_steps', 'unknown')}"
         raise RunError(f"{run.path}: not finished ({how_far}); the command that made it goes on")
     return record
+
+
+def _check_identity(record: RunRecord) -> None:
+    """Raises `RunError` for what is no run's config, and for names that a terminal or a spreadsheet would obey."""
+    nodes = [record.config.get(group, {}) for group in NODES]
+    try:
+        identity = record.identity
+        is_a_run = all(isinstance(node, dict) for node in nodes) and type(identity["seed"]) is int
+    except (KeyError, TypeError, AttributeError):
+        is_a_run = False
+    if not is_a_run:
+        raise RunError(f"{record.run.config_path}: not the config of a run")
+    for name, value in identity.items():
+        if name != "seed" and not harmless(value):
+            raise RunError(f"{record.run.config_path}: not a name: {name}={value!r}")
 
 
 def _configs(place: Path) -> Iterable[Path]:

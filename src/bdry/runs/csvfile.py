@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import math
 import os
@@ -10,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import RunError
+from ..errors import RunError, one_line
 from .files import write_text
+from .reading import damaged, harmless, regular
 from .tables import KINDS, Column, Table
 
 
@@ -24,7 +26,7 @@ class TableWriter:
     def append(self, rows: pd.DataFrame) -> None:
         """Adds `rows`, whose columns must be the schema's, in any order; header and rows go out in one write."""
         lines = self._lines(rows)
-        if not self.path.exists():
+        if not self.path.exists() or not self.path.stat().st_size:
             lines.insert(0, ",".join(self.table.column_names))
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         size = os.fstat(descriptor).st_size
@@ -62,41 +64,50 @@ class TableWriter:
             write_text(self.path, "\n".join(_whole_lines(self.path)[: num_rows + 1]) + "\n")
 
     def drop_after(self, step: int) -> None:
-        """Removes a torn last line and every row past `step`; step -1 removes the file."""
-        if step < 0:
+        """Removes a torn last line and every row past `step`; step -1 or a torn header removes the file."""
+        lines = _whole_lines(self.path) if step >= 0 and self.path.exists() else []
+        if not lines:
             self.path.unlink(missing_ok=True)
-        elif self.path.exists():
-            header, *rows = _whole_lines(self.path)
-            position = self.table.column_names.index("step")
-            try:
-                kept = [row for row in rows if int(row.split(",")[position]) <= step]
-            except (ValueError, IndexError) as error:
-                raise RunError(f"{self.path}: damaged ({error}); delete the run's folder to start again") from None
-            write_text(self.path, "\n".join([header, *kept]) + "\n")
+            return
+        position = self.table.column_names.index("step")
+        try:
+            kept = [row for row in lines[1:] if int(row.split(",")[position]) <= step]
+        except (ValueError, IndexError) as error:
+            reason = f"damaged ({one_line(error)}); delete the run's folder to start again"
+            raise RunError(f"{self.path}: {reason}") from None
+        write_text(self.path, "\n".join([lines[0], *kept]) + "\n")
 
 
 def read_table(path: Path, table: Table) -> pd.DataFrame:
     """The whole rows of a table's file with the schema's types; `RunError` where the file does not fit the schema."""
-    if not path.exists():
-        raise RunError(f"{path}: missing")
     lines = _whole_lines(path)
     if not lines or lines[0].split(",") != table.column_names:
         raise RunError(f"{path}: not the columns of the table {table.name}; was it written by another version of bdry?")
+    # of rows that are all too long, pandas would take the first cells for names of the rows
+    if any(line.count(",") != lines[0].count(",") for line in lines):
+        raise RunError(f"{path}: damaged (a row is shorter or longer than the header)")
     floats = [column.name for column in table.columns if column.kind == "float"]
     try:
         rows = pd.read_csv(
             io.StringIO("\n".join(lines)),
             dtype={column.name: KINDS[column.kind] for column in table.columns},
+            quoting=csv.QUOTE_NONE,
             keep_default_na=False,
             na_values={name: ["nan"] for name in floats},
         )
-    except ValueError as error:
-        raise RunError(f"{path}: damaged ({str(error).splitlines()[0]})") from None
-    return rows.astype({column.name: "bool" for column in table.columns if column.kind == "bool"})
+    except (ValueError, OverflowError) as error:
+        raise damaged(path, error) from None
+    truths = [column.name for column in table.columns if column.kind == "bool"]
+    if not rows[truths].isin((0, 1)).to_numpy().all():
+        raise RunError(f"{path}: damaged (truth values are 0 and 1)")
+    for word in {word for column in table.columns if column.kind == "str" for word in rows[column.name].unique()}:
+        if not harmless(word):
+            raise RunError(f"{path}: damaged ({word!r} is no word of a table)")
+    return rows.astype(dict.fromkeys(truths, "bool"))
 
 
 def _whole_lines(path: Path) -> list[str]:
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = regular(path).read_text(encoding="utf-8", errors="replace")
     return text[: text.rfind("\n") + 1].splitlines()
 
 

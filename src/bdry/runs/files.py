@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from ..errors import RunError
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path to write to; renamed to `path` when the block ends, removed when it fails."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # a link of this name would be written through
+    temporary.unlink(missing_ok=True)
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -32,3 +38,22 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def file_name(*parts: str) -> str:
+    """`parts` joined by dashes to a name that every system takes and that leads to no other folder."""
+    return re.sub(r"[^A-Za-z0-9_.+=-]", "_", "-".join(part.replace(",", "") for part in parts))
+
+
+def refuse_links(folder: Path) -> None:
+    """Raises `RunError` where `folder`, its parent or anything below it is a link, a pipe or a device.
+
+    Writing there would write somewhere else.
+    """
+    below = [Path(place, name) for place, folders, files in os.walk(folder) for name in (*folders, *files)]
+    for path in (folder.parent, folder, *below):
+        # what is not there yet, or not any more
+        with suppress(OSError):
+            mode = path.lstat().st_mode
+            if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+                raise RunError(f"{path}: a link or a device; bdry writes through none")

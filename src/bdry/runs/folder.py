@@ -14,6 +14,7 @@ outputs/runs/<dataset>-<arch>-<adv>-<hash8>/seed=<n>/
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,12 @@ class Run(OwnedFolder):
     @property
     def name(self) -> str:
         """`<dataset>-<arch>-<adv>-<hash8>/seed=<n>`, what checkpoints and messages call it."""
-        return f"{self.path.parent.name}/{self.path.name}"
+        return f"{self.experiment}/{self.path.resolve().name}"
+
+    @cached_property
+    def experiment(self) -> str:
+        """`<dataset>-<arch>-<adv>-<hash8>`, the same for every seed."""
+        return self.path.resolve().parent.name
 
     @property
     def last_checkpoint(self) -> Path:
@@ -75,4 +81,4 @@ class Run(OwnedFolder):
         """The steps whose classifier was kept, in order."""
         found = self.moment_checkpoint(0).parent.glob("step=*.safetensors")
         numbers = [path.stem.partition("=")[2] for path in found]
-        return sorted(int(number) for number in numbers if number.isdigit())
+        return sorted(int(number) for number in numbers if number.isdecimal())

@@ -54,7 +54,7 @@ class Measurement(OwnedFolder):
         rows of the table `name` for each image.
         """
         log = self.table_path("batches")
-        sizes = read_table(log, TABLES["batches"])["num_images"].tolist() if log.exists() else []
+        sizes = read_table(log, TABLES["batches"])["num_images"].tolist() if self.writer("batches").num_rows() else []
         written = {name: self.writer(name).num_rows() for name in rows_an_image}
         done = images = 0
         for size in sizes:

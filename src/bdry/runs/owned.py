@@ -9,8 +9,6 @@ import os
 import socket
 import threading
 import time
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -21,13 +19,15 @@ import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
-from ..errors import RunError
+from ..errors import BusyError, RunError
 from .csvfile import TableWriter
-from .files import replacing, write_json, write_text
+from .files import refuse_links, replacing, write_json, write_text
+from .reading import read_config, read_json, read_npz
 from .tables import TABLES
 
 # a folder whose owner has been silent for this many beats has none any more
 BEAT_EVERY_S, BEATS_MISSED = 10.0, 6
+STATES = ("finished", "running", "failed", "interrupted")
 
 
 def hash8(settings: dict[str, Any]) -> str:
@@ -45,6 +45,8 @@ class OwnedFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # whether this process ever owned it: work that was finished before is never claimed
+        self.was_claimed = False
 
     @property
     def config_path(self) -> Path:
@@ -73,14 +75,7 @@ class OwnedFolder:
 
     def read_arrays(self, name: str, step: int) -> dict[str, np.ndarray]:
         """The arrays `name` of a moment; `RunError` where there are none or the file is damaged. No pickle is read."""
-        path = self.arrays_path(name, step)
-        try:
-            with np.load(path, allow_pickle=False) as found:
-                return {key: found[key] for key in found.files}
-        except FileNotFoundError:
-            raise RunError(f"{path}: missing") from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise RunError(f"{path}: damaged ({str(error).splitlines()[0]})") from None
+        return read_npz(self.arrays_path(name, step))
 
     def writer(self, name: str) -> TableWriter:
         """The writer of the table `name`."""
@@ -91,17 +86,20 @@ class OwnedFolder:
         """Creates the folder and owns it inside the block; the operating system lets go of it when the process dies.
 
         Raises:
-            RunError: another process owns it (its owner is named), or the folder cannot be written.
+            BusyError: another process owns it (its owner is named).
+            RunError: the folder cannot be written, or a link leads out of it.
         """
+        refuse_links(self.path)
         try:
             for name in self.subfolders:
                 (self.path / name).mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / "lock")
             lock.acquire(timeout=0)
         except Timeout:
-            raise RunError(f"{self.path}: another process works on this {self.noun} ({self._owner()})") from None
+            raise BusyError(f"{self.path}: another process works on this {self.noun} ({self._owner()})") from None
         except OSError as error:
             raise RunError(f"{self.path}: cannot be written ({error.strerror or error}){self.way_out}") from None
+        self.was_claimed = True
         # what an owner that was killed was writing
         for left_behind in self.path.rglob(".*.part"):
             left_behind.unlink(missing_ok=True)
@@ -123,9 +121,9 @@ class OwnedFolder:
 
     def state(self) -> str:
         """finished, running, failed, interrupted or unknown; a run whose owner has died counts as interrupted."""
-        found = str(self.status().get("state", "unknown"))
+        found = self.status().get("state")
         if found != "running":
-            return found
+            return found if found in STATES else "unknown"
         try:
             silence = time.time() - (self.path / "lock").stat().st_mtime
         except OSError:
@@ -143,12 +141,7 @@ class OwnedFolder:
     def status(self) -> dict[str, Any]:
         """What status.json says; empty where there is none. Raises `RunError` where it is damaged."""
         path = self.path / "status.json"
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (ValueError, OSError) as error:
-            raise RunError(f"{path}: damaged ({error})") from None
+        found = read_json(path) if path.exists() else {}
         return found if isinstance(found, dict) else {}
 
     def set_status(self, state: str, **fields: Any) -> None:
@@ -170,24 +163,21 @@ class OwnedFolder:
 
     def read_config(self) -> dict[str, Any]:
         """The resolved config; raises `RunError` where it is missing or damaged."""
+        if not self.config_path.exists():
+            raise RunError(f"{self.path}: not a {self.noun}'s folder (no config.yaml)")
+        return read_config(self.config_path)
+
+    def starts(self) -> list[dict[str, Any]]:
+        """The entries of provenance.json, one a start; empty where it is missing or damaged."""
         try:
-            config = yaml.safe_load(self.config_path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RunError(f"{self.path}: not a {self.noun}'s folder (no config.yaml)") from None
-        except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-            raise RunError(f"{self.config_path}: damaged ({str(error).splitlines()[0]})") from None
-        if not isinstance(config, dict):
-            raise RunError(f"{self.config_path}: damaged (not a mapping)")
-        return config
+            found = read_json(self.path / "provenance.json")
+        except RunError:
+            return []
+        return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 
     def add_provenance(self, entry: dict[str, Any]) -> None:
         """Adds one entry, of this start, to provenance.json."""
-        path = self.path / "provenance.json"
-        try:
-            entries = json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            entries = []
-        write_json(path, [*entries, entry])
+        write_json(self.path / "provenance.json", [*self.starts(), entry])
 
 
 def _user() -> str:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
+from .. import __version__, plugins
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "hydra-core", "omegaconf", "scikit-learn")
 
@@ -25,7 +25,7 @@ def provenance(**facts: Any) -> dict[str, Any]:
         "bdry": __version__,
         "code": _commit(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in (*PACKAGES, *(plugin.name for plugin in plugins.usable()))},
         "machine": {
             "host": socket.gethostname(),
             "system": platform.platform(),

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
+from ..errors import ConfigError
 from .option import option, schema
 
-ACTIVATIONS = ("relu", "softplus", "silu", "gelu")
+ACTIVATIONS = ("relu", "softplus", "silu", "gelu", "leaky_relu", "softsign")
 INITS = ("default", "kaiming", "xavier", "orthogonal")
 
 
@@ -32,6 +33,17 @@ class Network(Arch):
     feature_dim: int | None = option(
         None, "width of one more hidden layer, before the last; null: there is none", unit="features", ge=1, later=True
     )
+    feature_activation: str | None = option(
+        None,
+        "activation after that layer; null: the same as the others'; relu may kill units of a narrow one",
+        choices=(*ACTIVATIONS, "none"),
+        later=True,
+    )
+
+    def check_together(self) -> None:
+        """An activation needs its layer."""
+        if self.feature_activation is not None and self.feature_dim is None:
+            raise ConfigError("feature_activation", self.feature_activation, "needs feature_dim, its layer's width")
 
 
 @schema("arch", "mlp")

@@ -45,10 +45,18 @@ class MarginTaskConfig:
     towards: int | None = option(
         None, "measure the distance to the region of this class; null: to the nearest other class", ge=0
     )
+    keep_points: int | None = option(
+        None,
+        "keep the boundary points of so many of each split's images at the last checkpoint, as arrays for bdry report",
+        unit="images",
+        ge=1,
+        le=256,
+        later=True,
+    )
     batch_size: Any = option("auto", "images at a time; auto: 512; halved where memory runs out", ge=1)
     compile: bool = option(False, "compile the network with torch.compile: for long measurements", science=False)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"), science=False)
-    threads: int | None = option(None, "CPU threads; null: all cores", ge=1, science=False)
+    threads: int | None = option(None, "CPU threads; null: all cores, or a worker's share", ge=1, science=False)
     outputs: str = option("outputs", "with classifier=: results go to <outputs>/measurements", science=False)
     # what a data set's YAML sets for training; taken so that the same file serves here
     arch: Arch | None = option(None, "not used", science=False, hidden=True)
@@ -75,6 +83,8 @@ class MarginTaskConfig:
             raise ConfigError("checkpoint", self.checkpoint, "must be last, all, or a step")
         if self.batch_size != "auto" and (isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int)):
             raise ConfigError("batch_size", self.batch_size, "must be a whole number or auto")
+        if self.keep_points is not None and self.towards is not None:
+            raise ConfigError("keep_points", self.keep_points, "goes with towards=null, the nearest other class")
         check_lists(self, "splits", "norms", "clipped", "classes")
         check_lists(self, "check", may_be_empty=True)
         if self.margin.name in self.check:

@@ -9,7 +9,7 @@ from .option import check_lists, option, schema
 from .probe import Probe
 from .run_task import RunTask
 
-VARIANTS = ("S1", "S2", "S3", "paper", "hard_ovr")
+VARIANTS = ("S1", "S2", "S3", "paper", "hard_ovr", "soft")
 STAGES = ("whole", "last_only", "last_only_loss_scaled", "accelerated")
 
 
@@ -22,7 +22,8 @@ class SvmSettings:
     variants: list[str] = option(
         ["S1", "S3", "paper"],
         "hard-margin SVMs: S1 bias penalised (the limit of gradient descent), S2 none, S3 free; paper: SVC for two "
-        "classes, one-vs-rest for more, as the authors called them; hard_ovr",
+        "classes, one-vs-rest for more, as the authors called them; hard_ovr; soft: S1 with slack, C=1 on features "
+        "over their rms norm, for what nothing separates",
         choices=VARIANTS,
     )
     gap: float = option(1e-6, "1 - margin / proven bound at which a solver stops", gt=0, lt=1)

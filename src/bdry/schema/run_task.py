@@ -16,7 +16,7 @@ class RunTask:
     run: str = option("", "a run's folder, outputs/runs/<name>/seed=<n>; it brings its data set", science=False)
     checkpoint: str = option("last", "of the run: last, all (every moment kept), or a step", science=False)
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"), science=False)
-    threads: int | None = option(None, "CPU threads; null: all cores", ge=1, science=False)
+    threads: int | None = option(None, "CPU threads; null: all cores, or a worker's share", ge=1, science=False)
 
     def check_together(self) -> None:
         """A run, and a checkpoint that can be named."""

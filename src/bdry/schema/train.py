@@ -63,7 +63,7 @@ class TrainConfig:
     seed: int = option(0, "seed of everything random in training", ge=0, science=False)
     precision: str = option("fp32", "arithmetic of training; measurements are always fp32", choices=("fp32", "bf16"))
     device: str = option("auto", "where to compute", choices=("auto", "cpu", "cuda", "mps"), science=False)
-    threads: int | None = option(None, "CPU threads; null: all cores", ge=1, science=False)
+    threads: int | None = option(None, "CPU threads; null: all cores, or a worker's share", ge=1, science=False)
     logger: str = option("csv", "tensorboard: scalars there too", choices=("csv", "tensorboard"), science=False)
     outputs: str = option("outputs", "folder of runs, sweeps and figures", science=False)
 

@@ -23,7 +23,7 @@ from .cores import num_cores
 
 # keys of every data set, network and optimiser that its builder does not take
 SELECTION = ("classes", "num_train", "num_test", "subset_seed", "pgd")
-INITIALISATION = ("init", "feature_dim")
+INITIALISATION = ("init", "feature_dim", "feature_activation")
 SCHEDULE = ("schedule", "milestones", "gamma", "warmup")
 
 
@@ -39,7 +39,7 @@ def prepare_machine(device: str, threads: int | None) -> torch.device:
         device = next(name for name, there in available.items() if there)
     elif not available[device]:
         there = ", ".join(name for name, ok in available.items() if ok)
-        raise ConfigError("device", device, f"not available here; there is {there}")
+        raise ConfigError("device", device, f"not available here; there is {there} (device=auto takes the best)")
     torch.set_num_threads(threads or num_cores())
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -70,6 +70,7 @@ def build_network(config: TrainConfig, dataset: Dataset) -> Classifier:
         seed=_seed(config.training.init_seed, config),
         init=config.arch.init if isinstance(config.arch, Network) else "default",
         feature_dim=config.arch.feature_dim if isinstance(config.arch, Network) else None,
+        feature_activation=config.arch.feature_activation if isinstance(config.arch, Network) else None,
         options=options(config.arch, *INITIALISATION),
     )
     return classifier.to(dataset.train.labels.device)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..errors import one_line
 from ..report.inventory import inventory
 from .console import show
 from .show import one_run
@@ -24,7 +25,7 @@ def run(parsed: argparse.Namespace) -> None:
     flat = [dict(flattened(record.config)) for record in records]
     keys = [key for key in {**flat[0], **flat[1]} if flat[0].get(key) != flat[1].get(key)]
     names = [record.run.name for record in records]
-    rows = [(key, *(str(one.get(key, "")) for one in flat)) for key in keys]
+    rows = [(one_line(key), *(one_line(one.get(key, "")) for one in flat)) for key in keys]
     show("config" if rows else "config: no difference", ["key", *names], rows)
     results = inventory(records)
     shown = results.drop(columns=["run", "path"]).T

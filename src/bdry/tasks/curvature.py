@@ -12,7 +12,7 @@ from .measure import measure_run
 KEYS = ["step", "family", "method", "scale"]
 
 
-def run(config: CurvatureConfig) -> None:
+def run(config: CurvatureConfig) -> Measurement:
     """Measures what `config` names, or says that it is measured, and sums it up."""
     folder = measure_run(config, "curvature", "curvature", "fawzi2017")
     boundary = read_table(folder.table_path("boundary"), TABLES["boundary"])
@@ -22,7 +22,7 @@ def run(config: CurvatureConfig) -> None:
             print(f"step {step}, {family}: {there}; the others are rows without")
     summary = _summary(folder)
     if summary is None:
-        return
+        return folder
     if summary["affine"].any():
         print("every curvature is 0: the classifier is affine, nothing bends")
     unseen = set(summary.loc[summary["method"] == "ad", "kinks"]) - {"none"}
@@ -37,6 +37,7 @@ def run(config: CurvatureConfig) -> None:
         shown.append([*about, *(f"{number:.3g}" for number in numbers), f"{positive:.2f}", f"{flat:.3f}"])
     headings = ["family", "step", "method", "scale", "points", "max", "min", "mean", "mean > 0", "flat (5 %)"]
     show("curvatures, averages over points; F = f_own - f_other, positive: bends away from the image", headings, shown)
+    return folder
 
 
 def _summary(folder: Measurement) -> pd.DataFrame | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ..runs import Measurement
 from ..schema import DeepDigTaskConfig
 from .measure import measure_run
 
 
-def run(config: DeepDigTaskConfig) -> None:
+def run(config: DeepDigTaskConfig) -> Measurement:
     """Measures what `config` names, or says that it is measured."""
-    measure_run(config, "deepdig", "deepdig", "karimi2020")
+    return measure_run(config, "deepdig", "deepdig", "karimi2020")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..runs import TABLES, read_table
+from ..runs import TABLES, Measurement, read_table
 from ..schema.probe_detect import DetectConfig
 from .console import show
 from .measure import measure_run
@@ -12,7 +12,7 @@ from .measure import measure_run
 HEADINGS = ("statistic, taken at", "alpha", "images", "AUC", "margin's AUC", "recovered", "runner-up's")
 
 
-def run(config: DetectConfig) -> None:
+def run(config: DetectConfig) -> Measurement:
     """Measures what `config` names, or says that it is measured; shows each statistic beside its baselines."""
     folder = measure_run(config, "detect", "detect", "fawzi2017")
     found = read_table(folder.table_path("detect_summary"), TABLES["detect_summary"])
@@ -20,6 +20,7 @@ def run(config: DetectConfig) -> None:
     show(f"step {last['step'].max()}: larger curvature, more likely perturbed?", HEADINGS, _lines(last))
     if (last["flat_rate"] == 1).all():
         print("every second derivative is 0, as in a linear network: the statistic is 0 everywhere, it tells nothing")
+    return folder
 
 
 def _lines(summary: pd.DataFrame) -> list[tuple[str, ...]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from .. import __version__
+from .. import __version__, plugins
 from ..conf import compose, typed
 from ..core.norms import dual_norm
 from ..errors import BdryError
@@ -20,7 +20,13 @@ from ..models import build_classifier
 from ..runs.provenance import provenance
 from .build import build_dataset
 
-DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10")
+# the beginnings of `Dataset.checksums`, train and test, of the official data
+DATASETS = {
+    "digits": ("b0f29484dc63", "86f7b787d4c0"),
+    "mnist": ("36ff05636c53", "2867e12bad61"),
+    "fashion_mnist": ("6d622863ac2c", "8cfb46765774"),
+    "cifar10": ("ee7e1d4c2b85", "5c82e769cdf6"),
+}
 # estimators with a closed form to agree with on an affine classifier; the tolerance is relative
 EXACT = {"exact": 1e-4, "deepfool": 1e-3, "walk": 1e-3, "ddn": 0.05, "fmn": 0.05, "fab": 1e-2, "apgd": 0.05}
 
@@ -61,6 +67,13 @@ def _devices() -> str:
     return ", ".join([*found, f"cpu with {torch.get_num_threads()} threads"])
 
 
+def _plugins() -> str:
+    plugins.register_all()
+    if plugins.problems():
+        raise RuntimeError("; ".join(plugins.problems()))
+    return ", ".join(f"{plugin.name} {plugin.version}" for plugin in plugins.usable()) or "none"
+
+
 def _torchvision() -> str:
     from .. import _vision
 
@@ -71,8 +84,10 @@ def _data(name: str) -> Callable[[], str]:
     def check() -> str:
         words = [f"dataset={name}", *(["dataset.download=false"] if name != "digits" else [])]
         dataset = build_dataset(typed(compose("train", words)).dataset, torch.device("cpu"))
-        sums = ", ".join(f"{split} {digest[:12]}" for split, digest in dataset.checksums().items())
-        return f"{len(dataset.train)} + {len(dataset.test)} images, sha256 {sums}"
+        sums = tuple(digest[:12] for digest in dataset.checksums().values())
+        if sums != DATASETS[name]:
+            raise RuntimeError(f"not the images that bdry was tested with: sha256 {sums}, should be {DATASETS[name]}")
+        return f"{len(dataset.train)} + {len(dataset.test)} images, sha256 as they should be ({', '.join(sums)})"
 
     return check
 
@@ -115,6 +130,7 @@ CHECKS: list[tuple[str, Callable[[], str]]] = [
     ("devices", _devices),
     ("torchvision", _torchvision),
     ("launchers", _launchers),
+    ("plug-ins", _plugins),
     *((f"data set {name}", _data(name)) for name in DATASETS),
     *((f"estimator {name}", _estimator(name, tolerance)) for name, tolerance in EXACT.items()),
 ]

@@ -29,6 +29,9 @@ def run(parsed: argparse.Namespace) -> None:
         print(f"skipped: {reason}", file=sys.stderr)
     if not records:
         raise UsageError(f"runs={' '.join(parsed.runs)}: no finished run among them")
+    names = [record.run.name for record in records]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"{twice}: two runs of this name; export them into an archive each")
     patterns = [*KEPT, *(f"measurements/*/{pattern}" for pattern in KEPT)]
     if parsed.checkpoints:
         patterns.append("checkpoints/step=*.safetensors")
@@ -36,9 +39,10 @@ def run(parsed: argparse.Namespace) -> None:
     try:
         with replacing(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for record in records:
-                folder = record.run.path
+                folder = record.run.path.resolve()
                 for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
-                    if path.is_file() and not path.is_symlink():
+                    # no link leads to what the run's owner did not mean to give away
+                    if path.is_file() and path.resolve() == path:
                         archive.write(path, f"{record.run.name}/{path.relative_to(folder).as_posix()}")
     except OSError as error:
         raise RunError(f"{output}: cannot be written ({error.strerror})") from None

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from ..claims import CLAIMS, Evidence, judge, page
@@ -17,6 +16,7 @@ from ..report import draw_figures, results
 from ..runs import RunRecord, find_runs
 from ..runs.files import write_text
 from ..schema import FiguresConfig
+from .console import plain_console
 
 
 def run(config: FiguresConfig) -> None:
@@ -50,9 +50,7 @@ def print_results(table: pd.DataFrame) -> None:
     if table.empty:
         print("no finished measurements in these runs yet")
         return
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120)
+    console = plain_console(120)
     shown = Table(
         title="mean over seeds; margins: test images, mean, pixel units of [0, 1]",
         box=box.SIMPLE_HEAD,

@@ -17,8 +17,9 @@ from ..errors import ConfigError, UsageError
 from ..margins import Estimator
 from ..probes.batches import FittingBatches
 from ..probes.margin import measure_batch, summarise
+from ..probes.nearest_points import nearest_points
 from ..report import estimator_check, margin_histogram
-from ..runs import TABLES, read_table
+from ..runs import TABLES, Measurement, read_table
 from ..runs.provenance import provenance
 from ..schema import Margin, MarginTaskConfig
 from .build import build_estimator, compile_network, prepare_machine
@@ -30,7 +31,7 @@ from .subject import Subject, module_subject, run_subject
 FIRST_BATCH = 512
 
 
-def run(config: MarginTaskConfig) -> None:
+def run(config: MarginTaskConfig) -> Measurement:
     """Measures what `config` names, or says that it is measured."""
     device = prepare_machine(config.device, config.threads)
     checks = {name: _check_settings(name) for name in config.check}
@@ -38,7 +39,7 @@ def run(config: MarginTaskConfig) -> None:
     folder = subject.folder
     if folder.finished:
         print(f"{folder.name} is finished already: {folder.path}")
-        return
+        return folder
     work = MeasuringRun(config, subject, checks)
     with folder.claimed():
         # another process may have finished it while this one loaded its data
@@ -48,6 +49,7 @@ def run(config: MarginTaskConfig) -> None:
     if checks:
         show_check(estimator_check.compare(read_table(folder.table_path("estimator_check"), TABLES["estimator_check"])))
     print(folder.path)
+    return folder
 
 
 def _check_settings(name: str) -> Margin:
@@ -115,6 +117,8 @@ class MeasuringRun:
         try:
             with self.progress, stopping() as self.stop:
                 self._measure_missing()
+            if self.config.keep_points is not None:
+                self._keep_points(self.config.keep_points)
             self._sum_up()
         except BaseException as error:
             self.folder.set_status(ended(error), error=str(error) or type(error).__name__)
@@ -128,6 +132,18 @@ class MeasuringRun:
                 measured = done.get((moment.step, name), 0)
                 if measured < len(split):
                     self._measure_split(moment, name, split[measured:])
+
+    def _keep_points(self, num_images: int) -> None:
+        """The nearest boundary points of some images at the last checkpoint, each estimator's, as arrays."""
+        step = self.subject.moments[-1].step
+        if self.loaded != step:
+            self.loaded, self.classifier = step, self.subject.load(step)
+        # of the images measured: a class-balanced subset of a class-balanced one
+        images = {name: split.balanced(num_images, self.subject.data_seed) for name, split in self.images.items()}
+        with measuring(self.classifier):
+            config = self.config
+            points = nearest_points(self.classifier, images, self.estimators, config.norms, config.clipped)
+        self.folder.write_arrays("points", step, points)
 
     def _restore(self) -> dict[tuple[int, str], int]:
         """How many images of each step and split are measured already; what a kill left beyond them is dropped."""

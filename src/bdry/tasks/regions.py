@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..runs import TABLES, read_table
+from ..runs import TABLES, Measurement, read_table
 from ..schema.probe_regions import RegionsConfig
 from .console import show
 from .measure import measure_run
 
 
-def run(config: RegionsConfig) -> None:
+def run(config: RegionsConfig) -> Measurement:
     """Measures what `config` names, or says that it is measured, and sums it up."""
     folder = measure_run(config, "regions", "regions", "fawzi2017")
     path = folder.table_path("paths")
@@ -29,3 +29,4 @@ def run(config: RegionsConfig) -> None:
         shown.append([str(scenario), str(step), *numbers, *lengths_shown])
     headings = ["scenario", "step", "pairs", "in the region", "found", "straight", "median D", "largest D"]
     show("paths inside a region; one that was not found within the budget may exist", headings, shown)
+    return folder

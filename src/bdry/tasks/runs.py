@@ -5,17 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 
 import pandas as pd
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import UsageError, did_you_mean
 from ..report.inventory import COLUMNS, inventory
 from ..runs import find_runs
+from .console import plain_console
 
 REFRESH_S = 2.0
+# columns of a line where there is no terminal
+WIDTH = 160
 STATE_COLOURS = {"finished": "green", "running": "cyan", "failed": "red"}
 # column of the list -> heading and format
 SHOWN = {
@@ -48,22 +54,27 @@ def run(parsed: argparse.Namespace) -> None:
     for key in filters:
         if key not in COLUMNS:
             raise UsageError(f"{key}=: no such column{did_you_mean(key, COLUMNS)} (columns: {', '.join(COLUMNS)})")
+    if parsed.watch:
+        _watch(lambda: _shown(_look(places, filters, parsed.sort)[0]))
+        return
     rows, skipped = _look(places, filters, parsed.sort)
     for reason in skipped:
         print(f"skipped: {reason}", file=sys.stderr)
     if parsed.csv:
         print(rows.to_csv(index=False, float_format="%.9g", lineterminator="\n"), end="")
         return
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=160)
-    if not parsed.watch:
-        console.print(_shown(rows))
-        return
-    with Live(_shown(rows), console=console, auto_refresh=False) as live:
+    plain_console(WIDTH).print(_shown(rows))
+
+
+def _watch(look: Callable[[], Group]) -> None:
+    """Shows what `look` sees every two seconds, until Ctrl-C; there may be no run yet."""
+    with Live(console=plain_console(WIDTH), auto_refresh=False) as live, suppress(KeyboardInterrupt):
         while True:
+            try:
+                live.update(look(), refresh=True)
+            except UsageError as error:
+                live.update(Text(f"{error}; still looking"), refresh=True)
             time.sleep(REFRESH_S)
-            live.update(_shown(_look(places, filters, parsed.sort)[0]), refresh=True)
 
 
 def _look(places: list[str], filters: dict[str, str], sort: str) -> tuple[pd.DataFrame, list[str]]:
@@ -79,10 +90,10 @@ def _shown(rows: pd.DataFrame) -> Group:
     for column, (heading, _) in SHOWN.items():
         table.add_column(heading, justify="left" if column in ("run", "training", "state") else "right")
     for row in rows.to_dict("records"):
-        cells = {column: _cell(row[column], form) for column, (_, form) in SHOWN.items()}
-        if row["epochs"] is not None:
-            cells["epochs_done"] = f"{cells['epochs_done'] or 0} of {row['epochs']}"
-        cells["state"] = f"[{STATE_COLOURS.get(row['state'], 'yellow')}]{row['state']}[/]"
+        cells: dict[str, str | Text] = {column: _cell(row[column], form) for column, (_, form) in SHOWN.items()}
+        if pd.notna(row["epochs"]):
+            cells["epochs_done"] = f"{cells['epochs_done'] or 0} of {row['epochs']:g}"
+        cells["state"] = Text(row["state"], style=STATE_COLOURS.get(row["state"], "yellow"))
         table.add_row(*cells.values())
     counts = ", ".join(f"{count} {state}" for state, count in rows["state"].value_counts().items())
     return Group(table, f"{len(rows)} runs: {counts}" if len(rows) else "no run like that")

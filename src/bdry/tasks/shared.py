@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ..runs import Measurement
 from ..schema.probe_shared import SharedConfig
 from .measure import measure_run
 
 
-def run(config: SharedConfig) -> None:
+def run(config: SharedConfig) -> Measurement:
     """Measures what `config` names, or says that it is measured."""
-    measure_run(config, "shared", "shared", "fawzi2017")
+    return measure_run(config, "shared", "shared", "fawzi2017")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-import shlex
-from typing import Any
 
-from rich.console import Console
-
-from ..errors import RunError, UsageError
+from ..errors import RunError, UsageError, one_line
 from ..report.inventory import inventory
-from ..runs import TABLES, Run, RunRecord, find_runs
+from ..runs import TABLES, RunRecord, find_runs
+from .console import plain_console
+from .typed_again import made_by
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,16 +20,16 @@ def run(parsed: argparse.Namespace) -> None:
     """Prints state, results, origin and contents."""
     record = one_run(parsed.run)
     row = inventory([record]).iloc[0].dropna()
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[bold]{record.run.name}[/]: {record.state}")
+    console = plain_console(120, soft_wrap=True)
+    console.print(f"{record.run.name}: {record.state}", style="bold")
     error = record.run.status().get("error")
     if error:
-        console.print(f"  error: {error}", markup=False)
+        console.print(f"  error: {one_line(error)}")
     for key in row.index.difference(["run", "state", "path"], sort=False):
         value = row[key]
         console.print(f"  {key}: {value:.4g}" if isinstance(value, float) else f"  {key}: {value}")
-    for entry in starts(record.run):
-        console.print(f"  started {entry.get('time')}: {command(entry)}", markup=False)
+    for entry in record.run.starts():
+        console.print(f"  started {one_line(entry.get('time'))}: {made_by(entry)}")
     console.print("tables")
     for name in TABLES:
         if record.run.table_path(name).exists():
@@ -45,8 +42,8 @@ def run(parsed: argparse.Namespace) -> None:
         if paths:
             console.print(title)
             for path in paths:
-                console.print(f"  {path.relative_to(record.run.path)}", markup=False)
-    console.print(f"folder: {record.run.path}", markup=False)
+                console.print(f"  {one_line(path.relative_to(record.run.path))}")
+    console.print(f"folder: {one_line(record.run.path)}")
 
 
 def one_run(place: str) -> RunRecord:
@@ -57,19 +54,3 @@ def one_run(place: str) -> RunRecord:
     if not records:
         raise RunError(skipped[0])
     return records[0]
-
-
-def starts(run: Run) -> list[dict[str, Any]]:
-    """The entries of provenance.json, one a start; empty where it is missing or damaged."""
-    try:
-        entries = json.loads((run.path / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
-    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-
-
-def command(entry: dict[str, Any]) -> str:
-    """The command line of one job of that start, to be typed again."""
-    words = entry.get("overrides")
-    words = words if isinstance(words, list) else []
-    return "bdry train " + " ".join(shlex.quote(str(word)) for word in words)

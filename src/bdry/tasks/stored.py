@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,14 +10,16 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ..conf import typed
+from ..conf import option_defaults, typed
 from ..core.moment import Moment
 from ..data import Dataset
-from ..errors import ConfigError, RunError, UsageError
+from ..errors import ConfigError, DataError, RunError, UsageError, one_line
 from ..models import Classifier
 from ..runs import Run, check_version
 from ..runs.checkpoint import checkpoint_step, load_classifier
-from ..schema import SCHEMAS, TrainConfig
+from ..runs.reading import PARSING
+from ..schema import SCHEMAS, Torchvision, TrainConfig
+from ..schema import Dataset as DatasetConfig
 from .build import build_dataset, build_network, build_plan
 
 GROUPS = ("dataset", "arch", "adv", "optim", "margin")
@@ -59,7 +61,7 @@ def open_run(folder: str, checkpoint: str, device: torch.device) -> StoredRun:
         raise RunError(f"run={run.path}: holds several runs; name one of {', '.join(seeds)} in it")
     config = stored_config(run)
     steps = chosen_steps(run, checkpoint)
-    dataset = build_dataset(config.dataset, device)
+    dataset = _local_dataset(config.dataset, device)
     steps_per_epoch = build_plan(config).steps_per_epoch(len(dataset.train))
     moments = [Moment(step, step / steps_per_epoch) for step in steps]
     return StoredRun(run, config, dataset, moments, build_network(config, dataset))
@@ -81,9 +83,23 @@ def stored_config(run: Run) -> TrainConfig:
         found["probe"] = {name: _node("probe", node) for name, node in found.get("probe", {}).items()}
         merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), found)
         config: TrainConfig = typed(cast(DictConfig, merged))
-    except (OmegaConfBaseException, UsageError, AttributeError, TypeError) as error:
-        raise RunError(f"{run.config_path}: not readable by this version ({str(error).splitlines()[0]})") from None
+    except (OmegaConfBaseException, UsageError, *PARSING) as error:
+        raise RunError(f"{run.config_path}: not readable by this version ({one_line(error)})") from None
     return config
+
+
+def _local_dataset(config: DatasetConfig, device: torch.device) -> Dataset:
+    """The run's data set, from where the run had it or from this machine's own place.
+
+    Only there are missing files put: the other place may be a stranger's choice.
+    """
+    if isinstance(config, Torchvision):
+        try:
+            return build_dataset(replace(config, download=False), device)
+        except DataError:
+            root = option_defaults("train", "dataset", config.name).root
+            config = replace(config, root=root)
+    return build_dataset(config, device)
 
 
 def _node(group: str, values: dict[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..probes.svm_stages import Recipe
-from ..runs import TABLES, read_table
+from ..runs import TABLES, Measurement, read_table
 from ..schema import SvmTaskConfig, TrainConfig
 from ..training import OPTIMISERS
 from .build import SCHEDULE, build_plan, options
@@ -17,7 +17,7 @@ from .measure import measure_run
 KEYS = ["step", "stage", "fresh", "rescaled", "variant"]
 
 
-def run(config: SvmTaskConfig) -> None:
+def run(config: SvmTaskConfig) -> Measurement:
     """Measures what `config` names, or says that it is measured, and sums it up."""
     folder = measure_run(config, "svm", "svm", "li2018", recipe if config.study == "bias" else no_recipe)
     rows = read_table(folder.table_path("svm_convergence"), TABLES["svm_convergence"])
@@ -42,6 +42,7 @@ def run(config: SvmTaskConfig) -> None:
     ]
     headings = ["stage", "step", "of stage", "SVM", "angle", "margin ratio", "Jaccard", "agree test", "N loss", "gap"]
     show("last layer against SVMs, at the end of each stage; angles in degrees", headings, shown)
+    return folder
 
 
 def no_recipe(config: TrainConfig) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ..conf import job_overrides
 from ..core.measuring import measuring
 from ..core.moment import Moment, moment_steps
 from ..core.seeds import generator
-from ..errors import TrainingError
+from ..errors import RunError, TrainingError
 from ..report import draw_figures
 from ..runs import SCHEMA_VERSION, TABLES, Run, find_runs, read_table
 from ..runs.checkpoint import load_training, save_classifier, save_training
@@ -28,18 +28,19 @@ from .stopping import Stop, ended, stopping
 EVALUATION_BATCH = 500
 
 
-def run(config: TrainConfig) -> None:
+def run(config: TrainConfig) -> Run:
     """Trains the run that `config` names, or says that it is finished."""
     folder = Run.of(config.outputs, {"schema": SCHEMA_VERSION, **science(config)}, config.seed)
     if folder.finished:
         print(f"{folder.name} is finished already: {folder.path}")
-        return
+        return folder
     training = TrainingRun(config, folder)
     with folder.claimed():
         # another process may have finished it while this one waited for its data
         if not folder.finished:
             training.start_or_resume()
     print(closing_line(folder))
+    return folder
 
 
 class TrainingRun:
@@ -118,9 +119,11 @@ class TrainingRun:
         """Puts back the last checkpoint's state, where there is one, and drops the tables' rows past it."""
         kept_step = -1
         if self.folder.last_checkpoint.exists():
-            found = load_training(self.folder.last_checkpoint, self.classifier, self.optimiser, self.folder.name)
-            self.state = State(**found)
+            path, like = self.folder.last_checkpoint, asdict(State())
+            self.state = State(**load_training(path, self.classifier, self.optimiser, self.folder.name, like))
             kept_step = self.state.step
+            if not 0 <= kept_step <= self.total_steps:
+                raise RunError(f"{path}: its step {kept_step} is none of this run's {self.total_steps}")
             self.progress.begin_at(kept_step)
             print(f"{self.folder.name}: going on from step {kept_step} of {self.total_steps}")
         for name in TABLES:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from ...errors import RunError
 from ...runs import TABLES, Measurement, Run, RunRecord, read_table
 from ...runs.closest import closest
+from ...runs.files import file_name
 from ..captions import describe_runs
 from ..points import EXPERIMENT
 from ..style import save
@@ -157,5 +158,4 @@ def keep(
     """Saves a figure of one data set and architecture with what it draws and its caption; the files written."""
     chosen = [record for record in records if record.identity["run"] in set(drawn["run"])]
     lines = [f"**{name}: {title}.** {what}", "", *describe_runs(chosen)]
-    stem = folder / "-".join([name, *title.replace(" ", "_").split(",_")])
-    return save(figure, drawn, stem, "\n".join(lines) + "\n")
+    return save(figure, drawn, folder / file_name(name, *title.split(", ")), "\n".join(lines) + "\n")

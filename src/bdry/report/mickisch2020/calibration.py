@@ -55,6 +55,8 @@ def drawn_data(records: Sequence[RunRecord]) -> pd.DataFrame:
         at = reliability.groupby(["run", "bin"])["confidence"].mean().reset_index()
         drawn.append(bins.merge(at).drop(columns="bin"))
     together = pd.concat(drawn, ignore_index=True).drop(columns=["lower_bound", "adv_eps"])
+    # no run may have confidences at its last moment
+    together = together.reindex(columns=list(dict.fromkeys([*together.columns, "confidence"])))
     together["series"] = series(together)
     return together
 

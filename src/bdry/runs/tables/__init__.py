@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from types import ModuleType
 
 from . import deepdig, detection, geometry, lastlayer, margins, training
@@ -15,7 +16,15 @@ DECLARED: tuple[ModuleType, ...] = (training, margins, geometry, detection, deep
 
 TABLES = {found.name: found for module in DECLARED for found in vars(module).values() if isinstance(found, Table)}
 
-__all__ = ["KINDS", "TABLES", "Column", "Table", "as_markdown"]
+__all__ = ["KINDS", "TABLES", "Column", "Table", "as_markdown", "declare"]
+
+
+def declare(table: Table) -> Table:
+    """Adds a plug-in's table to the others; a name can be taken once."""
+    if table.name in TABLES or not re.fullmatch("[a-z][a-z0-9_]*", table.name):
+        raise ValueError(f"table {table.name}: declared twice, or not a name")
+    TABLES[table.name] = table
+    return table
 
 
 def as_markdown() -> str:
