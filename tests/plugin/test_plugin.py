@@ -94,8 +94,10 @@ def test_a_plugin_takes_part_in_everything(site, tmp_path):
     assert "confidence: " in later.stdout
     (checked,) = run.glob("measurements/*/tables/estimator_check.csv")
     rows = pd.read_csv(checked).pivot(index=["split", "index"], columns="estimator", values="margin")
+    both = rows.dropna()
+    assert len(both) > len(rows) / 2
     # both end on the boundary; the walk, which goes on from there, is not farther by more than its tolerance
-    assert (rows["walk"] <= rows["downhill"] * (1 + 1e-3)).all()
+    assert (both["walk"] <= both["downhill"] * (1 + 1e-3)).all()
 
 
 def test_without_it_its_runs_are_named_in_a_line(site, tmp_path):
