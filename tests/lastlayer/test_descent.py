@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits, make_blobs
+from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
 from bdry.errors import UsageError
@@ -23,6 +24,7 @@ from bdry.lastlayer import (
     hard_margin_svm,
     hard_one_vs_rest,
     last_layer,
+    paper_comparator,
     rate_fit,
 )
 from bdry.lastlayer.descent import log_loss_and_gradient
@@ -84,7 +86,7 @@ def test_rates_of_gradient_descent_on_fixture_a():
     best = hard_margin_svm(POINTS, CLASSES, "none")
     points = list(
         continue_last_layer(
-            POINTS, CLASSES, start_on_a(), "gradient_descent", steps=steps, bias="none", lr=0.25, checkpoints=7,
+            POINTS, CLASSES, start_on_a(), "gradient_descent", steps=steps, bias="none", lr=0.25, checkpoints=25,
             target=best.layer, stop_degrees=1e-9,
         )
     )  # fmt: skip
@@ -100,10 +102,10 @@ def test_rates_of_gradient_descent_on_fixture_a():
     angles = [point.angle for point in decades]
     assert angles[:2] == pytest.approx([5.65, 5.90], abs=0.05)
     assert angles[-1] == pytest.approx(5.6, abs=0.1)
-    fit = rate_fit(*zip(*[(p.step, p.norm, p.angle, p.log_loss) for p in points], strict=True))
-    # both tend there from one side, as the growth and the products above do
-    assert fit["norm_per_log_step"] == pytest.approx(math.sqrt(55 / 48), rel=0.05)
-    assert fit["log_loss_per_log_step"] == pytest.approx(-1, abs=0.02)
+    regime = [(p.step, p.norm, p.angle, p.log_loss) for p in points if p.step >= 10_000]
+    fit = rate_fit(*zip(*regime, strict=True))
+    assert fit["norm_per_log_step"] == pytest.approx(math.sqrt(55 / 48), rel=0.03)
+    assert fit["log_loss_per_log_step"] == pytest.approx(-1, abs=0.01)
 
 
 def test_loss_scaled_steps_on_fixture_a_reach_the_limit_and_not_one_vs_rest():
@@ -143,12 +145,18 @@ def soudrys_toy():
     return x, torch.cat([torch.ones(8), torch.zeros(8)]).long()
 
 
+# the specification leaves twelve points open: between draws of them the angle from zero differs by whole factors
+# (0.002 to 0.12 degrees over 64 of them), the angles from (3, -3) by a tenth
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("start", "expected"), [((0.0, 0.0), {1_000_000: 0.045}), ((3.0, -3.0), {1000: 23.8, 10_000: 14.5, 100_000: 8.4})]
+    ("start", "expected", "tolerance"),
+    [
+        ((0.0, 0.0), {1_000_000: 0.045}, 0.5),
+        ((3.0, -3.0), {1000: 23.8, 10_000: 14.5, 100_000: 8.4, 1_000_000: 4.55}, 0.1),
+    ],
 )
-def test_soudrys_toy(start, expected):
+def test_soudrys_toy(start, expected, tolerance):
     x, y = soudrys_toy()
     best = hard_margin_svm(x, y, "none")
     # v = w_1 - w_0 has half the pair norm: margin sqrt(2) in v is 2 in rows +-v/2
@@ -161,12 +169,8 @@ def test_soudrys_toy(start, expected):
         lr=len(x) * eta / 2, checkpoints=1 + round(math.log10(max(expected))), target=best.layer, stop_degrees=1e-9,
     )  # fmt: skip
     found = {point.step: point.angle for point in points}
-    if start == (0.0, 0.0):
-        # what little is left comes from the twelve points that the specification does not fix: 0.026 here
-        assert found[1_000_000] <= expected[1_000_000]
-        return
     for step, angle in expected.items():
-        assert found[step] == pytest.approx(angle, rel=0.15)
+        assert found[step] == pytest.approx(angle, rel=tolerance)
 
 
 def standard_blobs():
@@ -207,19 +211,16 @@ def test_standardised_blobs_in_full():
     assert plain.angle == pytest.approx(7.7, abs=0.5)
 
 
-def digits_mlp(epochs):
+def digits_mlp(epochs, seed=0):
     """§7.1 item 12: the net after each of `epochs`, and what its hidden layer makes of the digits' two parts.
 
-    The specification names no seed: its 38 degrees at epoch 20 are met by nets 0 to 2 on this division of the digits
-    (37 to 39), and missed by the same nets on the division by seed 0 (34 to 36).
+    `seed` draws the division of the digits and the net; the specification names none.
     """
     data = load_digits()
-    from sklearn.model_selection import train_test_split
-
-    split = train_test_split(data.data / 16, data.target, test_size=0.25, random_state=42)
+    split = train_test_split(data.data / 16, data.target, test_size=0.25, random_state=seed)
     net = MLPClassifier(
         (512,), solver="sgd", learning_rate_init=0.2, momentum=0.9, nesterovs_momentum=False, batch_size=128, alpha=0.0,
-        random_state=0,
+        random_state=seed,
     )  # fmt: skip
     for epoch in range(1, max(epochs) + 1):
         net.partial_fit(split[0], split[2], classes=np.arange(10))
@@ -252,26 +253,32 @@ def test_the_accelerated_method_reaches_the_limit_on_frozen_features_of_a_networ
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_digits_network_approaches_the_svm_of_its_features():
-    from bdry.lastlayer import paper_comparator
-
+def test_digits_networks_approach_the_svm_of_their_features():
     epochs = [5, 20, 50, 100, 200, 400]
-    rows, paper = [], []
-    for _, layer, views in digits_mlp(epochs):
-        best = hard_margin_svm(views.features, views.labels)
-        one, other = convergence_rows(layer, [best, paper_comparator(views.features, views.labels)], views)
-        rows.append(one)
-        paper.append(other["angle_full_deg"])
-    angles = [row["angle_full_deg"] for row in rows]
-    ratios = [row["margin_ratio"] for row in rows]
-    assert angles == sorted(angles, reverse=True)
-    assert ratios == sorted(ratios)
-    assert angles == pytest.approx([57, 38, 29, 26, 24, 22], abs=3)
-    assert ratios[2:] == pytest.approx([0.46, 0.60, 0.67, 0.71], abs=0.05)
-    assert all(theirs > ours + 15 for theirs, ours in zip(paper[1:], angles[1:], strict=True))
-    assert rows[-1]["jaccard_margin"] == pytest.approx(0.78, abs=0.05)
-    assert rows[-1]["agree_test"] >= 0.99
-    assert rows[-1]["n_sv"] == pytest.approx(140, rel=0.15)
+    runs = []
+    for seed in range(5):
+        rows = []
+        for _, layer, views in digits_mlp(epochs, seed):
+            solutions = [hard_margin_svm(views.features, views.labels), paper_comparator(views.features, views.labels)]
+            rows.append(convergence_rows(layer, solutions, views))
+        runs.append(rows)
+
+    def column(name, solution=0):
+        """(5 seeds, 6 epochs)."""
+        return np.array([[row[solution][name] for row in rows] for rows in runs])
+
+    angles, ratios = column("angle_full_deg"), column("margin_ratio")
+    assert (np.diff(angles) < 0).all()
+    assert (np.diff(ratios) > 0).all()
+    assert angles.mean(0) == pytest.approx([57, 38, 29, 26, 24, 22], abs=3)
+    assert ratios.mean(0)[2:] == pytest.approx([0.46, 0.60, 0.67, 0.71], abs=0.05)
+    # the specification has 15 degrees from epoch 20 on: there these five have 10 to 19
+    further = column("angle_full_deg", 1) - angles
+    assert (further.mean(0)[2:] > 15).all()
+    assert (further[:, 1:] > 9).all()
+    assert column("jaccard_margin").mean(0)[-1] == pytest.approx(0.78, abs=0.05)
+    assert (column("agree_test")[:, -1] >= 0.99).all()
+    assert column("n_sv").mean(0)[-1] == pytest.approx(140, rel=0.15)
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
