@@ -44,7 +44,7 @@ def nonnegative_qp(
     alpha = start.clone()
     allowed = tolerance * float(c.abs().max())
     ridge = RIDGE * (float(q.diagonal().mean()) or 1.0)
-    pivoted = _pivoted(q, c, alpha > 0, allowed, ridge, deadline)
+    pivoted = _pivoted(q, c, (alpha > 0) | (q @ alpha - c < -allowed), allowed, ridge, deadline)
     if pivoted is not None:
         return pivoted
     damping = ridge
@@ -58,7 +58,7 @@ def nonnegative_qp(
             break
         rows = free.nonzero()[:, 0]
         step = torch.zeros_like(alpha)
-        step[rows] = _solve(q[rows][:, rows], -gradient[rows], damping)
+        step[rows] = _solve(q[rows[:, None], rows], -gradient[rows], damping)
         objective = float(alpha @ (gradient - c))
         length = 1.0
         while length > 1e-2:
@@ -83,7 +83,7 @@ def _pivoted(q: Tensor, c: Tensor, free: Tensor, allowed: float, ridge: float, d
     for _ in range(PIVOTS):
         rows = free.nonzero()[:, 0]
         alpha = torch.zeros_like(c)
-        alpha[rows] = _solve(q[rows][:, rows], c[rows], ridge)
+        alpha[rows] = _solve(q[rows[:, None], rows], c[rows], ridge)
         gradient = q @ alpha - c
         wrong = torch.where(free, alpha < 0, gradient < -allowed)
         count = int(wrong.sum())
@@ -125,10 +125,11 @@ def _largest_eigenvalue(q: Tensor) -> float:
 
 
 def _solve(q: Tensor, right: Tensor, ridge: float) -> Tensor:
-    """q^-1 right by Cholesky, with as much of a ridge as it takes."""
-    eye = torch.eye(len(q), dtype=q.dtype, device=q.device)
+    """q^-1 right by Cholesky, with as much of a ridge as it takes; q is overwritten."""
+    added = 0.0
     while True:
-        factor, failed = torch.linalg.cholesky_ex(q + ridge * eye)
+        q.diagonal().add_(ridge - added)
+        factor, failed = torch.linalg.cholesky_ex(q)
         if not bool(failed):
             return torch.cholesky_solve(right[:, None], factor)[:, 0]
-        ridge *= 100
+        added, ridge = ridge, ridge * 100
