@@ -9,6 +9,8 @@ from torch import Tensor
 
 # exchanges of block pivoting, at most; in a row without progress
 PIVOTS, PATIENCE = 20, 3
+# share of the free variables that may change before they are factored anew, and what rounding may leave of c there
+FEW_CHANGES, ROUNDING = 1 / 16, 1e-9
 # of the mean diagonal: what keeps the factorisation going where pairs depend on each other
 RIDGE = 1e-12
 
@@ -58,7 +60,8 @@ def nonnegative_qp(
             break
         rows = free.nonzero()[:, 0]
         step = torch.zeros_like(alpha)
-        step[rows] = _solve(q[rows[:, None], rows], -gradient[rows], damping)
+        factor = _cholesky(q[rows[:, None], rows], damping)
+        step[rows] = torch.cholesky_solve(-gradient[rows, None], factor)[:, 0]
         objective = float(alpha @ (gradient - c))
         length = 1.0
         while length > 1e-2:
@@ -80,10 +83,12 @@ def _pivoted(q: Tensor, c: Tensor, free: Tensor, allowed: float, ridge: float, d
     None where these do not become fewer.
     """
     fewest, patience = len(c) + 1, PATIENCE
+    factored = _Factored(q, c, free, ridge)
     for _ in range(PIVOTS):
-        rows = free.nonzero()[:, 0]
-        alpha = torch.zeros_like(c)
-        alpha[rows] = _solve(q[rows[:, None], rows], c[rows], ridge)
+        alpha = factored.solution(free)
+        if alpha is None:
+            factored = _Factored(q, c, free, ridge)
+            alpha = factored.alpha
         gradient = q @ alpha - c
         wrong = torch.where(free, alpha < 0, gradient < -allowed)
         count = int(wrong.sum())
@@ -99,6 +104,42 @@ def _pivoted(q: Tensor, c: Tensor, free: Tensor, allowed: float, ridge: float, d
             return None
         fewest, free = min(count, fewest), free ^ wrong
     return None
+
+
+class _Factored:
+    """The Cholesky factor of the rows and columns of q that are free; alpha: (P,), q alpha = c on them, 0 elsewhere."""
+
+    def __init__(self, q: Tensor, c: Tensor, free: Tensor, ridge: float) -> None:
+        self.q, self.c, self.free = q, c, free
+        self.rows = free.nonzero()[:, 0]
+        self.factor = _cholesky(q[self.rows[:, None], self.rows], ridge)
+        self.alpha = torch.zeros_like(c)
+        self.alpha[self.rows] = torch.cholesky_solve(c[self.rows, None], self.factor)[:, 0]
+
+    def solution(self, free: Tensor) -> Tensor | None:
+        """`alpha` for another `free`, by the Schur complement of what came and of conditions that what went is 0.
+
+        None where so much changed that a new factor is as fast, or rounding shows.
+        """
+        came, went = (free & ~self.free).nonzero()[:, 0], (self.free & ~free).nonzero()[:, 0]
+        if len(came) + len(went) == 0:
+            return self.alpha
+        if len(came) + len(went) > len(self.rows) * FEW_CHANGES:
+            return None
+        conditions = torch.zeros(len(self.rows), len(went)).to(self.q)
+        conditions[torch.searchsorted(self.rows, went), torch.arange(len(went))] = 1
+        beside = torch.cat([self.q[self.rows[:, None], came], conditions], 1)
+        solved = torch.cholesky_solve(beside, self.factor)
+        complement = -beside.T @ solved
+        complement[: len(came), : len(came)] += self.q[came[:, None], came]
+        right = torch.cat([self.c[came], torch.zeros(len(went)).to(self.c)]) - beside.T @ self.alpha[self.rows]
+        change, failed = torch.linalg.solve_ex(complement, right)
+        alpha = self.alpha.clone()
+        alpha[self.rows] -= solved @ change
+        alpha[came] = change[: len(came)]
+        alpha[went] = 0
+        left = (self.q @ alpha - self.c)[free].abs().max()
+        return alpha if not bool(failed) and float(left) <= ROUNDING * float(self.c.abs().max()) else None
 
 
 def _projected_gradient(q: Tensor, c: Tensor, alpha: Tensor, rate: float, steps: int = 20) -> Tensor:
@@ -124,12 +165,12 @@ def _largest_eigenvalue(q: Tensor) -> float:
     return 1.1 * float(length) or 1.0
 
 
-def _solve(q: Tensor, right: Tensor, ridge: float) -> Tensor:
-    """q^-1 right by Cholesky, with as much of a ridge as it takes; q is overwritten."""
+def _cholesky(q: Tensor, ridge: float) -> Tensor:
+    """The factor of q, which is overwritten, with as much of a ridge as it takes."""
     added = 0.0
     while True:
         q.diagonal().add_(ridge - added)
         factor, failed = torch.linalg.cholesky_ex(q)
         if not bool(failed):
-            return torch.cholesky_solve(right[:, None], factor)[:, 0]
+            return factor
         added, ridge = ridge, ridge * 100

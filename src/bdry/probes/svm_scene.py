@@ -45,16 +45,11 @@ def layer_of(classifier: Classifier, like: Tensor) -> LastLayer:
 
 
 def views_of(classifier: Classifier, train: Split, test: Split, points: int, seed: int, batch_size: int) -> Views:
-    """Features of both splits, and points between them at which labels are compared."""
-    features = features_of(classifier, train, batch_size)
-    labels = train.labels.to(features.device)
-    return Views(
-        features,
-        labels,
-        features_of(classifier, test, batch_size),
-        test.labels.to(features.device),
-        grid_points(features, labels, generator(seed, "svm grid"), points),
-    )
+    """Features of both splits, and points among them at which labels are compared: test images', but in the plane."""
+    features, others = (features_of(classifier, split, batch_size) for split in (train, test))
+    labels, other_labels = (split.labels.to(features.device) for split in (train, test))
+    spread = (features, labels) if features.shape[1] == 2 else (others, other_labels)
+    return Views(features, labels, others, other_labels, grid_points(*spread, generator(seed, "svm grid"), points))
 
 
 @dataclass(frozen=True)
