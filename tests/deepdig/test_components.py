@@ -221,6 +221,16 @@ def test_every_setting_changes_the_course(stripes, settings):
     assert all(math.isfinite(value) for value in other.first.log.reconstruction)
 
 
+def test_half_precision_learns_as_much(stripes):
+    net, x, labels = stripes
+    first, last = {}, {}
+    for precision in ("fp32", "bf16"):
+        (found,) = run(net, x, labels, [(0, 1)], Recipe(**(vars(QUICK) | {"precision": precision})))
+        first[precision], *_, last[precision] = found.first.log.reconstruction
+    assert last["bf16"] < first["bf16"] - 0.05
+    assert last["bf16"] == pytest.approx(last["fp32"], rel=0.03)
+
+
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_small_and_missing_classes_are_clean(stripes, count):
     net, x, labels = stripes

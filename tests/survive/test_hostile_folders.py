@@ -74,6 +74,7 @@ BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
 )
 DEEP = "[" * 100_000
+SCRIPT = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 # what is done to a run's folder -> what `bdry runs` says, or None where the folder stays a run that can be listed
 DAMAGES = {
     "python-apply": (add(f"evil: !!python/object/apply:os.mkdir [{MARK}]\n"), "could not determine a constructor"),
@@ -101,6 +102,7 @@ DAMAGES = {
     "state-is-markup": (write("status.json", '{"state": "[/red]", "error": "[/]"}'), "not finished (unknown"),
     "names-lead-out": (lambda run: change(run, dataset__name="../../../../outside/x", arch__name="a/../b"), None),
     "markup": (lambda run: change(run, study="[/bold] [red]", training__epochs="[/]"), None),
+    "html": (lambda run: change(run, study=SCRIPT), None),
     "target": (add(f"evil: {{_target_: os.mkdir, _args_: [{MARK}]}}\n"), None),
     "provenance-is-a-number": (write("provenance.json", "7"), None),
     "deep-provenance": (write("provenance.json", DEEP), None),
@@ -143,6 +145,7 @@ def strangers(trained, tmp_path_factory, bdry):
         "runs for people": ["runs", place],
         "export": ["export", place, "--output", archive],
         "figures": ["figures", f"runs={place}", "figure=margin_evolution", drawn],
+        "report": ["report", f"runs={place}", drawn],
     }
     before = Path.cwd()
     os.chdir(out)
@@ -167,14 +170,21 @@ def test_commands_on_many_runs_go_on_without_the_bad_ones(strangers):
     assert {name.split("/")[0] for name in names} == {"whole", *(n for n, (_, reason) in DAMAGES.items() if not reason)}
     assert all(not name.startswith("/") and ".." not in name.split("/") for name in names)
     written = {path.relative_to(out).parts[0] for path in out.rglob("*")}
-    assert written == {"all.zip", "figures"}
+    assert written == {"all.zip", "figures", "report.html"}
+    page = (out / "report.html").read_text()
+    assert "onerror=alert" in page
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
 
 
 @pytest.mark.parametrize("name", [name for name, (_, reason) in DAMAGES.items() if reason])
 def test_a_bad_one_is_skipped_with_its_reason(name, strangers):
     place, _, said = strangers
     path = str(place / "runs" / name / "seed=0")
-    for command_name in ("export", "figures"):
+    # the report lists runs that go on
+    for command_name in (
+        ("export", "figures") if "not finished" in DAMAGES[name][1] else ("export", "figures", "report")
+    ):
         (line,) = [line for line in said[command_name][2].splitlines() if path in line]
         assert DAMAGES[name][1] in line
 

@@ -96,7 +96,8 @@ def train_stack(
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate(step)
         x = stack.images(step)
-        with torch.autocast(pool.device.type, dtype=torch.bfloat16, enabled=recipe.precision == "bf16"):
+        # `measuring` is an autocast around this one, hence torch would keep the weights of the first step
+        with torch.autocast(pool.device.type, torch.bfloat16, recipe.precision == "bf16", cache_enabled=False):
             decoded = decode(layers, weights, x, stack.dropout(step)).float()
             slope, class_terms = stack.gradient(model, decoded.detach(), x, stack.goal, stack.share)
         optimiser.zero_grad(set_to_none=True)
