@@ -87,6 +87,19 @@ def test_closed_and_full_streams(some_run):
     assert full.stderr == "bdry: OSError: [Errno 28] No space left on device\n"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX pipe")
+@pytest.mark.parametrize("words", [["runs"], ["train", *SMALL]], ids=lambda words: words[0])
+def test_a_reader_that_leaves_early_is_no_error(words, some_run):
+    """As `| head` is."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-u", "-m", "bdry", *words]
+    done = subprocess.run(command, cwd=some_run, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert words[0] == "runs" or list(some_run.rglob("margins.csv"))
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize(("variable", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
 def test_terminals_without_colours(variable, value, some_run):

@@ -46,9 +46,6 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("bdry: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        streams.silence()
-        return 0
     except OSError as error:
         with suppress(OSError):
             streams.flush()

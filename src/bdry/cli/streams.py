@@ -1,4 +1,4 @@
-"""The standard streams, which may be closed, or lack letters that a path or a bar has."""
+"""The standard streams, which may be closed, be left by their reader, or lack letters that a path or a bar has."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 
 def prepare() -> None:
-    """Opens the closed ones on the null device, and has the others write escapes for letters that they lack."""
+    """Opens the closed ones on the null device; the others write escapes for letters that they lack, and outlive a pipe."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             # takes the free descriptor too, which a table would get else, and every message with it
@@ -17,6 +18,33 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
+    if sys.stdout is sys.__stdout__ and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout = _patient(sys.stdout)
+
+
+class _Patient(io.FileIO):
+    """What a reader that has left, as `head` does, would get is dropped: the work behind it goes on."""
+
+    def write(self, data: Any) -> int:
+        """As `io.FileIO`, but for a broken pipe."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            silence()
+            return len(data)
+
+
+def _patient(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """The same descriptor, buffered as before, behind `_Patient`."""
+    stream.flush()
+    raw = _Patient(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        cast(Any, raw) if stream.write_through else io.BufferedWriter(raw),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 def flush() -> None:

@@ -46,10 +46,11 @@ def drawn_data(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 
 def _figure(drawn: pd.DataFrame, title: str) -> Figure:
-    norms = norms_in(drawn["panel"])
+    margins = [margin_panel(norm) for norm in norms_in(drawn["panel"])]
     errors = [
         share_panel("error", "error (share of images)"),
         share_panel("robust_error", "error under PGD\n(share of test images)"),
     ]
-    layout = [*([[margin_panel(norm) for norm in norms]] if norms else []), errors]
+    errors = [panel for panel in errors if (drawn["panel"] == panel.name).any()]
+    layout = [row for row in (margins, errors) if row]
     return over_epochs(drawn, layout, Legend(in_order(drawn["series"]), "split", SPLITS), title)
