@@ -10,7 +10,7 @@ from typing import Any, cast
 
 
 def prepare() -> None:
-    """Opens the closed ones on the null device; the others write escapes for letters that they lack, and outlive a pipe."""
+    """Opens the closed ones on the null device; the others escape letters that they lack and outlive a pipe."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             # takes the free descriptor too, which a table would get else, and every message with it
