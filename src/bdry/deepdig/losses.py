@@ -14,6 +14,8 @@ from ..core.measuring import Model
 
 CLASS_TERMS = ("bce", "ce")
 RECONSTRUCTIONS = ("bce", "mse")
+# images that the classifier takes at once on a CPU: what it computes of more falls out of the caches
+CPU_PART = 256
 
 
 def reconstruction_term(decoded: Tensor, x: Tensor, kind: str) -> Tensor:
@@ -55,10 +57,10 @@ class Gradient:
 
     def __init__(self, like: Tensor, *, alpha: float, class_kind: str, reconstruction: str) -> None:
         self.alpha, self.class_kind, self.reconstruction = alpha, class_kind, reconstruction
-        self._x_hat, self._slope = torch.empty_like(like), torch.empty_like(like)
+        self._x_hat, self._slope, self._found = (torch.empty_like(like) for _ in range(3))
 
     def __call__(self, model: Model, decoded: Tensor, x: Tensor, goal: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradient, of the shape of `decoded`, and T of each image, (P, B).
+        """The gradient, of the shape of `decoded` and overwritten by the next call, and T of each image, (P, B).
 
         Args:
             decoded: (P, B, C, H, W), before the sigmoid. x: the same shape. goal: (P,). share: (P, B), weights of
@@ -66,10 +68,11 @@ class Gradient:
         """
         with torch.no_grad():
             x_hat = torch.sigmoid(decoded, out=self._x_hat)
-        leaf = x_hat.flatten(0, 1).detach().requires_grad_(True)
-        with torch.enable_grad():
-            terms = class_term(model(leaf).float(), goal.repeat_interleave(x.shape[1]), self.class_kind)
-            found = torch.autograd.grad((self.alpha * terms * share.flatten()).sum(), leaf)[0].view_as(x_hat)
+        images, goals, weights = x_hat.flatten(0, 1), goal.repeat_interleave(x.shape[1]), share.flatten()
+        size = CPU_PART if x.device.type == "cpu" else len(images)
+        parts = zip(images.split(size), goals.split(size), weights.split(size), strict=True)
+        gradients, terms = zip(*(self._of_class_term(model, *part) for part in parts), strict=True)
+        found = torch.cat(gradients, out=self._found.flatten(0, 1)).view_as(x_hat)
         with torch.no_grad():
             slope = torch.addcmul(x_hat, x_hat, x_hat, value=-1, out=self._slope)
             found.mul_(slope)
@@ -78,4 +81,12 @@ class Gradient:
             if self.reconstruction == "mse":
                 difference.mul_(slope).mul_(2)
             found.addcmul_(difference, weight)
-        return found, terms.detach().view_as(share)
+        return found, torch.cat(terms).view_as(share)
+
+    def _of_class_term(self, model: Model, images: Tensor, goals: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradient of alpha times the weighted sum of T with respect to the images, and T of each."""
+        leaf = images.detach().requires_grad_(True)
+        with torch.enable_grad():
+            terms = class_term(model(leaf).float(), goals, self.class_kind)
+            (found,) = torch.autograd.grad((self.alpha * terms * weights).sum(), leaf)
+        return found, terms.detach()
