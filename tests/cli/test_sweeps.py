@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
@@ -191,6 +192,27 @@ def test_a_worker_that_dies_leaves_the_jobs_that_had_not_begun(tmp_path):
     launcher.folder = tmp_path / "other"
     with pytest.raises(BrokenExecutor):
         launcher.launch(jobs, 10)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the made sbatch is a POSIX script")
+def test_what_sbatch_refuses_is_a_line(ran, tmp_path, monkeypatch, capsys):
+    for name in ("sbatch", "srun"):
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(
+            "#!/bin/sh\n"
+            "echo 'sbatch: error: invalid partition specified: gpuu' >&2\n"
+            "echo 'sbatch: error: Batch job submission failed: Invalid partition name specified' >&2\n"
+            "exit 1\n"
+        )
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    assert main(["train", "-m", "launch=slurm", "hydra.launcher.partition=gpuu", "seed=0,1"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "bdry: launch=slurm: no job taken, sbatch: error: Batch job submission failed: Invalid partition name specified"
+        " (hydra.launcher.* is what sbatch gets)"
+    )
+    assert ran == []
 
 
 def test_waiting_for_slurm_ends_with_the_last_job(tmp_path, monkeypatch):

@@ -57,6 +57,9 @@ class SlurmLauncher(Launcher):
     def _submit(self, job_overrides: Sequence[Sequence[str]], numbers: Sequence[int]) -> Sequence[Any]:
         import submitit
         from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
+        from submitit.core.utils import FailedJobError
+
+        from bdry.errors import UsageError
 
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = dict(self.stock.params)
@@ -71,9 +74,13 @@ class SlurmLauncher(Launcher):
         )
         names = [f"job_id_for_{number}" for number in numbers]
         state = repeat(Singleton.get_state(), len(numbers))
-        return executor.map_array(
-            self.stock, map(list, job_overrides), repeat("hydra.sweep.dir", len(numbers)), numbers, names, state
-        )
+        folders = repeat("hydra.sweep.dir", len(numbers))
+        try:
+            return executor.map_array(self.stock, map(list, job_overrides), folders, numbers, names, state)
+        except FailedJobError as error:
+            # submitit has shown all that sbatch says
+            *_, said = str(error).splitlines() or [type(error).__name__]
+            raise UsageError(f"launch=slurm: no job taken, {said} (hydra.launcher.* is what sbatch gets)") from None
 
     def _wait(self, jobs: dict[int, Any]) -> None:
         from bdry.runs import Outcome, Sweep
