@@ -157,7 +157,14 @@ def test_a_sweep_is_watched_from_another_terminal(tmp_path):
 
     ours, theirs = os.openpty()
     command = [sys.executable, "-m", "bdry", "runs", "--watch"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=theirs, env={**os.environ, "COLUMNS": "160"})
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=theirs,
+        env={**os.environ, "COLUMNS": "160"},
+        # a shell's background jobs ignore it, and so would what they start
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
     os.close(theirs)
     seen = ""
 
@@ -172,5 +179,8 @@ def test_a_sweep_is_watched_from_another_terminal(tmp_path):
     run.set_status("finished")
     watch_until("1 runs: 1 finished")
     process.send_signal(signal.SIGINT)
-    assert process.wait() == 0
+    try:
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
     os.close(ours)

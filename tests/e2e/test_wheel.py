@@ -52,3 +52,5 @@ def test_the_wheel_trains_in_a_new_environment_elsewhere(wheel, tmp_path):
     assert "test accuracy" in out
     assert "digits-mlp-none-" in run(bdry, "figures", cwd=work)
     assert list(work.rglob("margin_evolution-digits-mlp.png"))
+    assert "report.html: 1 runs" in run(bdry, "report", "images=2", cwd=work)
+    assert "1 finished" in run(bdry, "train", "-m", *small, "training.epochs=2", "launch=joblib", cwd=work)
