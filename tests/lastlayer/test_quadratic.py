@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
-from bdry.lastlayer.quadratic import nonnegative_qp
+from bdry.lastlayer.quadratic import RIDGE, _Factored, nonnegative_qp
 
 
 @settings(deadline=None)
@@ -36,3 +36,26 @@ def test_without_a_bound_it_stops_above_the_ceiling():
     q = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)
     found = nonnegative_qp(q, torch.ones(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64), ceiling=1e6)
     assert float(found.sum()) > 1e6
+
+
+@pytest.mark.parametrize(("came", "went"), [(0, 0), (4, 0), (0, 4), (2, 3)])
+def test_a_factor_serves_for_a_few_changes(came, went):
+    draw = torch.Generator().manual_seed(came + 10 * went)
+    a = torch.randn(200, 120, generator=draw, dtype=torch.float64)
+    q, c = a.T @ a, torch.rand(120, generator=draw, dtype=torch.float64)
+    free = torch.arange(120) < 90
+    factored = _Factored(q, c, free, RIDGE)
+    changed = free.clone()
+    changed[90 : 90 + came], changed[10 : 10 + went] = True, False
+    found = factored.solution(changed)
+    assert not bool(found[~changed].any())
+    torch.testing.assert_close(found[changed], torch.linalg.solve(q[changed][:, changed], c[changed]))
+    assert factored.solution(~free) is None
+
+
+def test_a_factor_of_dependent_variables_is_not_used_again():
+    q = torch.ones(40, 40, dtype=torch.float64)
+    free = torch.arange(40) < 30
+    changed = torch.arange(40) < 31
+    c = torch.arange(40, dtype=torch.float64)
+    assert _Factored(q, c, free, RIDGE).solution(changed) is None

@@ -126,13 +126,13 @@ class _Factored:
             return self.alpha
         if len(came) + len(went) > len(self.rows) * FEW_CHANGES:
             return None
-        conditions = torch.zeros(len(self.rows), len(went)).to(self.q)
+        conditions = self.q.new_zeros(len(self.rows), len(went))
         conditions[torch.searchsorted(self.rows, went), torch.arange(len(went))] = 1
         beside = torch.cat([self.q[self.rows[:, None], came], conditions], 1)
         solved = torch.cholesky_solve(beside, self.factor)
         complement = -beside.T @ solved
         complement[: len(came), : len(came)] += self.q[came[:, None], came]
-        right = torch.cat([self.c[came], torch.zeros(len(went)).to(self.c)]) - beside.T @ self.alpha[self.rows]
+        right = torch.cat([self.c[came], self.c.new_zeros(len(went))]) - beside.T @ self.alpha[self.rows]
         change, failed = torch.linalg.solve_ex(complement, right)
         alpha = self.alpha.clone()
         alpha[self.rows] -= solved @ change
