@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -141,9 +142,20 @@ def typed(config: DictConfig) -> Any:
     except MissingMandatoryValue as error:
         raise UsageError(f"{error.full_key or str(error).split()[-1]}: must be given") from None
     except OmegaConfBaseException as error:
-        raise UsageError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
+        reason = _lost(config, str(error)) or str(error).splitlines()[0]
+        raise UsageError(f"{error.full_key}: {reason}") from None
     check(result)
     return result
+
+
+def _lost(config: DictConfig, text: str) -> str:
+    """What is wrong with a value that is looked up by another's, such as the budget of a norm; "" for other errors."""
+    found = re.match(r"Interpolation key '(\S+)\.(\w+)\.\w+' not found", text)
+    if not found:
+        return ""
+    place, name = found.groups()
+    choices = [str(choice) for choice in OmegaConf.select(config, place, default=None) or ()]
+    return f"{place} has no {name}{did_you_mean(name, choices)} (choices: {', '.join(choices)})"
 
 
 register_schemas()

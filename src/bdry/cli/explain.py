@@ -46,6 +46,9 @@ def explain(error: Exception, command: str, words: list[str]) -> str:
         return f"{bad.group(1)}: {_reason(error)}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: not of the form key=value (quote what the shell would split: 'key=[1,2]')"
+    if several := re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
+        key, values = several.groups()
+        return f"{key}={values}: several values need -m, a job each; a single list is {key}=[{values}]"
     if preset := re.match(r"In '(\S+)': \w+ raised .*full_key: (\S+)", text, re.DOTALL):
         return f"{preset[2]}: set by the preset {preset[1]}, but what is chosen has no such setting"
     lines = [line for line in text.splitlines() if line.strip() and "hydra.cc" not in line]
