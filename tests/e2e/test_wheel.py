@@ -48,9 +48,11 @@ def test_the_wheel_trains_in_a_new_environment_elsewhere(wheel, tmp_path):
     assert "bdry 0." in run(bdry, "--version", cwd=work)
     assert str(tmp_path) in run(bdry, "train", "--help", cwd=work)
     small = ["dataset.num_train=60", "dataset.num_test=40", "training.epochs=1", "probe.margin.num_train=10"]
-    out = run(bdry, "train", *small, "probe.margin.num_test=10", "evaluation.robust_images=10", cwd=work)
+    small += ["probe.margin.num_test=10", "evaluation.robust_images=10"]
+    out = run(bdry, "train", *small, cwd=work)
     assert "test accuracy" in out
     assert "digits-mlp-none-" in run(bdry, "figures", cwd=work)
     assert list(work.rglob("margin_evolution-digits-mlp.png"))
     assert "report.html: 1 runs" in run(bdry, "report", "images=2", cwd=work)
-    assert "1 finished" in run(bdry, "train", "-m", *small, "training.epochs=2", "launch=joblib", cwd=work)
+    # through the Hydra plug-ins that the wheel brings
+    assert "2 jobs: 1 skipped, 1 finished" in run(bdry, "train", "-m", *small, "seed=0,1", cwd=work)
