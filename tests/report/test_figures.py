@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bdry.errors import UsageError
-from bdry.report import FIGURES, draw_figures, results
+from bdry.report import FIGURES, draw_figures, margin_evolution, results
 from bdry.report.margin_evolution import drawn_data
 from bdry.runs import SCHEMA_VERSION, Run
 from bdry.schema.figures import PAPERS
@@ -96,6 +96,16 @@ def test_figures_come_in_all_forms_with_the_same_bytes_again(tmp_path, records):
     assert digests[0] == digests[1]
     drawn = pd.read_csv(paths[2])
     np.testing.assert_allclose(drawn["value"], drawn_data(records(tmp_path))["value"])
+
+
+def test_there_is_no_panel_without_a_curve(tmp_path, records):
+    make_run(tmp_path, "none", 0)
+    drawn = drawn_data(records(tmp_path))
+    for panels in (["l2", "error"], ["error"], ["linf", "l2", "error", "robust_error"]):
+        figure = margin_evolution._figure(drawn[drawn["panel"].isin(panels)], "title")
+        shown = [place for place in figure.axes if place.get_visible()]
+        assert len(shown) == len(panels)
+        assert all(place.lines for place in shown)
 
 
 def test_runs_without_margins_draw_what_there_is(tmp_path, records):
