@@ -150,13 +150,13 @@ def soudrys_toy():
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("start", "expected", "tolerance"),
+    ("start", "expected", "below", "above"),
     [
-        ((0.0, 0.0), {1_000_000: 0.045}, 0.5),
-        ((3.0, -3.0), {1000: 23.8, 10_000: 14.5, 100_000: 8.4, 1_000_000: 4.55}, 0.1),
+        ((0.0, 0.0), {1_000_000: 0.045}, 0.5, 0.0),
+        ((3.0, -3.0), {1000: 23.8, 10_000: 14.5, 100_000: 8.4, 1_000_000: 4.55}, 0.1, 0.1),
     ],
 )
-def test_soudrys_toy(start, expected, tolerance):
+def test_soudrys_toy(start, expected, below, above):
     x, y = soudrys_toy()
     best = hard_margin_svm(x, y, "none")
     # v = w_1 - w_0 has half the pair norm: margin sqrt(2) in v is 2 in rows +-v/2
@@ -170,7 +170,7 @@ def test_soudrys_toy(start, expected, tolerance):
     )  # fmt: skip
     found = {point.step: point.angle for point in points}
     for step, angle in expected.items():
-        assert found[step] == pytest.approx(angle, rel=tolerance)
+        assert (1 - below) * angle <= found[step] <= (1 + above) * angle
 
 
 def standard_blobs():
