@@ -87,18 +87,17 @@ def labels(jobs: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _print_table(names: Sequence[str], outcomes: Sequence[Outcome]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        # a job stays on one line in a log
-        console = Console(highlight=False, width=10_000)
+    from ..tasks.console import plain_console
+
+    # a job stays on one line in a log
+    console = plain_console(10_000)
     table = Table("job", "state", "run or log", "reason", box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name, outcome in zip(names, outcomes, strict=True):
-        state = f"[{COLOURS.get(outcome.state, 'yellow')}]{outcome.state}[/]"
-        table.add_row(escape(name), state, escape(_shown(outcome.place)), escape(outcome.reason))
+        state = Text(outcome.state, style=COLOURS.get(outcome.state, "yellow"))
+        table.add_row(name, state, _shown(outcome.place), outcome.reason)
     console.print(table)
 
 
