@@ -241,13 +241,12 @@ def test_the_accelerated_method_reaches_the_limit_on_frozen_features_of_a_networ
     ((_, layer, views),) = digits_mlp([20])
     best = hard_margin_svm(views.features, views.labels)
     *_, last = continue_last_layer(
-        views.features, views.labels, layer, "accelerated", steps=3000, target=best.layer, stop_degrees=0.9
+        views.features, views.labels, layer, "accelerated", steps=3000, target=best.layer, stop_degrees=0.01
     )
     assert last.angle < 1
-    assert last.step <= 3000
     (row,) = convergence_rows(last.layer, [best], views)
     assert row["angle_full_deg"] == pytest.approx(last.angle)
-    assert row["margin_ratio"] > 0.99
+    assert row["margin_ratio"] > 0.998
     assert row["cos_ge_ratio"]
 
 
@@ -271,11 +270,12 @@ def test_digits_networks_approach_the_svm_of_their_features():
     assert (np.diff(angles) < 0).all()
     assert (np.diff(ratios) > 0).all()
     assert angles.mean(0) == pytest.approx([57, 38, 29, 26, 24, 22], abs=3)
+    # before epoch 50 each network has its own: -6 to -3, then -0.3 to 0.3; the specification's one -4.5, then -0.71
     assert ratios.mean(0)[2:] == pytest.approx([0.46, 0.60, 0.67, 0.71], abs=0.05)
-    # the specification has 15 degrees from epoch 20 on: there these five have 10 to 19
-    further = column("angle_full_deg", 1) - angles
-    assert (further.mean(0)[2:] > 15).all()
-    assert (further[:, 1:] > 9).all()
+    # 15 degrees from epoch 20 on, there within the item's 3
+    further = (column("angle_full_deg", 1) - angles).mean(0)
+    assert further[1] > 15 - 3
+    assert (further[2:] > 15).all()
     assert column("jaccard_margin").mean(0)[-1] == pytest.approx(0.78, abs=0.05)
     assert (column("agree_test")[:, -1] >= 0.99).all()
     assert column("n_sv").mean(0)[-1] == pytest.approx(140, rel=0.15)
