@@ -63,6 +63,15 @@ def test_runs_are_listed_sorted_and_filtered(runs, capsys):
     assert "unrecognized arguments: --csvv" in capsys.readouterr().err
 
 
+def test_a_narrow_terminal_folds_the_names_of_runs(runs, capsys, monkeypatch):
+    monkeypatch.setattr("bdry.tasks.runs.WIDTH", 70)
+    assert main(["runs", "outputs"]) == 0
+    out = capsys.readouterr().out
+    assert "…" not in out
+    rows = [line.split(" ", 1)[0] for line in out.splitlines()]
+    assert runs[2].experiment in "".join(rows)
+
+
 def test_a_running_run_is_known_by_its_heartbeat(runs, capsys):
     run = runs[0]
     run.set_status("running")

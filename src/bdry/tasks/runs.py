@@ -23,6 +23,7 @@ REFRESH_S = 2.0
 # columns of a line where there is no terminal
 WIDTH = 160
 STATE_COLOURS = {"finished": "green", "running": "cyan", "failed": "red"}
+TEXTS = ("run", "training", "state")
 # column of the list -> heading and format
 SHOWN = {
     "run": ("run", "{}"),
@@ -32,8 +33,8 @@ SHOWN = {
     "epochs_done": ("epochs", "{:g}"),
     "test_accuracy": ("accuracy", "{:.1%}"),
     "robust_accuracy": ("robust", "{:.1%}"),
-    "l2_median": ("l2 margin", "{:.3g}"),
-    "linf_median": ("linf margin", "{:.3g}"),
+    "l2_median": ("l2\nmargin", "{:.3g}"),
+    "linf_median": ("linf\nmargin", "{:.3g}"),
 }
 
 
@@ -88,7 +89,8 @@ def _look(places: list[str], filters: dict[str, str], sort: str) -> tuple[pd.Dat
 def _shown(rows: pd.DataFrame) -> Group:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     for column, (heading, _) in SHOWN.items():
-        table.add_column(heading, justify="left" if column in ("run", "training", "state") else "right")
+        # folded, not cut: the end of a name tells two runs of a data set and an architecture apart
+        table.add_column(heading, justify="left" if column in TEXTS else "right", overflow="fold")
     for row in rows.to_dict("records"):
         cells: dict[str, str | Text] = {column: _cell(row[column], form) for column, (_, form) in SHOWN.items()}
         if pd.notna(row["epochs"]):
