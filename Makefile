@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # pip tells on stderr of every mirror it has nothing from; its errors still stop make
 export PIP_NO_INPUT := 1
 
-.PHONY: help demo test test-all lint bench clean
+.PHONY: help demo test test-all test-lowest lint bench clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -22,6 +22,11 @@ test-all: lint  ## the same with those too; as root on Debian installs SLURM and
 	scripts/install_test_packages.sh
 	$(BIN)/python -m pytest -n 2
 
+test-lowest:  ## the tests of make test with the lowest versions that pyproject.toml allows, in .venv-lowest (downloads 3 GB)
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev]'
+	.venv-lowest/bin/python -m pytest -n 2 -m "not long and not cluster and not browser"
+
 lint: .venv/.dev  ## ruff, mypy on src, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -33,7 +38,7 @@ bench: .venv/.dev  ## speed of training, then of all margin estimators beside th
 	$(BIN)/python benchmarks/margins.py
 
 clean:  ## remove the virtual environment and caches
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-lowest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("bdry needs Python 3.10 or newer, this is " + sys.version) if sys.version_info < (3, 10) else None'

@@ -31,12 +31,12 @@ def rows(steps, values):
 def test_rows_come_back_with_their_types(tmp_path):
     writer = TableWriter(tmp_path / "t.csv", TABLE)
     writer.append(rows([0, 1], [0.1, math.nan]))
-    writer.append(rows([2], [np.float32(1) / 3]))
+    writer.append(rows([2], [np.float32(1 / 3)]))
     back = read_table(tmp_path / "t.csv", TABLE)
     assert back["step"].tolist() == [0, 1, 2]
     assert back["ok"].dtype == bool
     assert back["norm"].tolist() == ["l2"] * 3
-    assert np.float32(back["value"][2]) == np.float32(1) / 3
+    assert np.float32(back["value"][2]) == np.float32(1 / 3)
     assert (tmp_path / "t.csv").read_text().splitlines()[:2] == ["step,value,norm,ok", "0,0.1,l2,1"]
 
 
