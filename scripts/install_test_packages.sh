@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What the tests marked cluster and browser need of Debian; where it cannot be installed they skip and say why.
-packages=(slurmctld slurmd slurm-client munge chromium chromium-driver)
+# What the tests marked cluster and browser need of Debian, and the shells that completion is tried in; where one cannot
+# be installed its tests skip and say why.
+packages=(slurmctld slurmd slurm-client munge chromium chromium-driver zsh fish)
 if dpkg --status "${packages[@]}" >/dev/null 2>&1; then
     exit 0
 fi

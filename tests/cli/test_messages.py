@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 
@@ -141,14 +143,37 @@ def test_completion_offers_what_may_follow(line, expected, tmp_path):
     assert set(done.stdout.strip("\n").splitlines() or [""]) == expected
 
 
-def test_bash_completes_in_a_real_shell(tmp_path):
-    program = f"""
-        bdry() {{ {sys.executable} -m bdry "$@"; }}
+# where the shell has no line to edit, what it would offer is printed
+COMPLETING = {
+    "bash": """
+        bdry() { "$PYTHON" -m bdry "$@"; }
         eval "$(bdry completion bash)"
-        COMP_LINE="bdry train dataset=fash"; COMP_POINT=${{#COMP_LINE}}
+        COMP_LINE="bdry train dataset=fash"; COMP_POINT=${#COMP_LINE}
         COMP_WORDS=(bdry train dataset = fash); COMP_CWORD=4
         _bdry_complete
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
-    done = subprocess.run(["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == "fashion_mnist", done.stderr
+        printf 'dataset=%s\\n' "${COMPREPLY[@]}"
+    """,
+    "zsh": """
+        bdry() { "$PYTHON" -m bdry "$@" }
+        compdef() { }
+        compadd() { print -l -- "${@[5,-1]}" }
+        eval "$(bdry completion zsh)"
+        words=(bdry train dataset=fash) CURRENT=3
+        _bdry
+    """,
+    "fish": """
+        function bdry; $PYTHON -m bdry $argv; end
+        bdry completion fish | source
+        complete -C "bdry train dataset=fash"
+    """,
+}
+
+
+@pytest.mark.parametrize("shell", COMPLETING)
+def test_it_completes_in_a_real_shell(shell, tmp_path):
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    environment = {**os.environ, "PYTHON": sys.executable}
+    command = [shell, "-c", COMPLETING[shell]]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "dataset=fashion_mnist", done.stderr
