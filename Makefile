@@ -18,7 +18,7 @@ demo: .venv/.run  ## train on digits, standard and PGD-adversarial, and draw how
 test: lint  ## lint, types, import floors, and all tests but those that take minutes each, a cluster or a browser
 	$(BIN)/python -m pytest -n 2 -m "not long and not cluster and not browser"
 
-test-all: lint  ## the same with those too; as root on Debian installs SLURM and chromium first
+test-all: lint  ## the same with those too; as root on Debian installs SLURM, chromium, zsh and fish first
 	scripts/install_test_packages.sh
 	$(BIN)/python -m pytest -n 2
 

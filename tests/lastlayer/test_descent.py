@@ -289,10 +289,11 @@ def test_digits_networks_approach_the_svm_of_their_features():
     assert angles.mean(0) == pytest.approx([57, 38, 29, 26, 24, 22], abs=3)
     # before epoch 50 each network has its own: -6 to -3, then -0.3 to 0.3; the specification's one -4.5, then -0.71
     assert ratios.mean(0)[2:] == pytest.approx([0.46, 0.60, 0.67, 0.71], abs=0.05)
-    # 15 degrees from epoch 20 on, there within the item's 3
-    further = (column("angle_full_deg", 1) - angles).mean(0)
-    assert further[1] > 15 - 3
-    assert (further[2:] > 15).all()
+    # 15 degrees from epoch 20 on, there within the item's 3: these five have 10 to 19
+    further = column("angle_full_deg", 1) - angles
+    assert further.mean(0)[1] > 15 - 3
+    assert (further.mean(0)[2:] > 15).all()
+    assert (further[:, 1:] > 9).all()
     assert column("jaccard_margin").mean(0)[-1] == pytest.approx(0.78, abs=0.05)
     assert (column("agree_test")[:, -1] >= 0.99).all()
     assert column("n_sv").mean(0)[-1] == pytest.approx(140, rel=0.15)

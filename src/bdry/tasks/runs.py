@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pandas as pd
-from rich.console import Group
+from rich.console import Group, JustifyMethod
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -23,7 +23,6 @@ REFRESH_S = 2.0
 # columns of a line where there is no terminal
 WIDTH = 160
 STATE_COLOURS = {"finished": "green", "running": "cyan", "failed": "red"}
-TEXTS = ("run", "training", "state")
 # column of the list -> heading and format
 SHOWN = {
     "run": ("run", "{}"),
@@ -89,8 +88,9 @@ def _look(places: list[str], filters: dict[str, str], sort: str) -> tuple[pd.Dat
 def _shown(rows: pd.DataFrame) -> Group:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     for column, (heading, _) in SHOWN.items():
+        justify: JustifyMethod = "left" if column in ("run", "training", "state") else "right"
         # folded, not cut: the end of a name tells two runs of a data set and an architecture apart
-        table.add_column(heading, justify="left" if column in TEXTS else "right", overflow="fold")
+        table.add_column(heading, justify=justify, overflow="fold")
     for row in rows.to_dict("records"):
         cells: dict[str, str | Text] = {column: _cell(row[column], form) for column, (_, form) in SHOWN.items()}
         if pd.notna(row["epochs"]):
