@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, cast
 
 import hydra
@@ -23,32 +22,26 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from . import plugins
 from .errors import UsageError, did_you_mean
-from .schema import (
-    SCHEMAS,
-    DeepDigTaskConfig,
-    FiguresConfig,
-    Grid,
-    MarginTaskConfig,
-    ReproduceConfig,
-    TrainConfig,
-    check,
-)
-from .schema.probe_curvature import CurvatureConfig
-from .schema.probe_detect import DetectConfig
-from .schema.probe_regions import RegionsConfig
-from .schema.probe_shared import SharedConfig
-from .schema.probe_svm import SvmTaskConfig
-from .schema.report import ReportConfig
+from .settings import SCHEMAS, FiguresConfig, Grid, ReportConfig, ReproduceConfig, TrainConfig, check
+from .settings.groups import conf_dir, option_names
+from .studies import import_all
+from .studies.curvature.settings import CurvatureConfig
+from .studies.deepdig.settings import DeepDigConfig
+from .studies.detection.settings import DetectionConfig
+from .studies.lastlayer.settings import SvmConfig
+from .studies.margins.settings import MarginConfig
+from .studies.regions.settings import RegionsConfig
+from .studies.shared.settings import SharedConfig
 
 COMMANDS: dict[str, tuple[type, str]] = {
     "train": (TrainConfig, "train a classifier and log how its margins evolve"),
-    "margin": (MarginTaskConfig, "measure the margins of a run's checkpoints, or of a module of your own"),
+    "margin": (MarginConfig, "measure the margins of a run's checkpoints, or of a module of your own"),
     "regions": (RegionsConfig, "paths inside a run's classification regions, and how convex these are"),
     "curvature": (CurvatureConfig, "how the decision boundary of a run bends near images"),
     "shared": (SharedConfig, "directions along which a run's boundary is curved at many images, and noise in them"),
-    "detect": (DetectConfig, "are perturbed images told from natural ones by the curvature of a run's boundary?"),
-    "svm": (SvmTaskConfig, "how far is a run's last layer from the linear SVMs on its features?"),
-    "deepdig": (DeepDigTaskConfig, "generate borderline instances between classes, and characterise the boundary"),
+    "detect": (DetectionConfig, "are perturbed images told from natural ones by the curvature of a run's boundary?"),
+    "svm": (SvmConfig, "how far is a run's last layer from the linear SVMs on its features?"),
+    "deepdig": (DeepDigConfig, "generate borderline instances between classes, and characterise the boundary"),
     "reproduce": (ReproduceConfig, "a paper's whole study: its runs, its figures, and verdicts on its claims"),
     "figures": (FiguresConfig, "redraw figures, results and verdicts from the tables of runs"),
     "report": (ReportConfig, "one HTML page about runs: what was run, claims, figures, single images, provenance"),
@@ -58,15 +51,6 @@ COMMANDS: dict[str, tuple[type, str]] = {
 HYDRA_VERSION_BASE: dict[str, Any] = (
     {"version_base": "1.3"} if tuple(map(int, hydra.__version__.split(".")[:2])) < (1, 4) else {}
 )
-
-
-def conf_dir() -> Path:
-    """The folder of YAML files: `bdry/_conf` in an installed wheel, `conf/` in a checkout."""
-    package = Path(__file__).resolve().parent
-    for folder in (package / "_conf", package.parents[1] / "conf"):
-        if (folder / "train.yaml").is_file():
-            return folder
-    raise FileNotFoundError(f"no conf/ beside {package}: the installation is incomplete")
 
 
 class PluginFolders(SearchPathPlugin):
@@ -83,6 +67,7 @@ def register_schemas() -> None:
     """Hands every schema to Hydra: commands as `schema/<command>`, options as `schema/<group>/<name>`."""
     if plugins.installed():
         Plugins.instance().register(PluginFolders)
+    import_all("settings")
     store = ConfigStore.instance()
     for command, (node, _) in COMMANDS.items():
         store.store(name=command, group="schema", node=node, package="_global_")
@@ -101,14 +86,7 @@ def groups(command: str) -> dict[str, list[str]]:
     """The command's config groups and the options of each, in the order of its defaults list."""
     primary = cast(DictConfig, OmegaConf.load(conf_dir() / f"{command}.yaml"))
     names = [str(name) for entry in primary.defaults if isinstance(entry, DictConfig) for name in entry]
-    shown = [name for name in names if name != "hydra" and not name.startswith("optional ")]
-    folders = [conf_dir(), *(plugin.conf for plugin in plugins.usable())]
-    return {name: sorted({option for folder in folders for option in _options(folder / name)}) for name in shown}
-
-
-def _options(folder: Path) -> list[str]:
-    """Names of the YAML files in a group's folder, those of its folders as `<folder>/<name>`."""
-    return [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")]
+    return {name: option_names(name) for name in names if name != "hydra" and not name.startswith("optional ")}
 
 
 def option_defaults(command: str, group: str, name: str) -> Any:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from bdry.settings.probe_deepdig import AUTOENCODERS, ESTIMATORS, METHODS
 
 from bdry.cli import main
-from bdry.probes import PROBES
 from bdry.report import FIGURES
 from bdry.runs import TABLES
-from bdry.schema.probe_deepdig import AUTOENCODERS, ESTIMATORS, METHODS
+from bdry.studies.probes import PROBES
 
 RUN = [
     "train",

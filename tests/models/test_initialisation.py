@@ -12,7 +12,7 @@ from torch import nn
 from bdry.errors import UsageError
 from bdry.models import ARCHITECTURES, build_classifier
 from bdry.models.initialisation import SCHEMES
-from bdry.schema.arch import INITS
+from bdry.settings.arch import INITS
 
 
 def build(name="plaincnn", init="default", seed=0):

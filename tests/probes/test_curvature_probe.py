@@ -10,8 +10,8 @@ from torch import nn
 from bdry.core.moment import Moment
 from bdry.errors import UsageError
 from bdry.models import build_classifier
-from bdry.probes import PROBES, Context
 from bdry.runs import TABLES, TableWriter, read_table
+from bdry.studies.probes import PROBES, Context
 
 FAMILIES = ["nearest_refined", "deepfool_end", "nat_segment", "random_dir"]
 START = Moment(0, 0.0)

@@ -14,8 +14,8 @@ from bdry.core.moment import Moment
 from bdry.errors import UsageError
 from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
-from bdry.probes import PROBES, Context
 from bdry.runs import TABLES, TableWriter, read_table
+from bdry.studies.probes import PROBES, Context
 
 QUICK = {
     "pairs": [[0, 1]],

@@ -13,8 +13,8 @@ from bdry.core.moment import Moment
 from bdry.data import Dataset, Split
 from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
-from bdry.probes import PROBES, Context
 from bdry.runs import TABLES, TableWriter, read_table
+from bdry.studies.probes import PROBES, Context
 
 # torch's own forward-mode differentiation compiles with it when it is first used
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")

@@ -17,9 +17,9 @@ from bdry.core.moment import Moment
 from bdry.core.norms import norm
 from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
-from bdry.probes import PROBES, Context
-from bdry.probes.directions import unit_directions
 from bdry.runs import TABLES, TableWriter, read_table
+from bdry.studies.directions.probe import unit_directions
+from bdry.studies.probes import PROBES, Context
 
 
 def probe(data_seed=0, **settings):

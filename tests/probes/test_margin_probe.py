@@ -11,9 +11,9 @@ import torch
 from bdry.core.moment import Moment
 from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
-from bdry.probes import PROBES, Context
-from bdry.probes.margin import summarise
 from bdry.runs import TABLES, TableWriter, read_table
+from bdry.studies.margins.probe import summarise
+from bdry.studies.probes import PROBES, Context
 
 
 def probe(**settings):

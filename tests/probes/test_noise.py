@@ -14,9 +14,9 @@ from bdry.core.moment import Moment
 from bdry.data import Dataset, Split
 from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
-from bdry.probes import PROBES, Context
-from bdry.probes.noise import KINDS
 from bdry.runs import TABLES, TableWriter, read_table
+from bdry.studies.noise.probe import KINDS
+from bdry.studies.probes import PROBES, Context
 
 GREY = 128 / 255
 SHAPE = (1, 4, 4)

@@ -9,8 +9,8 @@ from torch import nn
 
 from bdry.core.moment import Moment
 from bdry.models import build_classifier
-from bdry.probes import PROBES, Context
 from bdry.runs import TABLES, TableWriter, read_table
+from bdry.studies.probes import PROBES, Context
 
 START = Moment(0, 0.0)
 BASE = {

@@ -13,9 +13,9 @@ from bdry.core.moment import Moment
 from bdry.errors import ConfigError, UsageError
 from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
-from bdry.probes import PROBES, Context
-from bdry.probes.shared import default_dim
 from bdry.runs import TABLES, TableWriter, read_table
+from bdry.studies.probes import PROBES, Context
+from bdry.studies.shared.probe import default_dim
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 

@@ -17,9 +17,8 @@ from bdry.errors import UsageError
 from bdry.lastlayer import continue_last_layer, hard_margin_svm, last_layer
 from bdry.margins import ESTIMATORS
 from bdry.models.classifier import Classifier, Normalise
-from bdry.probes import PROBES, Context
-from bdry.probes.svm_stages import Recipe, retrain
 from bdry.runs import TABLES, TableWriter, read_table
+from bdry.studies.probes import PROBES, Context
 
 SETTINGS = {
     "num_train": None,

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdry.probes.margin import summarise
 from bdry.runs import SCHEMA_VERSION, TABLES, Measurement, Run, find_runs
+from bdry.studies.margins.probe import summarise
 
 ADVERSARIES = {
     "standard": {"name": "none"},

@@ -12,7 +12,7 @@ from bdry.errors import UsageError
 from bdry.report import FIGURES, draw_figures, margin_evolution, results
 from bdry.report.margin_evolution import drawn_data
 from bdry.runs import SCHEMA_VERSION, Run
-from bdry.schema.figures import PAPERS
+from bdry.settings.figures import PAPERS
 
 
 def make_run(folder, adv, seed, *, num_seeds_apart=0.0, eps=0.1, clipped=False):

@@ -21,8 +21,8 @@ from bdry.report.html import Explorer, Paper, explore, origin, page, panels
 from bdry.report.html.embedding import difference, picture
 from bdry.report.html.markup import as_html
 from bdry.runs import SCHEMA_VERSION, TABLES, Measurement
-from bdry.schema import check
-from bdry.schema.report import ReportConfig
+from bdry.settings import check
+from bdry.settings.report import ReportConfig
 from bdry.tasks import report
 
 HOSTILE = "</script><img src=http://example.org/x onerror=alert(1)>"

@@ -14,8 +14,8 @@ from bdry.data import DATASETS
 from bdry.errors import ConfigError
 from bdry.margins import ESTIMATORS
 from bdry.models import ARCHITECTURES
-from bdry.probes import PROBES
-from bdry.schema import SCHEMAS, check, children, science
+from bdry.settings import SCHEMAS, check, children, science
+from bdry.studies.probes import PROBES
 from bdry.tasks.build import INITIALISATION, SCHEDULE, SELECTION, options
 from bdry.training import OPTIMISERS
 

@@ -21,7 +21,7 @@ from bdry.runs import TABLES, Run, TableWriter, find_runs, read_table
 from bdry.runs.checkpoint import FORMAT, checkpoint_step, load_weights
 from bdry.runs.owned import STATES
 from bdry.runs.reading import read_config, read_json, read_npz
-from bdry.schema import TrainConfig
+from bdry.settings import TrainConfig
 from bdry.tasks.stored import stored_config
 from bdry.tasks.typed_again import settings_given
 

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from ..conf import COMMANDS, compose, conf_dir, groups
 from ..errors import show_value
-from ..schema import children
+from ..settings import children
 from .plain import PLAIN
 
 EXAMPLES = {

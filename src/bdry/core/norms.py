@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-NORMS = ("l2", "linf")
-
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
     """`values` of shape (N,) with trailing dimensions of size 1, to broadcast against `like` of shape (N, ...)."""

@@ -3,7 +3,8 @@
 Karimi, Derr, Tang, "Characterizing the Decision Boundary of Deep Neural Networks" (arXiv 1912.11460).
 """
 
-from .autoencoders import AUTOENCODERS, Autoencoder
+from ..names import AUTOENCODERS, GENERATORS
+from .autoencoders import Autoencoder
 from .bisection import OUTCOMES, Bisected, bisect
 from .components import Passed, Stage, Trained, features_of, pass_through, train_pairs
 from .embedding import Embedding, principal_embedding
@@ -12,7 +13,7 @@ from .oscillation import Estimate, Oscillation, oscillation
 from .pairs import Pair, all_pairs, both_directions, checked_pairs
 from .profile import Profiles, profiles
 from .recipe import Recipe
-from .result import GENERATORS, Borderline, PairImages, common_sources, summary
+from .result import Borderline, PairImages, common_sources, summary
 from .separability import Features, Plane, own_plane, separability, svm_plane
 from .spread import boundary_divergence, spread
 

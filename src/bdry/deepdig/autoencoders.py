@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UsageError
-from ..registry import Registry
+from ..names import AUTOENCODERS
 
 ImageShape = tuple[int, int, int]
 
@@ -80,9 +80,6 @@ class Convolution:
 
 Layer = Dense | Convolution
 Weights = list[Tensor]
-
-# name -> the layers for an image shape; ReLU follows every layer but the last, which a sigmoid follows
-AUTOENCODERS: Registry[Callable[..., list[Layer]]] = Registry("autoencoder")
 
 
 @AUTOENCODERS.register("fc")

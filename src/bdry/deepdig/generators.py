@@ -13,10 +13,11 @@ from ..core.seeds import generator
 from ..errors import UsageError
 from ..margins import ESTIMATORS
 from ..models import Classifier
+from ..names import GENERATORS
 from .autoencoders import Autoencoder
 from .batches import evaluation_batch
 from .components import Stage, Trained, features_of, pass_through, predict
-from .result import GENERATORS, Borderline, PairImages, correct_rows, refined
+from .result import Borderline, PairImages, correct_rows, refined
 
 
 @GENERATORS.register("deepdig")

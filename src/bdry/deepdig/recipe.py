@@ -65,8 +65,7 @@ class Recipe:
     def layers(self, image_shape: ImageShape) -> list[Layer]:
         """The autoencoder's layers; raises `UsageError` where there is none such, or not for this shape."""
         name = self.autoencoder or usual_autoencoder(image_shape)
-        AUTOENCODERS.check_options(name, dict(self.options))
-        return AUTOENCODERS[name](image_shape, **self.options)
+        return AUTOENCODERS.bound(name, dict(self.options))(image_shape)
 
     def stack_size(self, image_bytes: int, device_type: str) -> int:
         """How many pairs to train together on images of so many bytes."""

@@ -9,7 +9,6 @@ one predicted t for images of class s, and bisects them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +16,6 @@ from torch import Tensor
 
 from ..core.norms import norm
 from ..models import Classifier
-from ..registry import Registry
 from .bisection import STALLED, THIRD, Bisected, bisect
 from .components import OK, Trained, predict
 from .pairs import Pair
@@ -69,10 +67,6 @@ class Borderline:
     def coverage(self) -> float:
         """Share of the correctly predicted source images that have a segment; nan where there is none of them."""
         return len(self.source) / self.num_correct if self.num_correct else float("nan")
-
-
-# name -> generator; the option's settings are its keyword arguments
-GENERATORS: Registry[Callable[..., Borderline]] = Registry("generator")
 
 
 def refined(

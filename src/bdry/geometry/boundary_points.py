@@ -6,7 +6,6 @@ depends on the rule (specification of arXiv 1705.09552, §5.5). A family takes (
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -16,7 +15,7 @@ from ..core.measuring import Model
 from ..core.norms import per_sample, steepest
 from ..core.segments import clearly_beyond, first_crossing, gap
 from ..margins import ESTIMATORS, MarginResult
-from ..registry import Registry
+from ..names import FAMILIES
 from .contrast import pair_gap
 from .directional import unit_directions
 from .refine import Refined, to_boundary, to_nearest, tolerance
@@ -63,10 +62,6 @@ class BoundaryPoints:
         """The rows of a mask or of indices, such as `points.take(points.success)`."""
         parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "family"}
         return BoundaryPoints(self.family, **{name: part[rows] for name, part in parts.items()})
-
-
-# name -> (model, x, generator, **settings) -> BoundaryPoints
-FAMILIES: Registry[Callable[..., BoundaryPoints]] = Registry("points")
 
 
 @FAMILIES.register("nearest_refined")

@@ -12,9 +12,9 @@ from torch import Tensor
 from ..core.measuring import Model
 from ..core.seeds import generator
 from ..errors import UsageError, did_you_mean
+from ..names import WEIGHT_LAWS
 from .paths import labels_at
 
-WEIGHT_LAWS = ("dirichlet", "uniform")
 ALL_CLASSES = -1
 
 

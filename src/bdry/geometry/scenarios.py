@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +12,7 @@ from ..core.norms import steepest
 from ..core.seeds import generator
 from ..data import Split
 from ..errors import UsageError
-from ..registry import Registry
+from ..names import SCENARIOS
 from .paths import labels_at
 from .regions import Projected, Projection, project_into
 
@@ -36,10 +35,6 @@ class Pairs:
     success: Tensor
     forwards: Tensor
     backwards: Tensor
-
-
-# name -> scenario(model, split, num_pairs, *, seed, how, batch_size); pairs are drawn independently of each other
-SCENARIOS: Registry[Callable[..., Pairs]] = Registry("scenario")
 
 
 @SCENARIOS.register("natural")

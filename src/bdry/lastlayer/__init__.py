@@ -12,6 +12,7 @@ from .grid import grid_points
 from .layer import LastLayer, last_layer
 from .metrics import Views, convergence_rows
 from .rates import rate_fit
+from .retraining import TrainingRecipe, retrain_last_layer
 from .svm import SOLVERS, SvmSolution, hard_margin_svm
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Checkpoint",
     "LastLayer",
     "SvmSolution",
+    "TrainingRecipe",
     "Views",
     "angle_degrees",
     "bias_position",
@@ -34,5 +36,6 @@ __all__ = [
     "paper_comparator",
     "rate_fit",
     "rescaled",
+    "retrain_last_layer",
     "soft_margin_svm",
 ]

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core.measuring import Model
-from ..core.norms import NORMS
 from ..errors import UsageError
 from ..models import Classifier
 from ..models.classifier import Normalise
+from ..names import NORMS
 from .bounds import METHODS, Ball, lower_bounds, num_at_once
 from .result import ESTIMATORS, MarginResult
 

@@ -93,10 +93,10 @@ def build_classifier(
         UsageError: no such architecture, setting or initialisation, or the images are too small for it.
     """
     options = options or {}
-    ARCHITECTURES.check_options(name, options)
+    build_body = ARCHITECTURES.bound(name, options)
     with seeded_globally(derive(seed, "init")):
         try:
-            body = ARCHITECTURES[name](image_shape, **options)
+            body = build_body(image_shape)
             num_features = flat_size(body, image_shape)
         except RuntimeError:
             shape = "x".join(map(str, image_shape))

@@ -5,11 +5,14 @@ from .csvfile import TableWriter, read_table
 from .folder import SCHEMA_VERSION, Run, check_version, run_name
 from .measurement import Measurement
 from .sweep import Outcome, Sweep
-from .tables import TABLES, Column, Table, declare
+from .tables import ARRAYS, TABLES, Array, Arrays, Column, Table, declare, declare_arrays
 
 __all__ = [
+    "ARRAYS",
     "SCHEMA_VERSION",
     "TABLES",
+    "Array",
+    "Arrays",
     "Column",
     "Measurement",
     "Outcome",
@@ -20,6 +23,7 @@ __all__ = [
     "TableWriter",
     "check_version",
     "declare",
+    "declare_arrays",
     "find_runs",
     "read_table",
     "run_name",

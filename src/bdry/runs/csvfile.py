@@ -14,7 +14,7 @@ import pandas as pd
 from ..errors import RunError, one_line
 from .files import write_text
 from .reading import damaged, harmless, regular
-from .tables import KINDS, Column, Table
+from .table import KINDS, Column, Table
 
 
 class TableWriter:

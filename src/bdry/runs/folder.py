@@ -22,7 +22,7 @@ from ..errors import RunError
 from .owned import OwnedFolder, hash8
 
 # of a run's config.yaml and tables; a change of meaning makes a new version
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def check_version(version: object, run: Run) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -13,23 +13,18 @@ from ..data import DATASETS, Dataset
 from ..errors import ConfigError
 from ..margins import ESTIMATORS, Estimator
 from ..models import Classifier, build_classifier
-from ..probes import PROBES, Context, Probe
-from ..schema import PGD, Margin, TrainConfig
-from ..schema import Dataset as DatasetConfig
-from ..schema.arch import Network
+from ..settings import PGD, Margin, Network, TrainConfig
+from ..settings import Dataset as DatasetConfig
+from ..studies.probes import Context, Probe, build_probe
 from ..training import OPTIMISERS, Plan, learning_rate
 from ..training.adversary import Adversary
 from .cores import num_cores
 
-# keys of every data set, network and optimiser that its builder does not take
-SELECTION = ("classes", "num_train", "num_test", "subset_seed", "pgd")
-INITIALISATION = ("init", "feature_dim", "feature_activation")
-SCHEDULE = ("schedule", "milestones", "gamma", "warmup")
 
-
-def options(node: Any, *without: str) -> dict[str, Any]:
-    """The settings of an option, `name` and those listed left out."""
-    return {key: value for key, value in asdict(node).items() if key not in ("name", *without)}
+def options(node: Any) -> dict[str, Any]:
+    """The settings of an option that its builder takes: all but `name` and those declared with `passed=False`."""
+    passed = [declared.name for declared in fields(node) if declared.metadata.get("passed", True)]
+    return {name: getattr(node, name) for name in passed if name != "name"}
 
 
 def prepare_machine(device: str, threads: int | None) -> torch.device:
@@ -50,9 +45,7 @@ def prepare_machine(device: str, threads: int | None) -> torch.device:
 
 def build_dataset(config: DatasetConfig, device: torch.device) -> Dataset:
     """The data set, restricted to its classes, then to class-balanced subsets, on the device."""
-    own = options(config, *SELECTION)
-    DATASETS.check_options(config.name, own)
-    dataset = DATASETS[config.name](**own)
+    dataset: Dataset = DATASETS.bound(config.name, options(config))()
     if config.classes is not None:
         dataset = dataset.restricted(config.classes)
     return dataset.subset(config.num_train, config.num_test, config.subset_seed).to(device)
@@ -71,7 +64,7 @@ def build_network(config: TrainConfig, dataset: Dataset) -> Classifier:
         init=config.arch.init if isinstance(config.arch, Network) else "default",
         feature_dim=config.arch.feature_dim if isinstance(config.arch, Network) else None,
         feature_activation=config.arch.feature_activation if isinstance(config.arch, Network) else None,
-        options=options(config.arch, *INITIALISATION),
+        options=options(config.arch),
     )
     return classifier.to(dataset.train.labels.device)
 
@@ -87,9 +80,10 @@ def compile_network(network: nn.Module) -> None:
 
 def build_optimiser(config: TrainConfig, classifier: Classifier) -> torch.optim.Optimizer:
     """The optimiser over all parameters."""
-    own = options(config.optim, *SCHEDULE)
-    OPTIMISERS.check_options(config.optim.name, own)
-    return OPTIMISERS[config.optim.name](classifier.parameters(), **own)
+    optimiser: torch.optim.Optimizer = OPTIMISERS.bound(config.optim.name, options(config.optim))(
+        classifier.parameters()
+    )
+    return optimiser
 
 
 def build_plan(config: TrainConfig) -> Plan:
@@ -120,9 +114,7 @@ def build_plan(config: TrainConfig) -> Plan:
 
 def build_estimator(config: Margin) -> Estimator:
     """The margin estimator with its settings bound."""
-    own = options(config)
-    ESTIMATORS.check_options(config.name, own)
-    return functools.partial(ESTIMATORS[config.name], **own)
+    return ESTIMATORS.bound(config.name, options(config))
 
 
 def build_probes(config: TrainConfig) -> dict[str, Probe]:
@@ -132,7 +124,7 @@ def build_probes(config: TrainConfig) -> dict[str, Probe]:
         estimator_name=config.margin.name,
         data_seed=config.dataset.subset_seed,
     )
-    return {name: PROBES[node.name](context, **options(node, "moments")) for name, node in config.probe.items()}
+    return {name: build_probe(node.name, context, node) for name, node in config.probe.items()}
 
 
 def _seed(given: int | None, config: TrainConfig) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ..runs import TABLES, Measurement, read_table
-from ..schema.probe_curvature import CurvatureConfig
+from ..studies.curvature.settings import CurvatureConfig
 from .console import show
 from .measure import measure_run
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pandas as pd
 
 from ..runs import TABLES, Measurement, read_table
-from ..schema.probe_detect import DetectConfig
+from ..studies.detection.settings import DetectionConfig
 from .console import show
 from .measure import measure_run
 
 HEADINGS = ("statistic, taken at", "alpha", "images", "AUC", "margin's AUC", "recovered", "runner-up's")
 
 
-def run(config: DetectConfig) -> Measurement:
+def run(config: DetectionConfig) -> Measurement:
     """Measures what `config` names, or says that it is measured; shows each statistic beside its baselines."""
     folder = measure_run(config, "detect", "detect", "fawzi2017")
     found = read_table(folder.table_path("detect_summary"), TABLES["detect_summary"])

@@ -15,7 +15,7 @@ from ..errors import RunError
 from ..report import draw_figures, results
 from ..runs import RunRecord, find_runs
 from ..runs.files import write_text
-from ..schema import FiguresConfig
+from ..settings import FiguresConfig
 from .console import plain_console
 
 

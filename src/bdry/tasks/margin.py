@@ -15,13 +15,14 @@ from ..core.moment import Moment
 from ..data import Split
 from ..errors import ConfigError, UsageError
 from ..margins import Estimator
-from ..probes.batches import FittingBatches
-from ..probes.margin import measure_batch, summarise
-from ..probes.nearest_points import nearest_points
 from ..report import estimator_check, margin_histogram
 from ..runs import TABLES, Measurement, read_table
 from ..runs.provenance import provenance
-from ..schema import Margin, MarginTaskConfig
+from ..settings import Margin
+from ..studies.margins.batches import FittingBatches
+from ..studies.margins.nearest_points import nearest_points
+from ..studies.margins.probe import measure_batch, summarise
+from ..studies.margins.settings import MarginConfig
 from .build import build_estimator, compile_network, prepare_machine
 from .console import show_check, show_summary
 from .progress import Counting
@@ -31,7 +32,7 @@ from .subject import Subject, module_subject, run_subject
 FIRST_BATCH = 512
 
 
-def run(config: MarginTaskConfig) -> Measurement:
+def run(config: MarginConfig) -> Measurement:
     """Measures what `config` names, or says that it is measured."""
     device = prepare_machine(config.device, config.threads)
     checks = {name: _check_settings(name) for name in config.check}
@@ -63,7 +64,7 @@ def _check_settings(name: str) -> Margin:
 class MeasuringRun:
     """One measurement in the making."""
 
-    def __init__(self, config: MarginTaskConfig, subject: Subject, checks: dict[str, Margin]) -> None:
+    def __init__(self, config: MarginConfig, subject: Subject, checks: dict[str, Margin]) -> None:
         self.config, self.subject, self.folder = config, subject, subject.folder
         self.estimators: dict[str, Estimator] = {
             node.name: build_estimator(node) for node in (config.margin, *checks.values())

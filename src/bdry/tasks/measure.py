@@ -11,12 +11,11 @@ import pandas as pd
 import torch
 
 from ..core.moment import Moment
-from ..probes import PROBES, Context, Probe
 from ..report import draw_figures
 from ..runs import SCHEMA_VERSION, TABLES, Measurement, find_runs, read_table
 from ..runs.provenance import provenance
-from ..schema import TrainConfig, science
-from ..schema.run_task import RunTask
+from ..settings import RunTask, TrainConfig, science
+from ..studies.probes import Context, Probe, build_probe
 from .build import build_estimator, prepare_machine
 from .progress import Counting
 from .stopping import ended, stopping
@@ -49,7 +48,7 @@ def measure_run(
         estimator_name=stored.config.margin.name,
         data_seed=stored.config.dataset.subset_seed,
     )
-    probe = PROBES[probe_name](context, **config.probe_settings(), **further(stored.config))
+    probe = build_probe(probe_name, context, config, **further(stored.config))
     with folder.claimed():
         # another process may have finished it while this one loaded its data
         if not folder.finished:

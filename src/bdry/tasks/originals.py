@@ -12,7 +12,7 @@ import torch
 from ..data import Dataset
 from ..errors import BdryError
 from ..runs import RunRecord
-from ..schema import Dataset as DatasetConfig
+from ..settings import Dataset as DatasetConfig
 from .build import build_dataset
 from .stored import stored_config
 

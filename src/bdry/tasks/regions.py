@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ..runs import TABLES, Measurement, read_table
-from ..schema.probe_regions import RegionsConfig
+from ..studies.regions.settings import RegionsConfig
 from .console import show
 from .measure import measure_run
 

@@ -11,7 +11,7 @@ from ..errors import RunError
 from ..report.html import Explorer, Paper, explore, origin, page, panels
 from ..runs import RunRecord, find_runs
 from ..runs.files import write_text
-from ..schema.report import ReportConfig
+from ..settings.report import ReportConfig
 from .typed_again import made_by
 
 

@@ -18,8 +18,8 @@ from ..conf import load_grid
 from ..errors import BdryError, RunError, UsageError
 from ..report import draw_figures
 from ..runs import RunRecord, find_runs
-from ..schema import Grid, ReproduceConfig
-from ..schema.reproduce import Measuring
+from ..settings import Grid, ReproduceConfig
+from ..settings.reproduce import Measuring
 from .cores import num_cores
 
 FAILED, USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..runs import Measurement
-from ..schema.probe_shared import SharedConfig
+from ..studies.shared.settings import SharedConfig
 from .measure import measure_run
 
 

@@ -18,8 +18,8 @@ from ..models import Classifier
 from ..runs import Run, check_version
 from ..runs.checkpoint import checkpoint_step, load_classifier
 from ..runs.reading import PARSING
-from ..schema import SCHEMAS, Torchvision, TrainConfig
-from ..schema import Dataset as DatasetConfig
+from ..settings import SCHEMAS, Torchvision, TrainConfig
+from ..settings import Dataset as DatasetConfig
 from .build import build_dataset, build_network, build_plan
 
 GROUPS = ("dataset", "arch", "adv", "optim", "margin")

@@ -12,7 +12,8 @@ from torch import nn
 from ..core.moment import Moment
 from ..data import Dataset
 from ..runs import SCHEMA_VERSION, Measurement
-from ..schema import Margin, MarginTaskConfig, science
+from ..settings import Margin, science
+from ..studies.margins.settings import MarginConfig
 from .build import build_dataset
 from .module import build_module, weights_digest
 from .stored import open_run
@@ -31,7 +32,7 @@ class Subject:
     record: dict[str, Any]
 
 
-def run_subject(config: MarginTaskConfig, device: torch.device, checks: dict[str, Margin]) -> Subject:
+def run_subject(config: MarginConfig, device: torch.device, checks: dict[str, Margin]) -> Subject:
     """The checkpoints that `config.checkpoint` chooses of the run in the folder `config.run`."""
     stored = open_run(config.run or "", config.checkpoint, device)
     trained, steps = stored.config, stored.steps
@@ -46,7 +47,7 @@ def run_subject(config: MarginTaskConfig, device: torch.device, checks: dict[str
     )
 
 
-def module_subject(config: MarginTaskConfig, device: torch.device, checks: dict[str, Margin]) -> Subject:
+def module_subject(config: MarginConfig, device: torch.device, checks: dict[str, Margin]) -> Subject:
     """The module that `config.classifier` builds, as a single moment, step 0."""
     assert config.dataset is not None
     assert config.classifier is not None
@@ -65,12 +66,12 @@ def module_subject(config: MarginTaskConfig, device: torch.device, checks: dict[
     )
 
 
-def _settings(config: MarginTaskConfig, checks: dict[str, Margin]) -> dict[str, Any]:
+def _settings(config: MarginConfig, checks: dict[str, Margin]) -> dict[str, Any]:
     """What decides the results, beside the classifier."""
     check_settings = {name: asdict(node) for name, node in checks.items()}
     return {"schema": SCHEMA_VERSION, **science(config), "check_settings": check_settings}
 
 
-def _record(config: MarginTaskConfig) -> dict[str, Any]:
+def _record(config: MarginConfig) -> dict[str, Any]:
     settings = {key: value for key, value in asdict(config).items() if key not in ("arch", "optim")}
     return {"schema": SCHEMA_VERSION, "command": "margin", **settings}

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from ..errors import ConfigError
-from ..probes.svm_stages import Recipe
+from ..lastlayer import TrainingRecipe
 from ..runs import TABLES, Measurement, read_table
-from ..schema import SvmTaskConfig, TrainConfig
+from ..settings import TrainConfig
+from ..studies.lastlayer.settings import SvmConfig
 from ..training import OPTIMISERS
-from .build import SCHEDULE, build_plan, options
+from .build import build_plan, options
 from .console import show
 from .measure import measure_run
 
 KEYS = ["step", "stage", "fresh", "rescaled", "variant"]
 
 
-def run(config: SvmTaskConfig) -> Measurement:
+def run(config: SvmConfig) -> Measurement:
     """Measures what `config` names, or says that it is measured, and sums it up."""
     folder = measure_run(config, "svm", "svm", "li2018", recipe if config.study == "bias" else no_recipe)
     rows = read_table(folder.table_path("svm_convergence"), TABLES["svm_convergence"])
@@ -58,6 +58,5 @@ def recipe(config: TrainConfig) -> dict[str, Any]:
     if config.training.epochs == 0:
         raise ConfigError("study", "bias", "this run has no epochs; there is nothing to compare with")
     plan = build_plan(config)
-    own = options(config.optim, *SCHEDULE)
-    optimiser = functools.partial(OPTIMISERS[config.optim.name], **own)
-    return {"recipe": Recipe(optimiser, plan.learning_rate, plan.epochs, plan.batch_size)}
+    optimiser = OPTIMISERS.bound(config.optim.name, options(config.optim))
+    return {"recipe": TrainingRecipe(optimiser, plan.learning_rate, plan.epochs, plan.batch_size)}

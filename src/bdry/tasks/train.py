@@ -18,7 +18,7 @@ from ..report import draw_figures
 from ..runs import SCHEMA_VERSION, TABLES, Run, find_runs, read_table
 from ..runs.checkpoint import load_training, save_classifier, save_training
 from ..runs.provenance import provenance
-from ..schema import PGD, TrainConfig, science
+from ..settings import PGD, TrainConfig, science
 from ..training import State, fit, loss_and_accuracy
 from .build import build_dataset, build_network, build_optimiser, build_plan, build_probes, prepare_machine
 from .loggers import scalar_logger

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from ..conf import groups
-from ..schema import TrainConfig
+from ..settings import TrainConfig
 
 
 def settings_given(entry: dict[str, Any]) -> list[str] | None:

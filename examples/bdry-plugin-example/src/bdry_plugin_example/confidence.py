@@ -8,7 +8,7 @@ from bdry.core.measuring import logits_in_batches, measuring
 from bdry.core.moment import Moment
 from bdry.data import Dataset
 from bdry.models import Classifier
-from bdry.probes import PROBES, Context, Measured
+from bdry.studies.probes import PROBES, Context, Measured
 
 
 @PROBES.register("confidence")

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from bdry.schema import Dataset, Margin, option, schema
-from bdry.schema.arch import Network
-from bdry.schema.probe import Probe
+from bdry.settings import Dataset, Margin, option, schema
+from bdry.settings.arch import Network
+from bdry.settings.probe import Probe
 
 
 @schema("dataset", "stripes")

@@ -1,0 +1,27 @@
+"""The names that settings may have in lists, known without torch; methods register their functions under them.
+
+A plug-in adds names when bdry starts, as in `FAMILIES.declare("mine")`, and registers its functions in any module of
+its own. Names of option groups (dataset, arch, margin, ...) are not here: they are the YAML files of conf/<group>.
+"""
+
+from typing import Any
+
+from .registry import Registry
+
+NORMS = ("l2", "linf")
+SPLITS = ("train", "test")
+
+# scenario(model, split, num_pairs, *, seed, how, batch_size) -> Pairs; pairs are drawn independently of each other
+SCENARIOS: Registry[Any] = Registry("scenario", "natural", "perturbed", "random")
+# family(model, x, generator, **settings) -> BoundaryPoints
+FAMILIES: Registry[Any] = Registry("family", "nearest_refined", "deepfool_end", "nat_segment", "random_dir")
+# method(wanted, model, points, sides by t, find) -> one result for each scale
+CURVATURE_METHODS: Registry[Any] = Registry("method", "ad", "geometric", "softplus_swap", "smoothed", "fd")
+WEIGHT_LAWS = ("dirichlet", "uniform")
+
+# generator(classifier, images, **settings) -> Borderline
+GENERATORS: Registry[Any] = Registry(
+    "generator", "deepdig", "real_ae1", "rpbs", "epbs", "epbs_as_coded", "margin_bisect"
+)
+# the layers for an image shape; ReLU follows every layer but the last, which a sigmoid follows
+AUTOENCODERS: Registry[Any] = Registry("autoencoder", "fc", "conv", "bottleneck")

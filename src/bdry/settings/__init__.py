@@ -1,0 +1,47 @@
+"""The config's schemas: one dataclass a node, every key with its type, default, unit and help. No torch here.
+
+What a study measures is declared in `studies/<what>/settings.py`.
+"""
+
+from .adv import PGD, Adv
+from .arch import MLP, Arch, Network
+from .dataset import Dataset, Torchvision, Toy
+from .figures import FiguresConfig
+from .margin import DeepFool, Margin
+from .optim import SGD, Adam, Optim
+from .options import SCHEMAS, check, children, option, schema, science
+from .probe import Moments, Probe
+from .report import ReportConfig
+from .reproduce import Grid, ReproduceConfig
+from .run_task import RunTask
+from .train import TrainConfig
+
+__all__ = [
+    "MLP",
+    "PGD",
+    "SCHEMAS",
+    "SGD",
+    "Adam",
+    "Adv",
+    "Arch",
+    "Dataset",
+    "DeepFool",
+    "FiguresConfig",
+    "Grid",
+    "Margin",
+    "Moments",
+    "Network",
+    "Optim",
+    "Probe",
+    "ReportConfig",
+    "ReproduceConfig",
+    "RunTask",
+    "Torchvision",
+    "Toy",
+    "TrainConfig",
+    "check",
+    "children",
+    "option",
+    "schema",
+    "science",
+]

@@ -1,0 +1,64 @@
+"""`arch=`: the classifier's architecture. Input shape and class count come from the data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from ..errors import ConfigError
+from .options import option, schema
+
+ACTIVATIONS = ("relu", "softplus", "silu", "gelu", "leaky_relu", "softsign")
+INITS = ("default", "kaiming", "xavier", "orthogonal")
+
+
+@schema("arch", "linear")
+@dataclass
+class Arch:
+    """What every architecture has; all that `linear` has."""
+
+    name: str = option(MISSING, "the architecture")
+
+
+@schema("arch", "base")
+@dataclass
+class Network(Arch):
+    """An architecture with hidden layers."""
+
+    activation: str = option("relu", "activation function; geometry needs a smooth one", choices=ACTIVATIONS)
+    init: str = option(
+        "default",
+        "initial weights; default: PyTorch's; the others have zero biases; kaiming: He's",
+        choices=INITS,
+        passed=False,
+    )
+    feature_dim: int | None = option(
+        None,
+        "width of one more hidden layer, before the last; null: there is none",
+        unit="features",
+        ge=1,
+        le=65536,
+        later=True,
+        passed=False,
+    )
+    feature_activation: str | None = option(
+        None,
+        "activation after that layer; null: the same as the others'; relu may kill units of a narrow one",
+        choices=(*ACTIVATIONS, "none"),
+        later=True,
+        passed=False,
+    )
+
+    def check_together(self) -> None:
+        """An activation needs its layer."""
+        if self.feature_activation is not None and self.feature_dim is None:
+            raise ConfigError("feature_activation", self.feature_activation, "needs feature_dim, its layer's width")
+
+
+@schema("arch", "mlp")
+@dataclass
+class MLP(Network):
+    """Fully connected layers."""
+
+    widths: list[int] = option([256, 128], "widths of the hidden layers", ge=1, le=65536, may_repeat=True)

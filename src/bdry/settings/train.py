@@ -1,0 +1,79 @@
+"""`bdry train`: the whole config of one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from ..errors import ConfigError
+from ..names import NORMS
+from .adv import Adv
+from .arch import Arch
+from .dataset import Dataset
+from .margin import Margin
+from .optim import Optim
+from .options import option
+from .probe import Moments, Probe
+from .run_task import Machine
+
+
+@dataclass
+class Training:
+    """How long, on what, from which seeds."""
+
+    epochs: int = option(20, "passes over the training split", ge=0, le=1_000_000)
+    batch_size: int = option(64, "images for each step", ge=1, le=10_000_000)
+    label_smoothing: float = option(0.0, "label smoothing of the cross-entropy", ge=0, lt=1)
+    crop_padding: int = option(0, "augmentation: random crop after padding by this much", unit="pixels", ge=0, le=1024)
+    flip: bool = option(False, "augmentation: random horizontal flip")
+    init_seed: int | None = option(None, "seed of the initial weights; null: seed", ge=0)
+    data_seed: int | None = option(None, "seed of data order and augmentation; null: seed", ge=0)
+    checkpoint_minutes: float = option(
+        5.0, "also save for resuming this often within an epoch", unit="minutes", gt=0, science=False
+    )
+
+
+@dataclass
+class Evaluation:
+    """What goes into the table history: loss, accuracy, and accuracy under a PGD stronger than training's."""
+
+    max_images: int = option(10000, "images of each split at most, class-balanced", ge=1)
+    robust_images: int = option(250, "test images attacked; 0 leaves robust accuracy out", ge=0)
+    norm: str | None = option(None, "norm of the attack; null: training's, or linf", choices=NORMS)
+    eps: float | None = option(None, "radius; null: training's, or the data set's", unit="pixel units of [0, 1]", ge=0)
+    steps: int = option(40, "steps of 2.5 eps / steps each", ge=1, le=1_000_000)
+    restarts: int = option(2, "random starts for each image", ge=1, le=1_000_000)
+
+
+@dataclass
+class TrainConfig(Machine):
+    """The whole config of one run."""
+
+    dataset: Dataset = MISSING
+    arch: Arch = MISSING
+    adv: Adv = MISSING
+    optim: Optim = MISSING
+    margin: Margin = MISSING
+    probe: dict[str, Probe] = field(default_factory=dict)
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    moments: Moments = field(default_factory=Moments)
+    paper: str | None = option(None, "the preset of a paper's study that was chosen", science=False, hidden=True)
+    scale: str | None = option(None, "how large a preset is", science=False, hidden=True)
+    study: str = option("", "label for figures and claims: the part of a study; empty: main", science=False)
+    seed: int = option(0, "seed of everything random in training", ge=0, science=False)
+    precision: str = option("fp32", "arithmetic of training; measurements are always fp32", choices=("fp32", "bf16"))
+    logger: str = option("csv", "tensorboard: scalars there too", choices=("csv", "tensorboard"), science=False)
+    outputs: str = option("outputs", "folder of runs, sweeps and figures", science=False)
+
+    def check_together(self) -> None:
+        """A paper's preset has a data set and a scale; adversarial training needs training."""
+        if self.paper is not None and "/" not in self.paper:
+            raise ConfigError("paper", self.paper, f"needs a part of the study, as in paper={self.paper}/<name>")
+        if (self.paper is None) != (self.scale is None):
+            missing, given = ("scale", "paper") if self.scale is None else ("paper", "scale")
+            choices = "scale=smoke, cpu or paper" if missing == "scale" else "paper=<preset>"
+            raise ConfigError(given, getattr(self, given), f"goes with {choices}")
+        if self.training.epochs == 0 and self.adv.name != "none":
+            raise ConfigError("training.epochs", 0, f"adv={self.adv.name} has no effect without training")

@@ -1,0 +1,1 @@
+"""How the decision boundary bends near images (fawzi2017, section 3)."""

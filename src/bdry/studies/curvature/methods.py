@@ -1,0 +1,232 @@
+"""How curvature is measured at boundary points: what each method of `bdry curvature` gives, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...core.seeds import generator
+from ...errors import UsageError
+from ...geometry.boundary_points import BoundaryPoints
+from ...geometry.curvature import mean_curvature
+from ...geometry.finite_scale import geometric_curvature, random_tangents
+from ...geometry.hessian import EXACT, CentralDifferences, HessianMethod, Smoothed, port_step
+from ...geometry.principal import candidate_tangents, principal_at_scale
+from ...geometry.profile import summarise
+from ...geometry.smoothness import with_softplus
+from ...geometry.spectrum import dense_spectrum, extreme_spectrum
+from ...names import CURVATURE_METHODS
+from .settings import CurvatureSettings
+
+# the largest images whose Hessians are made densely unless asked for
+DENSE_PIXELS = 1024
+# curvatures of at most this share of the largest count as neither positive nor negative
+FLAT = 0.01
+# heights of at most this share of the distance along the tangent are rounding
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of one family of boundary points.
+
+    seed: of random directions. spectra: whether principal curvatures are wanted; else the mean alone. ends: principal
+    directions kept at each end by the dense solver.
+    """
+
+    settings: CurvatureSettings
+    seed: int
+    spectra: bool
+    ends: int
+
+    def dense(self, num_pixels: int) -> bool:
+        """Whether all curvatures are asked for."""
+        solver = self.settings.solver
+        return solver == "dense" or (solver == "auto" and num_pixels <= DENSE_PIXELS)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Of the tangent planes of N points at distance t: shares of the own side, mean curvatures, (N,) each."""
+
+    share_own_side: Tensor
+    mean: Tensor
+    error: Tensor
+    share_found: Tensor
+
+
+@dataclass(frozen=True)
+class Curvatures:
+    """What one method says at one scale of N boundary points, one row each.
+
+    points: those measured. columns: of table `curvature_summary`, (N,) each. spectrum: (N, d - 1), descending, or None
+    where not all curvatures are known. extremes: (N, 2, ...), unit tangents of the largest and the smallest, or None.
+    """
+
+    scale: float
+    solver: str
+    points: BoundaryPoints
+    columns: Mapping[str, Tensor]
+    spectrum: Tensor | None
+    extremes: Tensor | None
+    affine: bool = False
+
+
+# finds a family's points of the boundary of a network
+Find = Callable[[nn.Module], BoundaryPoints]
+
+
+# name -> (wanted, model, points, sides by t, find) -> one result a scale
+def tangent_sides(wanted: Wanted, model: nn.Module, points: BoundaryPoints, tangents: Tensor, t: float) -> Sides:
+    """The boundary's sides and heights over its tangent planes at distance t, along unit tangents (N, m, ...)."""
+    parts = []
+    for rows in torch.arange(len(points.own)).split(
+        max(1, wanted.settings.batch_size // wanted.settings.num_directions)
+    ):
+        part = points.take(rows)
+        found = geometric_curvature(
+            model,
+            part.point,
+            part.own,
+            part.other,
+            part.gradient,
+            tangents[rows],
+            scale=t,
+            batch_size=wanted.settings.batch_size,
+        )
+        # a tangent plane that is the boundary, as of a piece of a piecewise linear network, is on neither side
+        height = found.one_sided.abs() * t**2 / 2
+        own = torch.where(height <= ROUNDING * t, 0.5, found.own_side.double())
+        parts.append((own.mean((1, 2)), *found.mean()))
+    return Sides(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def found_tangents(wanted: Wanted, points: BoundaryPoints, family: str) -> tuple[BoundaryPoints, Tensor]:
+    """The points that were found, and random tangents there, (N, m, ...), that do not depend on what was found."""
+    draw = generator(wanted.seed, f"tangents {family}")
+    return points.take(points.success), random_tangents(points.gradient, wanted.settings.num_directions, draw)[
+        points.success
+    ]
+
+
+@CURVATURE_METHODS.register("ad")
+def exact(
+    wanted: Wanted, model: nn.Module, points: BoundaryPoints, sides: Mapping[float, Sides], find: Find
+) -> Iterator[Curvatures]:
+    """Automatic second derivatives; networks with kinked activations are refused."""
+    yield _by_hessian(wanted, model, points, EXACT, torch.nan)
+
+
+@CURVATURE_METHODS.register("fd")
+def central_differences(
+    wanted: Wanted, model: nn.Module, points: BoundaryPoints, sides: Mapping[float, Sides], find: Find
+) -> Iterator[Curvatures]:
+    """Central differences of the gradient, with steps from sqrt(d) c / 512."""
+    for c in wanted.settings.fd_steps:
+        step = port_step(points.start.shape[1:].numel(), c)
+        yield _by_hessian(wanted, model, points, CentralDifferences(step), step)
+
+
+@CURVATURE_METHODS.register("smoothed")
+def smoothed(
+    wanted: Wanted, model: nn.Module, points: BoundaryPoints, sides: Mapping[float, Sides], find: Find
+) -> Iterator[Curvatures]:
+    """Of the logits blurred by a Gaussian, at the points of the boundary that is not blurred."""
+    for sigma in wanted.settings.sigmas:
+        yield _by_hessian(wanted, model, points, Smoothed(sigma, wanted.settings.num_draws, wanted.seed), sigma)
+
+
+@CURVATURE_METHODS.register("softplus_swap")
+def softplus_swap(
+    wanted: Wanted, model: nn.Module, points: BoundaryPoints, sides: Mapping[float, Sides], find: Find
+) -> Iterator[Curvatures]:
+    """Of the same weights with Softplus for ReLU, at points of that network's own boundary."""
+    for beta in wanted.settings.betas:
+        swapped = with_softplus(model, beta)
+        yield _by_hessian(wanted, swapped, find(swapped), EXACT, beta)
+
+
+@CURVATURE_METHODS.register("geometric")
+def geometric(
+    wanted: Wanted, model: nn.Module, points: BoundaryPoints, sides: Mapping[float, Sides], find: Find
+) -> Iterator[Curvatures]:
+    """-2 s / t^2: the mean over random tangents, the extremes within the span of a few candidates."""
+    found = points.take(points.success)
+    d = found.start.shape[1:].numel()
+    if wanted.spectra:
+        dense = wanted.dense(d)
+        tangents = candidate_tangents(model, found, ends=wanted.settings.num_principal, step=port_step(d), dense=dense)
+    for t, side in sides.items():
+        columns = _columns(len(found.own), d, found.point)
+        columns |= {"trace": side.mean * (d - 1), "mean_kappa": side.mean, "mean_kappa_error": side.error}
+        if not wanted.spectra:
+            yield Curvatures(t, "mean", points, columns, None, None)
+            continue
+        curvatures, directions = principal_at_scale(model, found, tangents, scale=t)
+        columns |= {"kmax": curvatures[:, 0], "kmin": curvatures[:, -1]}
+        yield Curvatures(t, "section", points, columns, None, directions[:, [0, -1]])
+
+
+def _by_hessian(
+    wanted: Wanted, model: nn.Module, points: BoundaryPoints, hessian: HessianMethod, scale: float
+) -> Curvatures:
+    found = points.take(points.success)
+    z, own, other = found.point, found.own, found.other
+    d = z.shape[1:].numel()
+    columns = _columns(len(own), d, z)
+    if wanted.spectra and wanted.dense(d):
+        spectrum = dense_spectrum(model, z, own, other, num_directions=wanted.ends, hessian=hessian)
+        columns |= {**vars(summarise(spectrum)), "mean_kappa_error": torch.zeros_like(spectrum.mean)}
+        columns |= _counts(spectrum.curvatures)
+        extremes = spectrum.directions[:, [0, wanted.ends]] if wanted.ends else None
+        return Curvatures(scale, "dense", points, columns, spectrum.curvatures, extremes, spectrum.affine)
+    draw = generator(wanted.seed, "Hutchinson")
+    mean = mean_curvature(
+        model, z, own, other, num_probes=wanted.settings.num_directions, generator=draw, hessian=hessian
+    )
+    columns |= {"trace": mean.mean * (d - 1), "mean_kappa": mean.mean, "mean_kappa_error": mean.standard_error}
+    if not wanted.spectra:
+        # where every product is 0 the method has made sure that F is affine
+        return Curvatures(scale, "mean", points, columns, None, None, affine=not bool(mean.mean.any()))
+    most = (d - 2) // 2
+    if wanted.settings.num_principal > most:
+        raise UsageError(
+            f"num_principal={wanted.settings.num_principal}: images of {d} pixels have Lanczos' directions for at most {most} at each "
+            f"end; solver=dense finds all"
+        )
+    spectrum = extreme_spectrum(model, z, own, other, num_directions=wanted.settings.num_principal, hessian=hessian)
+    columns |= {"kmax": spectrum.curvatures[:, 0], "kmin": spectrum.curvatures[:, -1]}
+    extremes = spectrum.directions[:, [0, wanted.settings.num_principal]]
+    return Curvatures(scale, "lanczos", points, columns, None, extremes, spectrum.affine)
+
+
+def _counts(curvatures: Tensor) -> dict[str, Tensor]:
+    """num_pos and num_neg of dense spectra, (N,) each."""
+    bent = FLAT * curvatures.abs().amax(1, keepdim=True)
+    unknown = ~curvatures.isfinite().all(1)
+    return {
+        "num_pos": (curvatures > bent).sum(1).masked_fill(unknown, -1),
+        "num_neg": (curvatures < -bent).sum(1).masked_fill(unknown, -1),
+    }
+
+
+def _columns(n: int, d: int, like: Tensor) -> dict[str, Tensor]:
+    """The summary's columns, unknown as yet."""
+    names = (
+        "kmax",
+        "kmin",
+        "sum_pos",
+        "sum_neg",
+        "trace",
+        "mean_kappa",
+        "mean_kappa_error",
+        "frac_abs_lt_1pct",
+        "frac_abs_lt_5pct",
+        "sym_defect",
+    )
+    unknown = {name: torch.full((n,), torch.nan, dtype=like.dtype, device=like.device) for name in names}
+    count = torch.full((n,), -1, dtype=torch.int64, device=like.device)
+    return {**unknown, "num_pos": count, "num_neg": count}

@@ -1,0 +1,1 @@
+"""Generated instances on the boundary between pairs of classes (karimi2020)."""

@@ -1,0 +1,85 @@
+"""Probe `deepdig`: borderline instances between pairs of classes, and what is measured on them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+
+from ...core.measuring import measuring
+from ...core.moment import Moment
+from ...data import Dataset
+from ...deepdig import Pair, Recipe, Trained, both_directions, checked_pairs, train_pairs
+from ...models import Classifier
+from ..measured import PROBES, Context, Measured
+from .characterise import Characterising
+from .collected import Collected
+from .settings import DeepDigSettings
+
+TRAINED = ("deepdig", "real_ae1")
+
+
+@PROBES.register("deepdig")
+@dataclass(frozen=True)
+class DeepDigProbe:
+    """Generates borderline instances of every pair in both directions by several methods, and characterises them.
+
+    The first `num_detailed` pairs get further alphas, further grids and pictures.
+
+    Source: arXiv 1912.11460; docs/papers/karimi2020.md.
+    """
+
+    context: Context
+    settings: DeepDigSettings
+
+    def measure(self, classifier: Classifier, dataset: Dataset, moment: Moment) -> Measured:
+        """Tables ae, ae_training, generation, bisection, idc, edc and runtime; arrays borderline and pictures.
+
+        Raises `UsageError` for a pair of classes that the data set has not.
+        """
+        directions = self.directions(dataset.num_classes)
+        closely = directions[: 2 * self.settings.num_detailed]
+        found = Collected()
+        with measuring(classifier):
+            work = Characterising(self.settings, self.context.data_seed, classifier, dataset, found)
+            trained = self._trained(work, directions, self.recipe())
+            for there, back in zip(trained, trained, strict=True):
+                work.characterise(there, back, closely=there[0] in closely)
+            if "deepdig" in self.settings.methods and closely:
+                for alpha in self.settings.further_alphas:
+                    other = replace(self.recipe(), alphas=(alpha, alpha))
+                    for pair, networks in self._trained(work, closely, other):
+                        work.generate_again(pair, networks, alpha)
+        return found.measured(moment, len(directions))
+
+    def directions(self, num_classes: int) -> list[Pair]:
+        """The ordered pairs, each followed by its reverse."""
+        if isinstance(self.settings.pairs, str):
+            unordered = [list(pair) for pair in itertools.combinations(range(num_classes), 2)]
+        else:
+            unordered = [list(pair) for pair in self.settings.pairs]
+        return both_directions(checked_pairs(unordered, num_classes))
+
+    def recipe(self) -> Recipe:
+        """How autoencoders are trained."""
+        settings = self.settings
+        same = {known.name: getattr(settings, known.name) for known in fields(Recipe) if hasattr(settings, known.name)}
+        first, second = settings.alphas
+        options = {} if settings.widths is None else {"widths": list(settings.widths)}
+        return Recipe(**(same | {"alphas": (first, second), "options": options}))
+
+    def _trained(
+        self, work: Characterising, directions: Sequence[Pair], recipe: Recipe
+    ) -> Iterator[tuple[Pair, Trained | None]]:
+        """Each ordered pair with its autoencoders; with None where no method needs any."""
+        if not set(TRAINED) & set(self.settings.methods):
+            yield from ((pair, None) for pair in directions)
+            return
+        networks = train_pairs(
+            work.classifier, work.train.pixels, work.train.labels, directions, recipe, seed=self.settings.seed
+        )
+        for pair in directions:
+            with work.found.timed("autoencoders"):
+                trained = next(networks)
+            work.describe_training(trained, recipe)
+            yield pair, trained

@@ -1,0 +1,1 @@
+"""How far the decision boundary is along random directions (mickisch2020)."""

@@ -1,0 +1,1 @@
+"""How far images are from the decision boundary (mickisch2020)."""

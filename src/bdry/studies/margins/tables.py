@@ -1,0 +1,97 @@
+"""Tables and arrays of margins."""
+
+from ...runs.table import EPOCH, PIXELS, STEP, Column, Table, declare
+
+MARGINS = declare(
+    Table(
+        "margins",
+        "One row an image, norm and box at a moment: its distance to the decision boundary.",
+        (
+            STEP,
+            EPOCH,
+            Column("split", "str", "train or test"),
+            Column("index", "int", "the image's position in the official split"),
+            Column("label", "int", "its class"),
+            Column("predicted", "int", "the class predicted for it, from which the margin is measured"),
+            Column("correct", "bool", "whether they agree"),
+            Column("confidence", "float", "softmax probability of the predicted class"),
+            Column("logit_gap", "float", "largest logit minus the second largest"),
+            Column("norm", "str", "l2 or linf"),
+            Column("clipped", "bool", "0: distance in R^d; 1: inside the [0, 1] box"),
+            Column("estimator", "str", "the margin estimator"),
+            Column(
+                "margin",
+                "float",
+                "distance to a point just beyond the boundary; nan where none was found",
+                PIXELS,
+            ),
+            Column("lower_bound", "float", "certified lower bound of the distance; nan from most estimators", PIXELS),
+            Column("margin_overshot", "float", "distance of the estimator's end point before bisection", PIXELS),
+            Column("margin_relative", "float", "margin divided by the image's own norm"),
+            Column("success", "bool", "whether a point beyond the boundary was found"),
+            Column("boundary_class", "int", "the class beyond; -1 where none was found"),
+            Column("iterations", "int", "the estimator's steps"),
+            Column("forwards", "int", "forward passes spent on the image"),
+            Column("backwards", "int", "backward passes spent on the image"),
+        ),
+    )
+)
+
+MARGIN_SUMMARY = declare(
+    Table(
+        "margin_summary",
+        "The margins table in numbers: a row a moment, split, norm, box and subset.",
+        (
+            STEP,
+            EPOCH,
+            Column("split", "str", "train or test"),
+            Column("norm", "str", "l2 or linf"),
+            Column("clipped", "bool", "as in margins"),
+            Column("estimator", "str", "the margin estimator"),
+            Column("subset", "str", "all images, the correct ones or the incorrect ones"),
+            Column("num_images", "int", "images in the subset"),
+            Column("num_success", "int", "images with a margin; the statistics are over these"),
+            Column("success_rate", "float", "num_success / num_images"),
+            Column("mean", "float", "mean margin", PIXELS),
+            Column("median", "float", "median margin", PIXELS),
+            Column("q25", "float", "lower quartile", PIXELS),
+            Column("q75", "float", "upper quartile", PIXELS),
+            Column("min", "float", "smallest margin", PIXELS),
+            Column("mean_lower_bound", "float", "mean certified lower bound; nan where there is none", PIXELS),
+            Column("mean_iterations", "float", "the estimator's steps an image"),
+        ),
+    )
+)
+
+ESTIMATOR_CHECK = declare(
+    Table(
+        "estimator_check",
+        "`bdry margin check=[...]`: one row an image, norm, box and estimator: the same margins by several estimators.",
+        (
+            STEP,
+            EPOCH,
+            Column("split", "str", "train or test"),
+            Column("index", "int", "the image's position in the official split"),
+            Column("norm", "str", "l2 or linf"),
+            Column("clipped", "bool", "as in margins"),
+            Column("estimator", "str", "the margin estimator; the measurement's own comes first"),
+            Column("margin", "float", "distance to the point that it found; nan where it found none", PIXELS),
+            Column("best_known", "float", "smallest of these margins over the estimators", PIXELS),
+            Column("ratio", "float", "margin / best_known; nan where it found none"),
+        ),
+    )
+)
+
+BATCHES = declare(
+    Table(
+        "batches",
+        "`bdry margin`: one row a batch measured, written after the batch's margins; timings, hence never twice the same.",
+        (
+            STEP,
+            EPOCH,
+            Column("split", "str", "train or test"),
+            Column("num_images", "int", "images in the batch; fewer where memory ran out"),
+            Column("seconds", "float", "measuring it", "s"),
+        ),
+    )
+)

@@ -1,0 +1,1 @@
+"""How accuracy falls under random noise (mickisch2020)."""

@@ -1,0 +1,1 @@
+"""Paths inside classification regions, and how convex these are (fawzi2017, section 2)."""

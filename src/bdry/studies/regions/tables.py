@@ -1,0 +1,62 @@
+"""Tables and arrays of paths inside classification regions, and of their convexity."""
+
+from ...runs.table import EPOCH, PIXELS, STEP, Column, Table, declare
+
+SPLIT = Column("split", "str", "train or test")
+
+PATHS = declare(
+    Table(
+        "paths",
+        "`bdry regions`: one row a scenario and pair of points: was a path found inside the region of their label?",
+        (
+            STEP,
+            EPOCH,
+            SPLIT,
+            Column(
+                "scenario",
+                "str",
+                "natural: two images; perturbed, random: an image and a point brought into its region",
+            ),
+            Column("pair", "int", "number of the pair in its scenario"),
+            Column("label", "int", "the class predicted for the first, whose region it is"),
+            Column("index1", "int", "the first image's position in the official split"),
+            Column("index2", "int", "that of the image which the second comes from; -1 for a random point"),
+            Column(
+                "in_region", "bool", "whether the second could be brought into the region; no path is looked for if not"
+            ),
+            Column("distance", "float", "l2 distance between the two", PIXELS),
+            Column("straight", "bool", "whether every sample of the segment between them has the label"),
+            Column("found", "bool", "whether a path was found within the budget; 0 does not mean that there is none"),
+            Column("num_anchors", "int", "points between the ends; -1 where none was found"),
+            Column("depth", "int", "of the deepest bisection tried"),
+            Column("relative_length", "float", "D(P): the path's length / distance; nan where none was found"),
+            Column("label_checks", "int", "points whose label was looked up"),
+            Column("projections", "int", "split points that had to be brought back into the region"),
+            Column("attempts", "int", "searches begun; those after the first split at random points"),
+            Column("spacing", "float", "largest distance between two samples of the path / distance"),
+            Column("budget_hit", "bool", "not found, and the last attempt ended for its depth or number of segments"),
+            Column(
+                "holds_finer", "float", "1: found, and right as well at recheck times the samples; nan: not looked at"
+            ),
+        ),
+    )
+)
+
+CONVEXITY = declare(
+    Table(
+        "convexity",
+        "`bdry regions`: one row a number of images, law of weights and region: do their convex combinations stay inside?",
+        (
+            STEP,
+            EPOCH,
+            SPLIT,
+            Column("k", "int", "different images of one predicted class that are combined"),
+            Column("weight_law", "str", "dirichlet: uniform on the simplex; uniform: 1 / k each"),
+            Column("region", "int", "the predicted class; -1 pools all that have k images, equally"),
+            Column("num_combinations", "int", "combinations tried"),
+            Column("hit_rate", "float", "share with the region's label"),
+            Column("ci_low", "float", "lower end of its 95 % Wilson interval"),
+            Column("ci_high", "float", "upper end"),
+        ),
+    )
+)

@@ -1,0 +1,96 @@
+"""Tables and arrays of the directions that curvature shares between images."""
+
+from ...runs.table import EPOCH, STEP, Column, Table, declare
+from ..curvature.tables import METHOD
+
+SHARED_SCALE = Column("scale", "float", "beta of softplus_swap, h of fd; nan of ad, which is exact")
+SUBSPACE = (
+    "shared: S; pca: of training images; gradient: of their smallest perturbations; random; shared_complement: all but "
+    "S; shared_minus_gradient: S without its part in gradient; reachable_complement: all but S that the network reacts "
+    "to at all"
+)
+
+SHARED_SUMMARY = declare(
+    Table(
+        "shared_summary",
+        "`bdry shared`: one row a moment: how the subspace S of shared directions came about.",
+        (
+            STEP,
+            EPOCH,
+            METHOD,
+            SHARED_SCALE,
+            Column(
+                "accuracy",
+                "float",
+                "on the images for noise, of the network measured (of softplus_swap the swapped one)",
+            ),
+            Column("num_points", "int", "training images with a boundary point and curvatures, which S is made of"),
+            Column("num_unseen", "int", "unseen images with a boundary point, which rho is a mean over"),
+            Column("per_image", "int", "most curved directions taken of each point"),
+            Column("dim", "int", "dimension of S; less than asked for where the points span less"),
+            Column("rank", "int", "numerical rank of all directions taken"),
+            Column("reach_rank", "int", "dimension of the span of the gradients at the training images"),
+            Column("num_gradients", "int", "how many gradients those are"),
+            Column(
+                "confounded", "bool", "whether that span stopped short of the space: directions shared by architecture"
+            ),
+            Column("typical_norm", "float", "mean l2 norm of the images for noise", "pixel units of [0, 1]"),
+        ),
+    )
+)
+
+SHARED_RHO = declare(
+    Table(
+        "shared_rho",
+        "`bdry shared`: one row a shared direction u_i: how curved the boundary is along it at unseen images.",
+        (
+            STEP,
+            EPOCH,
+            Column("i", "int", "number of the direction, from 1"),
+            Column("singular_value", "float", "of the directions that S is made of"),
+            Column("mean_rho", "float", "mean of |curvature along u_i| / mean |curvature along a random direction|"),
+            Column("ci_low", "float", "lower end of the mean's 95 % bootstrap interval over images"),
+            Column("ci_high", "float", "upper end"),
+            Column("q10", "float", "10 % quantile over images"),
+            Column("q90", "float", "90 % quantile"),
+            Column("num_images", "int", "images with a rho"),
+            Column("space_extent", "float", "effective number of pixels that u_i is on / that of Gaussian noise"),
+            Column("frequency_extent", "float", "effective number of its spatial frequencies / that of Gaussian noise"),
+        ),
+    )
+)
+
+SHARED_ENERGY = declare(
+    Table(
+        "shared_energy",
+        "`bdry shared`: one row a subspace and k: the energy of unseen images' DeepFool perturbations in k directions.",
+        (
+            STEP,
+            EPOCH,
+            Column("subspace", "str", "shared, pca, gradient or random, as in shared_noise"),
+            Column("k", "int", "its leading directions that count"),
+            Column("mean_energy", "float", "mean over images of ||U_k^T r||^2 / ||r||^2"),
+            Column("chance", "float", "k / d"),
+            Column("num_images", "int", "images with a perturbation"),
+        ),
+    )
+)
+
+SHARED_NOISE = declare(
+    Table(
+        "shared_noise",
+        "`bdry shared`: one row a subspace and size of noise: how often noise in it changes the label of test images.",
+        (
+            STEP,
+            EPOCH,
+            Column("subspace", "str", SUBSPACE),
+            Column("dim", "int", "its dimension"),
+            Column("rel_norm", "float", "l2 norm of the noise / mean norm of the images"),
+            Column("num_images", "int", "images, each with one draw, the same for all subspaces and sizes"),
+            Column("label_change_rate", "float", "share whose predicted label changes"),
+            Column("ci_low", "float", "lower end of its 95 % Wilson interval"),
+            Column("ci_high", "float", "upper end"),
+            Column("accuracy", "float", "share of right labels"),
+        ),
+    )
+)
