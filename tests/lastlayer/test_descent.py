@@ -12,7 +12,6 @@ from sklearn.datasets import load_digits, make_blobs
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
-from bdry.errors import UsageError
 from bdry.lastlayer import (
     METHODS,
     LastLayer,
@@ -343,12 +342,12 @@ def test_it_stops_at_the_angle_and_schedules_its_checkpoints_by_the_logarithm():
 )
 def test_bad_input_is_one_clear_line(options, message):
     arguments = {"layer": start_on_a(), "steps": 5} | options
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(ValueError, match=message):
         list(continue_last_layer(POINTS, CLASSES, **arguments))
 
 
 def test_a_rate_needs_four_checkpoints():
-    with pytest.raises(UsageError, match="four checkpoints"):
+    with pytest.raises(ValueError, match="four checkpoints"):
         rate_fit([0, 1, 2], [1, 1, 1], [1, 1, 1], [1, 1, 1])
     t = np.geomspace(10, 1e6, 12)
     fit = rate_fit(

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.datasets import make_blobs
 
-from bdry.errors import UsageError
 from bdry.lastlayer import (
     SOLVERS,
     angle_degrees,
@@ -277,12 +276,12 @@ def test_one_device_and_one_precision_come_back():
         (POINTS, CLASSES - 1, {}, "labels from -1"),
         (POINTS, CLASSES, {"num_classes": 2}, "2 classes"),
         (POINTS[:0], CLASSES[:0], {}, "no features"),
-        (POINTS, CLASSES, {"bias": "penalized"}, "did you mean penalised"),
-        (POINTS, CLASSES, {"solver": "lib"}, "solver=lib"),
+        (POINTS, CLASSES, {"bias": "penalized"}, "one of penalised, none, free, not 'penalized'"),
+        (POINTS, CLASSES, {"solver": "lib"}, "one of interior, liblinear, accelerated, not 'lib'"),
     ],
 )
 def test_bad_input_is_one_clear_line(features, labels, options, message):
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(ValueError, match=message):
         hard_margin_svm(features, labels, **options)
 
 
@@ -340,8 +339,8 @@ def test_ten_classes_of_512_features(separation, support, pairs):
     found = hard_margin_svm(x, y)
     assert found.converged
     assert found.seconds < 120
-    library = crammer_singer(problem_of(x, y, 10, "penalised"))
-    layer = problem_of(x, y, 10, "penalised").layer(library.weights, torch.zeros(10))
+    problem = problem_of(x, y, 10, "penalised")
+    layer = problem.layer(crammer_singer(problem).weights)
     assert float(pair_margins(layer.logits(x), y).min()) >= 0.999
     assert angle_degrees(layer.centred().joint(), found.layer.joint()) <= 0.1
     assert len(found.support_vectors) == pytest.approx(support, rel=0.01)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .problem import Problem
+from .work import Work
 
 START_STEPS = 300
 # the curvature is looked at again after so many steps, by so many power iterations, each at the cost of a step
@@ -81,11 +82,14 @@ class MarginDescent:
         return max(found, FLATTEST * self.steepest)
 
 
-def accelerated_start(problem: Problem, steps: int = START_STEPS) -> Tensor:
+def accelerated_start(problem: Problem, work: Work, steps: int = START_STEPS) -> Tensor:
     """Weights (K, D) of the scaled problem after `steps` steps from 0, their smallest margin 1 if it is positive."""
     weights = torch.zeros(problem.num_classes, problem.x.shape[1], dtype=problem.x.dtype, device=problem.x.device)
     descent = MarginDescent(problem.x, problem.labels)
-    for _ in range(steps):
+    # two products a step, and those of the power iterations
+    each = 4 * problem.x.numel() * problem.num_classes * (1 + POWER_STEPS / REFRESH)
+    for _ in range(work.times(each, steps)):
         weights = descent.step(weights)
-    smallest = float(problem.margins(weights, torch.zeros_like(weights[:, 0])).min())
+        work.count(each)
+    smallest = float(problem.margins(weights).min())
     return weights / smallest if smallest > 0 else weights

@@ -1,118 +1,84 @@
 """The SVM's dual on a growing working set of pairs, with a certificate that needs no trust in any solver.
 
-For every alpha >= 0 (and sum alpha (e_y - e_k) = 0 where the bias is free) the margin of no layer of norm 1 exceeds
-||sum alpha z|| / sum alpha; the margin of W = sum alpha z itself is a lower bound. The gap between the two is 0 at the
-solution alone.
+The last column u of the weights, which a free bias or a large common part of the features leaves nearly without a
+penalty, is found by proximal steps: each solves the problem with (1 - penalty) |u - anchor|^2 added, and moves the
+anchor (the method of multipliers; Rockafellar 1976). With penalty 1 there is nothing to move.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from .problem import FREE_CONSTANT, Problem
+from .bounds import Bounds, Iterate, evaluate
+from .problem import Problem
 from .quadratic import nonnegative_qp
+from .work import Work
 
-# no margin above this share of the features' rms norm is taken for: not separable; the dual is then above 5e7
+# below this share of the features' spread Gram matrices are too coarse: the interior point goes on from there
 SMALLEST_MARGIN = 1e-4
 # pairs of the first working set, at most
 MOST_AT_FIRST = 6000
-# with a free bias the bound holds for biases up to so many times the one found
-BIAS_ROOM = 10.0
+# rounds, at most; in a row in which neither bound moves
+ROUNDS, PATIENCE = 100, 6
 
 
-@dataclass(frozen=True)
-class Iterate:
-    """Multipliers of the pairs (samples, others), all (P,), and what follows from them in the scaled problem.
-
-    weights: (K, D), sum alpha z. offsets: (K,), the bias outside the norm. lower, upper: bounds on the best margin;
-    margins: (N, K), of the weights as they are.
-    """
-
-    samples: Tensor
-    others: Tensor
-    alpha: Tensor
-    weights: Tensor
-    offsets: Tensor
-    margins: Tensor
-    lower: float
-    upper: float
-
-    @property
-    def gap(self) -> float:
-        """1 - lower / upper: 0 at the solution; above 1 where the weights do not separate the classes."""
-        return 1 - self.lower / self.upper if self.upper > 0 else float("inf")
-
-
-def evaluate(problem: Problem, samples: Tensor, others: Tensor, alpha: Tensor, offsets: Tensor) -> Iterate:
-    """Weights, margins and both bounds, recomputed from the multipliers and all samples."""
-    weights = problem.weights(samples, others, alpha)
-    length, total = float(problem.norm(weights)), float(alpha.sum())
-    slack = 0.0
-    if problem.bias == "free":
-        residual = weights[:, -1] / FREE_CONSTANT
-        offsets = offsets + FREE_CONSTANT * weights[:, -1]
-        weights = torch.cat([weights[:, :-1], torch.zeros_like(weights[:, -1:])], 1)
-        slack = BIAS_ROOM * float(offsets.norm()) / max(length, 1e-300) * float(residual.norm())
-    margins = problem.margins(weights, offsets)
-    lower = float(margins.min()) / max(length, 1e-300)
-    return Iterate(samples, others, alpha, weights, offsets, margins, lower, (length + slack) / max(total, 1e-300))
-
-
-def solve_active_set(
-    problem: Problem,
-    weights: Tensor,
-    multipliers: Tensor | None,
-    gap: float,
-    *,
-    rounds: int = 100,
-    deadline: float = torch.inf,
-) -> Iterate:
-    """From `weights` (K, D), whose smallest margin should be about 1, to the solution.
+def solve_active_set(bounds: Bounds, weights: Tensor, multipliers: Tensor | None, gap: float, work: Work) -> None:
+    """From `weights` (K, D), whose smallest margin should be about 1, towards the solution, kept in `bounds`.
 
     Each round solves the dual on the working set, then adds the most violated pairs of all samples and drops those
-    that are free. It ends at the relative `gap`, where the bound shows that nothing separates the classes, or when
-    time.monotonic() has passed the deadline. multipliers: (N, K), where they are known; the weights are their sum of z
-    and may be all that was asked for.
+    that are free. It ends at the relative `gap`, where the margin is too small for this method, or with the work.
+
+    Args:
+        bounds: Of the problem; takes every iterate.
+        weights: (K, D).
+        multipliers: (N, K) where they are known, the weights being their sum of z; may be all that was asked for.
+        gap: 1 - lower / upper at which it ends.
+        work: What it may spend.
     """
-    offsets = torch.zeros_like(weights[:, 0])
-    best: Iterate | None = None
+    problem = bounds.problem
+    anchor = torch.zeros_like(weights[:, 0])
     if multipliers is not None and int(multipliers.count_nonzero()) <= MOST_AT_FIRST:
         samples, others = multipliers.nonzero(as_tuple=True)
-        best = evaluate(problem, samples, others, multipliers[samples, others], offsets)
-        if best.gap <= gap or best.upper < SMALLEST_MARGIN:
-            return best
-        offsets = best.offsets
-        samples, others, alpha = _changed(problem, best)
+        found = evaluate(problem, samples, others, multipliers[samples, others], anchor)
+        bounds.take(found)
+        if bounds.gap <= gap or _too_small(bounds, found):
+            bounds.disprove(found, work)
+            return
+        anchor = found.weights[:, -1]
+        samples, others, alpha = _changed(problem, found)
     else:
-        samples, others = _first_pairs(problem.margins(weights, offsets), problem.labels)
+        samples, others = _first_pairs(problem.margins(weights), problem.labels)
         # at the solution the multipliers sum to the squared norm
-        alpha = weights.new_full((len(samples),), float(problem.norm(weights)) ** 2 / len(samples))
-    for _ in range(rounds):
-        # in the method of multipliers the offsets found so far change what a pair still asks for
-        wanted = 1 - problem.signs(samples, others) @ offsets
-        # a working set that lacks pairs is not worth an exact solution
-        missing = min(best.gap, 1.0) if best else 1.0
+        alpha = weights.new_full((len(samples),), problem.norm(weights) ** 2 / len(samples))
+    reached, patience = bounds.gap, PATIENCE
+    for _ in range(ROUNDS):
+        # what the anchor gives a pair already it does not ask for
+        given = problem.signs(samples, others) @ anchor * problem.x[samples, -1]
+        work.count(2 * len(samples) ** 2 * problem.x.shape[1])
         alpha = nonnegative_qp(
             problem.gram(samples, others),
-            wanted,
+            1 - (1 - problem.penalty) * given,
             alpha,
-            ceiling=2 / SMALLEST_MARGIN**2,
-            tolerance=0.01 * max(gap, missing),
-            deadline=deadline,
+            ceiling=2 / max(SMALLEST_MARGIN, bounds.lower) ** 2,
+            # a working set that lacks pairs is not worth an exact solution
+            tolerance=0.01 * max(gap, min(bounds.gap, 1.0)),
+            work=work,
         )
-        found = evaluate(problem, samples, others, alpha, offsets)
-        offsets = found.offsets
-        if best is None or found.gap < best.gap:
-            best = found
-        if best.gap <= gap or found.upper < SMALLEST_MARGIN or time.monotonic() > deadline:
+        work.count(2 * problem.x.numel() * problem.num_classes)
+        found = evaluate(problem, samples, others, alpha, anchor)
+        anchor = found.weights[:, -1]
+        bounds.take(found)
+        patience = PATIENCE if bounds.gap < 0.99 * reached else patience - 1
+        reached = min(reached, bounds.gap)
+        if bounds.gap <= gap or _too_small(bounds, found) or work.over or patience == 0:
             break
         samples, others, alpha = _changed(problem, found)
-    assert best is not None
-    return found if found.upper < SMALLEST_MARGIN else best
+    bounds.disprove(found, work)
+
+
+def _too_small(bounds: Bounds, found: Iterate) -> bool:
+    return not bounds.separable and found.upper < SMALLEST_MARGIN
 
 
 def _first_pairs(margins: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

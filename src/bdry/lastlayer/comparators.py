@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from .layer import LastLayer, checked, pair_margins
-from .problem import problem_of
-from .starts import crammer_singer
+from .problem import plain_problem
+from .starts import fitted
 from .svm import SvmSolution, hard_margin_svm
 
 # liblinear's passes over the data: where nothing separates them it would go on for long
-SOFT_PASSES = 300
+SOFT_PASSES, SOFT_TOL = 300, 1e-4
 
 
 def paper_comparator(features: Tensor, labels: Tensor, num_classes: int | None = None) -> SvmSolution:
@@ -30,7 +30,7 @@ def paper_comparator(features: Tensor, labels: Tensor, num_classes: int | None =
     samples gets the row that one-vs-rest gives it: no weights, bias -1.
 
     Raises:
-        UsageError: as `hard_margin_svm`.
+        ValueError: as `hard_margin_svm`.
     """
     features, labels, classes = checked(features, labels, num_classes)
     started = time.perf_counter()
@@ -47,30 +47,34 @@ def hard_one_vs_rest(
     labels: Tensor,
     bias: str = "penalised",
     num_classes: int | None = None,
-    seconds: float = torch.inf,
+    max_work: float = torch.inf,
 ) -> SvmSolution:
-    """One hard-margin binary SVM for each class against the others, variant "hard OvR"; for each `seconds` at most.
+    """One hard-margin binary SVM for each class against the others, variant "hard OvR"; for each `max_work` at most.
 
     Where a class is not separable from the others, or has no samples, the layer is zeros and `separable` is false.
     """
     features, labels, classes = checked(features, labels, num_classes)
     started = time.perf_counter()
     rows = torch.zeros(classes, features.shape[1] + 1, dtype=features.dtype, device=features.device)
+    status = "comparator"
     for label in range(classes):
         mine = labels == label
         binary = None
         if bool(mine.any()):
-            binary = hard_margin_svm(features, mine.long(), bias, num_classes=2, seconds=seconds)
+            binary = hard_margin_svm(features, mine.long(), bias, num_classes=2, max_work=max_work)
         if binary is None or not binary.separable:
             rows.zero_()
+            status = "not separable" if binary is None else binary.status
             break
+        if not binary.converged:
+            status = "unresolved"
         joint = binary.layer.joint()
         # y (<v, x> + b) >= 1 has half the pair margin of rows +-(v, b)
         rows[label] = joint[1] - joint[0]
     layer = LastLayer(rows[:, :-1], rows[:, -1]).centred()
     taken = time.perf_counter() - started
     solver = "one binary SVM a class"
-    return _labelled(layer, "hard OvR", features, labels, None, None, taken, solver, torch.nan, torch.nan)
+    return _labelled(layer, "hard OvR", features, labels, None, None, taken, solver, torch.nan, torch.nan, status)
 
 
 def soft_margin_svm(features: Tensor, labels: Tensor, num_classes: int | None = None, C: float = 1.0) -> SvmSolution:
@@ -81,16 +85,17 @@ def soft_margin_svm(features: Tensor, labels: Tensor, num_classes: int | None = 
     know, the layer is zeros.
 
     Raises:
-        UsageError: as `hard_margin_svm`.
+        ValueError: as `hard_margin_svm`.
     """
     features, labels, classes = checked(features, labels, num_classes)
-    problem = problem_of(features, labels, classes, "penalised")
+    problem = plain_problem(features, labels, classes, "penalised")
     weights, tol = torch.zeros(classes, features.shape[1] + 1, dtype=features.dtype, device=features.device), torch.nan
     started = time.perf_counter()
     if len(labels.unique()) == classes:
-        start = crammer_singer(problem, C, largest_C=C, passes=SOFT_PASSES)
-        weights, tol = start.weights, start.tol
-    layer = problem.layer(weights, torch.zeros_like(weights[:, 0])).centred()
+        tol = SOFT_TOL
+        weights, _ = fitted(problem.x, labels, C, tol, SOFT_PASSES)
+    # the bias feature is 1 in the units of the features themselves
+    layer = LastLayer(weights[:, :-1] / problem.scale, weights[:, -1] / problem.scale).centred()
     taken = time.perf_counter() - started
     return _labelled(layer, "soft S1", features, labels, None, None, taken, "liblinear", C, tol)
 
@@ -106,6 +111,7 @@ def _labelled(
     solver: str,
     C: float,
     tol: float,
+    status: str = "comparator",
 ) -> SvmSolution:
     nan = float("nan")
     norm = float((layer.weights if variant == "SVC" else layer.joint()).norm())
@@ -113,14 +119,15 @@ def _labelled(
     return SvmSolution(
         layer=layer,
         variant=variant,
+        status=status,
         margin=lowest / norm if norm > 0 else nan,
         upper=nan,
         gap=nan,
         pairs=labels.new_zeros(0, 2) if pairs is None else pairs,
         multipliers=features.new_zeros(0) if multipliers is None else multipliers,
-        separable=lowest > 0,
-        converged=False,
+        multiplier_angle=nan,
         seconds=seconds,
+        work=nan,
         solver=solver,
         C=C,
         tol=tol,

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
-from ..registry import Registry
 from .accelerated import MarginDescent
 from .angles import angle_degrees
 from .layer import LastLayer, checked, log_sample_losses, pair_margins
@@ -39,9 +37,9 @@ class Checkpoint:
 # one step from weights (K, D) to weights (K, D)
 Step = Callable[[Tensor], Tensor]
 
-# name -> maker of steps from x (N, D) with its bias feature, labels (N,), lr (None: the usual one) and momentum; also
-# gives the lr that is used
-METHODS: Registry[Callable[[Tensor, Tensor, float | None, float], tuple[Step, float]]] = Registry("method")
+# maker of steps from x (N, D) with its bias feature, labels (N,), lr (None: the usual one) and momentum; also gives the
+# lr that is used
+Method = Callable[[Tensor, Tensor, float | None, float], tuple[Step, float]]
 
 
 def log_loss_and_gradient(x: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,7 +55,6 @@ def log_loss_and_gradient(x: Tensor, labels: Tensor, weights: Tensor) -> tuple[T
     return log_loss, share.T @ x
 
 
-@METHODS.register("gradient_descent")
 def gradient_descent(x: Tensor, labels: Tensor, lr: float | None, momentum: float) -> tuple[Step, float]:
     """Steps of `lr` along the mean loss's gradient; by default 1 / its smoothness."""
     rate = 2 * len(x) / float(torch.linalg.matrix_norm(x, 2)) ** 2 if lr is None else lr
@@ -69,7 +66,6 @@ def gradient_descent(x: Tensor, labels: Tensor, lr: float | None, momentum: floa
     return step, rate
 
 
-@METHODS.register("momentum")
 def with_momentum(x: Tensor, labels: Tensor, lr: float | None, momentum: float) -> tuple[Step, float]:
     """Heavy-ball steps as torch's SGD has them; by default `lr` is (1 - momentum) / smoothness."""
     smoothness = float(torch.linalg.matrix_norm(x, 2)) ** 2 / (2 * len(x))
@@ -86,7 +82,6 @@ def with_momentum(x: Tensor, labels: Tensor, lr: float | None, momentum: float) 
     return step, rate
 
 
-@METHODS.register("loss_scaled")
 def loss_scaled(x: Tensor, labels: Tensor, lr: float | None, momentum: float) -> tuple[Step, float]:
     """Steps of `lr` along the gradient of the logarithm of the loss; by default .5 / largest squared norm of x."""
     rate = 0.5 / float(x.square().sum(1).max()) if lr is None else lr
@@ -97,10 +92,17 @@ def loss_scaled(x: Tensor, labels: Tensor, lr: float | None, momentum: float) ->
     return step, rate
 
 
-@METHODS.register("accelerated")
 def accelerated(x: Tensor, labels: Tensor, lr: float | None, momentum: float) -> tuple[Step, float]:
     """Dual-accelerated margin descent; it scales its steps itself."""
     return MarginDescent(x, labels).step, math.nan
+
+
+METHODS: dict[str, Method] = {
+    "gradient_descent": gradient_descent,
+    "momentum": with_momentum,
+    "loss_scaled": loss_scaled,
+    "accelerated": accelerated,
+}
 
 
 def continue_last_layer(
@@ -127,17 +129,19 @@ def continue_last_layer(
         lr: length of a step; None is the method's own choice, see there.
 
     Raises:
-        UsageError: an unknown method or bias, shapes that do not fit, no two classes.
+        ValueError: an unknown method or bias, shapes that do not fit, no two classes.
 
     Source: li2018 specification, §0 items 5 and 6, §4.3, §4.4, §6 (loss-scaled step).
     """
     features, labels, _ = checked(features, labels, len(layer.weights))
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, not {method!r}")
     if bias not in ("penalised", "none"):
-        raise UsageError(f"bias={bias}: training knows penalised (W and b by the same steps) and none")
+        raise ValueError(f"bias must be penalised (W and b by the same steps) or none in training, not {bias!r}")
     if layer.weights.shape[1] != features.shape[1]:
-        raise UsageError(f"a layer of {layer.weights.shape[1]} inputs on {features.shape[1]} features")
+        raise ValueError(f"a layer of {layer.weights.shape[1]} inputs on {features.shape[1]} features")
     if steps < 1 or checkpoints < 2:
-        raise UsageError(f"steps={steps}, checkpoints={checkpoints}: want at least 1 and 2")
+        raise ValueError(f"steps={steps}, checkpoints={checkpoints}: want at least 1 and 2")
     x, weights = features, layer.weights.to(features.device)
     if bias == "penalised":
         x, weights = torch.cat([x, torch.ones_like(x[:, :1])], 1), layer.joint().to(features.device)

@@ -1,51 +1,50 @@
-"""The SVM for few features: its primal on a growing set of pairs by Clarabel's interior-point method.
+"""The SVM's primal on a growing set of pairs by Clarabel's interior-point method: few features, or a small margin.
 
-Coordinate descent crawls where the features' radius is large beside the margin; here the number of weights is small,
-and an interior point does not mind.
+Coordinate descent crawls where the features' radius is large beside the margin, and Gram matrices square the ratio;
+an interior point does not mind, but its cost grows with the number of weights.
 """
 
 from __future__ import annotations
-
-import time
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .activeset import Iterate, evaluate
-from .problem import FREE_CONSTANT, Problem
+from .bounds import Bounds, evaluate
+from .problem import Problem
+from .work import Work
 
 # lowest margins of each ordered pair of classes that a round adds
 EACH = 60
-# as in the active set; an interior point can tell smaller margins from none
-SMALLEST_MARGIN = 1e-7
+# rounds, and iterations of one, at most
+ROUNDS, ITERATIONS = 50, 200
 
 
-def solve_interior(
-    problem: Problem, weights: Tensor, gap: float, *, rounds: int = 50, deadline: float = torch.inf
-) -> Iterate:
-    """From the pairs that `weights`, (K, D), leave nearest to the boundary to the solution.
+def solve_interior(bounds: Bounds, weights: Tensor, gap: float, work: Work) -> None:
+    """From the pairs that `weights`, (K, D), leave nearest to the boundary towards the solution, kept in `bounds`.
 
-    No round begins when time.monotonic() has passed the deadline.
-
-    Source: li2018 specification, §4.4, small d.
+    It ends at the relative `gap`, with a proof that nothing separates the classes, where no pair is violated any more,
+    or with the work.
     """
-    margins = problem.margins(weights, torch.zeros_like(weights[:, 0]))
+    problem = bounds.problem
+    margins = problem.margins(weights)
     inside = torch.zeros_like(margins, dtype=torch.bool)
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         _add_lowest(inside, margins, problem.labels)
         samples, others = inside.nonzero(as_tuple=True)
-        solution, alpha = _quadratic_program(problem, samples, others)
-        offsets = torch.zeros_like(solution[:, 0])
-        if problem.bias == "free":
-            offsets = FREE_CONSTANT * solution[:, -1]
-        found = evaluate(problem, samples, others, alpha, offsets)
+        solution, alpha = _quadratic_program(problem, samples, others, work)
+        found = evaluate(problem, samples, others, alpha, solution[:, -1])
+        bounds.take(found)
         margins = found.margins
+        if found.gap > gap:
+            # the smaller the margin, the more of it rounding takes from the sum of z
+            bounds.offer(solution)
+            margins = problem.margins(solution)
+            bounds.disprove(found, work)
+        work.count(2 * problem.x.numel() * problem.num_classes)
         violated = (margins < 1 - gap / 2) & ~inside
-        done = found.gap <= gap or found.upper < SMALLEST_MARGIN or not bool(violated.any())
-        if done or time.monotonic() > deadline:
+        if bounds.gap <= gap or bounds.refuted or not bool(violated.any()) or work.over:
             break
-    return found
 
 
 def _add_lowest(inside: Tensor, margins: Tensor, labels: Tensor) -> None:
@@ -58,20 +57,22 @@ def _add_lowest(inside: Tensor, margins: Tensor, labels: Tensor) -> None:
         inside[own[place[rows, columns]], columns] = True
 
 
-def _quadratic_program(problem: Problem, samples: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+def _quadratic_program(problem: Problem, samples: Tensor, others: Tensor, work: Work) -> tuple[Tensor, Tensor]:
     """Weights (K, D) of least norm with margin 1 on the pairs, and the pairs' multipliers >= 0."""
     import clarabel  # type: ignore[import-untyped]
     from scipy import sparse
 
-    signs, x = problem.signs(samples, others), problem.x[samples]
-    rows = (signs[:, :, None] * x[:, None, :]).flatten(1).cpu().numpy()
-    penalty = np.ones((problem.num_classes, x.shape[1]))
-    if problem.bias == "free":
-        penalty[:, -1] = 0
+    rows = problem.rows(samples, others).cpu().numpy()
+    penalty = np.ones((problem.num_classes, problem.x.shape[1]))
+    penalty[:, -1] = problem.penalty
+    # a factorisation of its system of equations, whichever of both sides is the shorter
+    short, long = sorted(rows.shape)
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.max_threads = 1
+    settings.max_iter = work.times(short**2 * long, ITERATIONS)
     settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = 1e-12
+    settings.tol_infeas_abs = settings.tol_infeas_rel = 1e-11
     solution = clarabel.DefaultSolver(
         sparse.diags(penalty.ravel(), format="csc"),
         np.zeros(penalty.size),
@@ -80,8 +81,10 @@ def _quadratic_program(problem: Problem, samples: Tensor, others: Tensor) -> tup
         [clarabel.NonnegativeConeT(len(rows))],
         settings,
     ).solve()
+    work.count(solution.iterations * short**2 * long)
     # infeasible or not: what the multipliers prove is computed from them, whatever the solver says
     weights, alpha = (
-        torch.as_tensor(np.array(part), dtype=x.dtype, device=x.device) for part in (solution.x, solution.z)
+        torch.as_tensor(np.array(part), dtype=problem.x.dtype, device=problem.x.device).nan_to_num(0.0, 0.0, 0.0)
+        for part in (solution.x, solution.z)
     )
-    return weights.reshape(penalty.shape), alpha.nan_to_num(0.0).clamp_min(0)
+    return weights.reshape(penalty.shape), alpha.clamp_min(0)

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
-
 
 @dataclass(frozen=True)
 class LastLayer:
@@ -42,14 +40,14 @@ def last_layer(weights: Tensor, biases: Tensor | None = None) -> LastLayer:
     """The layer in float64, detached; without `biases` they are zeros.
 
     Raises:
-        UsageError: the shapes do not belong together, or a number is not finite.
+        ValueError: the shapes do not belong together, or a number is not finite.
     """
     weights = weights.detach().double()
     biases = torch.zeros_like(weights[:, 0]) if biases is None else biases.detach().double()
     if weights.ndim != 2 or biases.shape != weights.shape[:1]:
-        raise UsageError(f"a last layer of weights {tuple(weights.shape)} and biases {tuple(biases.shape)}")
+        raise ValueError(f"a last layer of weights {tuple(weights.shape)} and biases {tuple(biases.shape)}")
     if not (bool(weights.isfinite().all()) and bool(biases.isfinite().all())):
-        raise UsageError("the last layer holds numbers that are not finite")
+        raise ValueError("the last layer holds numbers that are not finite")
     return LastLayer(weights, biases)
 
 
@@ -70,18 +68,18 @@ def checked(features: Tensor, labels: Tensor, num_classes: int | None) -> tuple[
     """Features in float64, labels in int64 and the number of classes, by default the largest label + 1.
 
     Raises:
-        UsageError: shapes that do not belong together, numbers that are not finite, labels out of range, one class.
+        ValueError: shapes that do not belong together, numbers that are not finite, labels out of range, one class.
     """
     if features.ndim != 2 or labels.shape != features.shape[:1]:
-        raise UsageError(f"features {tuple(features.shape)} and labels {tuple(labels.shape)}: want (N, d) and (N,)")
+        raise ValueError(f"features {tuple(features.shape)} and labels {tuple(labels.shape)}: want (N, d) and (N,)")
     if features.numel() == 0:
-        raise UsageError("no features")
+        raise ValueError("no features")
     features, labels = features.detach().double(), labels.long()
     if not bool(features.isfinite().all()):
-        raise UsageError("the features hold numbers that are not finite")
+        raise ValueError("the features hold numbers that are not finite")
     classes = int(labels.max()) + 1 if num_classes is None else num_classes
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
-        raise UsageError(f"labels from {int(labels.min())} to {int(labels.max())} with {classes} classes")
+        raise ValueError(f"labels from {int(labels.min())} to {int(labels.max())} with {classes} classes")
     if len(labels.unique()) < 2:
-        raise UsageError("a boundary needs samples of two classes; all have one label")
+        raise ValueError("a boundary needs samples of two classes; all have one label")
     return features, labels, classes

@@ -13,7 +13,7 @@ from torch import Tensor
 from .angles import angle_degrees
 from .descent import log_loss_and_gradient
 from .layer import LastLayer, checked, log_sample_losses, pair_margins
-from .problem import problem_of
+from .problem import plain_problem
 from .quadratic import nonnegative_qp
 from .svm import SvmSolution
 
@@ -44,18 +44,35 @@ def convergence_rows(layer: LastLayer, solutions: Iterable[SvmSolution], views: 
     separate the samples the margin ratio is.
 
     Raises:
-        UsageError: shapes or labels that do not fit.
+        ValueError: shapes or labels that do not fit.
         AssertionError: cos(angle) below the margin ratio, which no correct solution allows (S1, S2; S3 by W's angle).
 
     Source: li2018 specification, §4.2, §5.
     """
     features, labels, _ = checked(views.features, views.labels, len(layer.weights))
+    solutions = list(solutions)
+    limit = next((solution for solution in solutions if solution.variant == "S1"), None)
     own = layer_columns(layer, features, labels)
     if views.test_features is not None and views.test_labels is not None:
         own["test_acc"] = _share(layer.predict(views.test_features) == views.test_labels)
     else:
         own["test_acc"] = math.nan
-    return [own | _solver_columns(s, features, labels) | compare(layer, s, views) for s in solutions]
+    return [
+        own | _solver_columns(s, features, labels) | angles_to_limit(s, limit) | compare(layer, s, views)
+        for s in solutions
+    ]
+
+
+def angles_to_limit(solution: SvmSolution, limit: SvmSolution | None) -> dict[str, float]:
+    """How far an SVM is from S1, whatever the network: degrees between the centred [W b], and between W alone.
+
+    Where a comparator is near S1 a network's angles cannot tell them apart. nan without S1 or a separating layer.
+    """
+    joint = weights = math.nan
+    if limit is not None:
+        joint = angle_degrees(solution.layer.joint(), limit.layer.joint())
+        weights = angle_degrees(solution.layer.weights, limit.layer.weights)
+    return {"svm_to_s1_full_deg": joint, "svm_to_s1_w_deg": weights}
 
 
 def layer_columns(layer: LastLayer, features: Tensor, labels: Tensor) -> dict[str, float]:
@@ -170,7 +187,7 @@ def kkt_residual(layer: LastLayer, bias: str, features: Tensor, labels: Tensor, 
     smallest = margins.min()
     if not float(smallest) > 0:
         return math.nan
-    problem = problem_of(features, labels, margins.shape[1], bias)
+    problem = plain_problem(features, labels, margins.shape[1], bias)
     count = min(int((margins <= (1 + KKT_BAND) * smallest).sum()), KKT_PAIRS)
     place = margins.flatten().topk(count, largest=False).indices
     samples, others = place // margins.shape[1], place % margins.shape[1]
@@ -198,12 +215,16 @@ def _norm(layer: LastLayer, solution: SvmSolution) -> float:
 
 
 def _cos_at_least_ratio(solution: SvmSolution, angle: float, ratio: float) -> bool:
-    """cos >= ratio (1 - gap) up to rounding: must hold for hard margins, whose W is a sum of multipliers."""
+    """cos >= ratio (1 - gap) up to rounding: must hold for the sum of a hard margin's multipliers.
+
+    The layer may be turned away from that sum by `multiplier_angle`; at a solution it is not.
+    """
     if math.isnan(angle) or math.isnan(ratio):
         return False
     cosine = math.cos(math.radians(angle))
     if solution.variant in ("S1", "S2", "S3"):
-        bound = ratio * (1 - solution.gap) - ROUNDING
+        room = math.acos(max(-1.0, min(1.0, ratio * (1 - solution.gap)))) + math.radians(solution.multiplier_angle)
+        bound = math.cos(min(room, math.pi)) - ROUNDING
         if cosine < bound:
             raise AssertionError(f"{solution.variant}: cos(angle) = {cosine} is below the margin ratio {ratio}")
         return True
@@ -226,9 +247,10 @@ def _solver_columns(solution: SvmSolution, features: Tensor, labels: Tensor) -> 
         "C": solution.C,
         "tol": solution.tol,
         "separable": solution.separable,
+        "status": solution.status,
         "svm_min_margin": float(lowest),
         "svm_gap": solution.gap,
-        "svm_seconds": solution.seconds,
+        "svm_work": solution.work,
         "n_sv": len(solution.support_vectors),
         "n_sv_pairs": len(solution.pairs),
     }

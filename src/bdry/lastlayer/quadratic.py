@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor
 
+from .work import Work
+
 # exchanges of block pivoting, at most; in a row without progress
 PIVOTS, PATIENCE = 20, 3
+# projected gradient steps of a cycle
+STEPS = 20
 # share of the free variables that may change before they are factored anew, and what rounding may leave of c there
 FEW_CHANGES, ROUNDING = 1 / 16, 1e-9
 # of the mean diagonal: what keeps the factorisation going where pairs depend on each other
@@ -23,7 +25,7 @@ def nonnegative_qp(
     ceiling: float = torch.inf,
     tolerance: float = 1e-10,
     cycles: int = 50,
-    deadline: float = torch.inf,
+    work: Work | None = None,
 ) -> Tensor:
     """argmin 1/2 <alpha, q alpha> - <c, alpha> over alpha >= 0.
 
@@ -35,32 +37,35 @@ def nonnegative_qp(
         q: (P, P), positive semidefinite. c: (P,). start: (P,), >= 0.
         ceiling: on <c, alpha>, for problems that may be unbounded: beyond it, what has been reached is returned.
         tolerance: on the gradient, where it is not complementary to alpha, relative to the largest of c.
-        deadline: on time.monotonic(), after which no exchange and no cycle begins but the first.
+        work: what it may spend; no exchange and no cycle begins after that but the first.
 
     Returns:
-        (P,); after `cycles`, at the deadline, or where rounding lets nothing fall any more, what has been reached.
+        (P,); after `cycles`, at the end of the work, or where rounding lets nothing fall any more, what has been reached.
 
     Reference: Bertsekas 1982, Projected Newton methods for optimization problems with simple constraints; Judice and
     Pires 1994, A block principal pivoting algorithm for large-scale strictly monotone linear complementarity problems.
     """
     alpha = start.clone()
+    work = work or Work()
     allowed = tolerance * float(c.abs().max())
     ridge = RIDGE * (float(q.diagonal().mean()) or 1.0)
-    pivoted = _pivoted(q, c, (alpha > 0) | (q @ alpha - c < -allowed), allowed, ridge, deadline)
+    pivoted = _pivoted(q, c, (alpha > 0) | (q @ alpha - c < -allowed), allowed, ridge, work)
     if pivoted is not None:
         return pivoted
     damping = ridge
     rate = 1 / _largest_eigenvalue(q)
     for _ in range(cycles):
         before = alpha
+        work.count(2 * (STEPS + 3) * q.numel())
         alpha = _projected_gradient(q, c, alpha, rate)
         gradient = q @ alpha - c
         free = (alpha > 0) | (gradient < 0)
         if not bool((gradient[free].abs() > allowed).any()):
             break
         rows = free.nonzero()[:, 0]
+        work.count(len(rows) ** 3 / 3)
         step = torch.zeros_like(alpha)
-        factor = _cholesky(q[rows[:, None], rows], damping)
+        factor = cholesky(q[rows[:, None], rows], damping)
         step[rows] = torch.cholesky_solve(-gradient[rows, None], factor)[:, 0]
         objective = float(alpha @ (gradient - c))
         length = 1.0
@@ -72,21 +77,24 @@ def nonnegative_qp(
             length /= 4
         # many free variables that depend on each other: the next step stays nearer to where it is
         damping = max(damping / 100, ridge) if length == 1 else damping * 100
-        if torch.equal(alpha, before) or float(c @ alpha) > ceiling or time.monotonic() > deadline:
+        if torch.equal(alpha, before) or float(c @ alpha) > ceiling or work.over:
             break
     return alpha
 
 
-def _pivoted(q: Tensor, c: Tensor, free: Tensor, allowed: float, ridge: float, deadline: float) -> Tensor | None:
+def _pivoted(q: Tensor, c: Tensor, free: Tensor, allowed: float, ridge: float, work: Work) -> Tensor | None:
     """The solution from a guess at what is not 0: all that turn out wrong change places, again and again.
 
     None where these do not become fewer.
     """
     fewest, patience = len(c) + 1, PATIENCE
+    work.count(int(free.sum()) ** 3 / 3)
     factored = _Factored(q, c, free, ridge)
     for _ in range(PIVOTS):
+        work.count(4 * q.numel())
         alpha = factored.solution(free)
         if alpha is None:
+            work.count(int(free.sum()) ** 3 / 3)
             factored = _Factored(q, c, free, ridge)
             alpha = factored.alpha
         gradient = q @ alpha - c
@@ -97,7 +105,7 @@ def _pivoted(q: Tensor, c: Tensor, free: Tensor, allowed: float, ridge: float, d
         left = q @ clamped - c
         if count == 0 or not bool((left[(clamped > 0) | (left < 0)].abs() > allowed).any()):
             return clamped
-        if time.monotonic() > deadline:
+        if work.over:
             return clamped
         patience = PATIENCE if count < fewest else patience - 1
         if patience == 0:
@@ -112,7 +120,7 @@ class _Factored:
     def __init__(self, q: Tensor, c: Tensor, free: Tensor, ridge: float) -> None:
         self.q, self.c, self.free = q, c, free
         self.rows = free.nonzero()[:, 0]
-        self.factor = _cholesky(q[self.rows[:, None], self.rows], ridge)
+        self.factor = cholesky(q[self.rows[:, None], self.rows], ridge)
         self.alpha = torch.zeros_like(c)
         self.alpha[self.rows] = torch.cholesky_solve(c[self.rows, None], self.factor)[:, 0]
 
@@ -142,10 +150,10 @@ class _Factored:
         return alpha if not bool(failed) and float(left) <= ROUNDING * float(self.c.abs().max()) else None
 
 
-def _projected_gradient(q: Tensor, c: Tensor, alpha: Tensor, rate: float, steps: int = 20) -> Tensor:
+def _projected_gradient(q: Tensor, c: Tensor, alpha: Tensor, rate: float) -> Tensor:
     """Accelerated projected gradient steps of length `rate` (Beck and Teboulle 2009)."""
     ahead, weight = alpha, 1.0
-    for _ in range(steps):
+    for _ in range(STEPS):
         trial = (ahead - rate * (q @ ahead - c)).clamp_min(0)
         following = (1 + (1 + 4 * weight**2) ** 0.5) / 2
         ahead = trial + (weight - 1) / following * (trial - alpha)
@@ -165,7 +173,7 @@ def _largest_eigenvalue(q: Tensor) -> float:
     return 1.1 * float(length) or 1.0
 
 
-def _cholesky(q: Tensor, ridge: float) -> Tensor:
+def cholesky(q: Tensor, ridge: float) -> Tensor:
     """The factor of q, which is overwritten, with as much of a ridge as it takes."""
     added = 0.0
     while True:

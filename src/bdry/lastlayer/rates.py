@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import UsageError
 
 
 def rate_fit(
@@ -22,13 +21,13 @@ def rate_fit(
         log_loss_per_log_step (slopes by ln t; the limit's are ||W_svm|| and -1 for plain gradient descent).
 
     Raises:
-        UsageError: fewer than four checkpoints after step 0.
+        ValueError: fewer than four checkpoints after step 0.
 
     Source: li2018 specification, §4.2 (model to fit), §5.
     """
     table = np.array([row for row in zip(steps, norms, angles, log_losses, strict=True) if row[0] > 0], dtype=float)
     if len(table) < 4:
-        raise UsageError(f"a rate needs four checkpoints after step 0, there are {len(table)}")
+        raise ValueError(f"a rate needs four checkpoints after step 0, there are {len(table)}")
     step, norm, angle, log_loss = table[len(table) // 2 :].T
     c_theta = float((angle / norm).sum() / (1 / norm**2).sum())
     spread = float(((angle - angle.mean()) ** 2).sum())

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import time
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from .problem import FREE_CONSTANT, Problem
+from .problem import Problem
+from .work import Work
 
 # samples of the first round, at least
 FIRST = 3000
@@ -21,7 +19,7 @@ ROUGH, FEW = 0.1, 10
 # size of the features that bring liblinear's multipliers out
 TRACE = 1e-4
 # passes of liblinear over the data, and at most where classes may not be separable: it cannot be interrupted
-PASSES, PASSES_BY_A_DEADLINE = 2000, 100
+PASSES, PASSES_IF_BOUNDED = 2000, 100
 
 
 @dataclass(frozen=True)
@@ -47,87 +45,73 @@ def least_squares(problem: Problem) -> Start:
     return Start(weights.T)
 
 
-def crammer_singer(
-    problem: Problem, C: float = 100.0, tol: float = 1e-4, largest_C: float = 1e6, passes: int = PASSES
-) -> Start:
+def crammer_singer(problem: Problem, C: float = 100.0, tol: float = 1e-4, largest_C: float = 1e6) -> Start:
     """liblinear's Crammer-Singer solver through scikit-learn, all classes present.
 
     C grows tenfold until every margin reaches 1 - 1e-3 (the hard margin's solution) or `largest_C` is passed; where
-    `largest_C` is C, it is called once. A free bias is approximated by a large bias feature. The seed of liblinear's
-    sample order is fixed.
-
-    Source: li2018 specification, §4.4, C rule and scaling rule.
+    `largest_C` is C, it is called once. The last column is a feature as all others: a penalty below 1 is approximated.
     """
     while True:
-        weights, multipliers = _fit(problem, C, tol, passes)
-        lowest = problem.margins(weights, torch.zeros_like(weights[:, 0])).min()
-        if float(lowest) >= 1 - 1e-3 or largest_C <= C:
+        weights, multipliers = fitted(problem.x, problem.labels, C, tol, PASSES)
+        if float(problem.margins(weights).min()) >= 1 - 1e-3 or largest_C <= C:
             return Start(weights, multipliers, C, tol)
         C *= 10
 
 
-def _fit(problem: Problem, C: float, tol: float, passes: int) -> tuple[Tensor, Tensor]:
-    """Weights (K, D) and multipliers (N, K) of one call.
+def fitted(x: Tensor, labels: Tensor, C: float, tol: float, passes: int, work: Work | None = None) -> tuple[Tensor, Tensor]:
+    """Weights (K, D) and multipliers (N, K) of one call on (N, D) rows and (N,) labels, all K classes present.
 
-    The library keeps the multipliers to itself. A feature of size `TRACE` that one sample alone has gets the weights
-    TRACE alpha of that sample, and changes the problem by TRACE^2.
+    The seed of liblinear's sample order is fixed. The library keeps the multipliers to itself. A feature of size
+    `TRACE` that one sample alone has gets the weights TRACE alpha of that sample, and changes the problem by TRACE^2.
     """
     from scipy import sparse
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
-    biased = problem.bias != "none"
-    x = (problem.x[:, :-1] if biased else problem.x).cpu().numpy()
-    constant = FREE_CONSTANT if problem.bias == "free" else 1 / problem.scale
     machine = LinearSVC(
-        multi_class="crammer_singer",
-        C=C,
-        tol=tol,
-        fit_intercept=biased,
-        intercept_scaling=constant,
-        max_iter=passes,
-        random_state=0,
+        multi_class="crammer_singer", C=C, tol=tol, fit_intercept=False, max_iter=passes, random_state=0
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        traced = sparse.hstack([sparse.csr_matrix(x), TRACE * sparse.eye(len(x))], format="csr")
-        machine.fit(traced, problem.labels.cpu().numpy())
-    intercept = np.broadcast_to(machine.intercept_ / constant, len(machine.coef_))
-    found = torch.as_tensor(np.column_stack([machine.coef_, intercept]))
+        traced = sparse.hstack([sparse.csr_matrix(x.cpu().numpy()), TRACE * sparse.eye(len(x))], format="csr")
+        machine.fit(traced, labels.cpu().numpy())
+    found = torch.as_tensor(machine.coef_)
     if len(found) == 1:
         # for two classes scikit-learn keeps the difference alone
         found = torch.cat([-found, found]) / 2
-    found = found.to(problem.x)
+    found = found.to(x)
+    if work is not None:
+        # an inner product and an update of all classes a sample
+        work.count(4 * int(machine.n_iter_) * x.numel() * len(found))
     width = x.shape[1]
-    weights = torch.cat([found[:, :width], found[:, -1:]], 1) if biased else found[:, :width]
     # in the library's signs a sample's own class has minus the sum of the others, which are below 0
-    multipliers = found[:, width:-1].T / -TRACE
+    multipliers = found[:, width:].T / -TRACE
     # rounding leaves something of what was 0
-    return weights, torch.where(multipliers > 1e-9 * multipliers.max(), multipliers, 0.0)
+    return found[:, :width], torch.where(multipliers > 1e-9 * multipliers.max(), multipliers, 0.0)
 
 
 def growing_crammer_singer(
-    problem: Problem, C: float = 100.0, tol: float = 0.02, rounds: int = 8, deadline: float = torch.inf
+    problem: Problem, work: Work, C: float = 100.0, tol: float = 0.02, rounds: int = 8
 ) -> Start:
     """`crammer_singer` on a tenth of the samples, `FIRST` at least, and then on those nearest to its boundary.
 
     A round keeps the samples of low margin and adds the most violated of all, roughly solved; where few are left, the
     last one is solved to `tol`. The data is copied into liblinear's own format, which this keeps small. No round begins
-    when time.monotonic() has passed the deadline.
+    when the work is done.
     """
     count = max(FIRST, len(problem.x) // 10)
     every = max(1, len(problem.x) // count)
-    passes = PASSES if math.isinf(deadline) else PASSES_BY_A_DEADLINE
+    passes = PASSES_IF_BOUNDED if work.bounded else PASSES
     rows, last = torch.arange(0, len(problem.x), every, device=problem.x.device), False
     if len(problem.labels[rows].unique()) < problem.num_classes:
         # liblinear knows no class without samples
         return least_squares(problem)
     for number in range(rounds):
-        part = replace(problem, x=problem.x[rows], labels=problem.labels[rows])
-        start = crammer_singer(part, C, tol if last else ROUGH, largest_C=C, passes=passes)
-        if last or time.monotonic() > deadline:
+        each = tol if last else ROUGH
+        weights, found = fitted(problem.x[rows], problem.labels[rows], C, each, passes, work)
+        if last or work.over:
             break
-        lowest = problem.margins(start.weights, torch.zeros_like(start.weights[:, 0])).amin(1)
+        lowest = problem.margins(weights).amin(1)
         violated = int((lowest < lowest[rows].min() - 0.02).sum())
         last = violated < FEW or number == rounds - 2
         kept = rows[lowest[rows] < 1.1]
@@ -135,7 +119,6 @@ def growing_crammer_singer(
         if len(problem.labels[following].unique()) < problem.num_classes:
             break
         rows = following
-    assert start.multipliers is not None
     multipliers = problem.x.new_zeros(len(problem.x), problem.num_classes)
-    multipliers[rows] = start.multipliers
-    return replace(start, multipliers=multipliers)
+    multipliers[rows] = found
+    return Start(weights, multipliers, C, each)
