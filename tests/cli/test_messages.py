@@ -66,28 +66,9 @@ CASES = {
     "figures runs=[nowhere/seed=0]": "runs=nowhere/seed=0: no such folder",
 }
 
-# runs the command line in a process where importing torch fails, and says so with another exit code
-WITHOUT_TORCH = """
-import sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "torchvision", "sklearn"):
-            raise SystemExit(99)
-sys.meta_path.insert(0, Refuse())
-from bdry.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def bdry_without_torch(words: list[str], folder) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH, *words], cwd=folder, capture_output=True, text=True, timeout=60
-    )
-
-
 @pytest.mark.parametrize("line", CASES)
-def test_mistakes_answer_in_a_line_before_torch(line, tmp_path):
-    done = bdry_without_torch(line.split(), tmp_path)
+def test_mistakes_answer_in_a_line_before_torch(line, bdry_without_torch, tmp_path):
+    done = bdry_without_torch(*line.split(), cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert CASES[line] in done.stderr
     # Hydra announces a failing job of a sweep in a line of its own
@@ -116,8 +97,8 @@ def test_mistakes_answer_in_a_line_before_torch(line, tmp_path):
         ("completion fish", "complete -c bdry"),
     ],
 )
-def test_help_needs_no_torch(line, expected, tmp_path):
-    done = bdry_without_torch(line.split(), tmp_path)
+def test_help_needs_no_torch(line, expected, bdry_without_torch, tmp_path):
+    done = bdry_without_torch(*line.split(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout
     assert list(tmp_path.iterdir()) == []
@@ -137,8 +118,8 @@ def test_help_needs_no_torch(line, expected, tmp_path):
         ("bdry nothing ", {""}),
     ],
 )
-def test_completion_offers_what_may_follow(line, expected, tmp_path):
-    done = bdry_without_torch(["complete", line], tmp_path)
+def test_completion_offers_what_may_follow(line, expected, bdry_without_torch, tmp_path):
+    done = bdry_without_torch("complete", line, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.strip("\n").splitlines() or [""]) == expected
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
-
-from bdry.cli import main
 
 RUN = [
     "dataset.num_train=60",
@@ -53,16 +49,8 @@ def broken():
 """
 
 
-def bdry(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bdry", *words]
-    # PYTHONSAFEPATH keeps `python -m` from finding the module in this folder, as the installed command would not
-    return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=240, env={**os.environ, "PYTHONSAFEPATH": "1"}
-    )
-
-
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
+def trained(bdry, tmp_path_factory) -> Path:
     """A folder with one finished run in `run`, and `my_module.py`."""
     folder = tmp_path_factory.mktemp("trained")
     done = bdry("train", *RUN, cwd=folder)
@@ -77,18 +65,13 @@ def folder(trained, tmp_path) -> Path:
 
 
 @pytest.fixture
-def refused(monkeypatch, capsys):
-    """Runs a command line in this process, which is quicker, and gives its one line of complaint."""
+def refused(bdry):
+    """Runs `bdry margin` and gives its one line of complaint."""
 
     def complaint(folder: Path, *words: str) -> str:
-        monkeypatch.chdir(folder)
-        monkeypatch.setattr(sys, "path", list(sys.path))
-        monkeypatch.setattr(sys, "argv", sys.argv)
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-        with pytest.raises(SystemExit) as caught:
-            main(["margin", *words])
-        assert caught.value.code == 2
-        (line,) = capsys.readouterr().err.strip().splitlines()
+        done = bdry("margin", *words, cwd=folder)
+        assert done.returncode == 2
+        (line,) = done.stderr.strip().splitlines()
         return line
 
     return complaint
@@ -99,8 +82,14 @@ def run_of(folder: Path) -> Path:
     return run
 
 
-def margin(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return bdry("margin", f"run={run_of(folder).relative_to(folder)}", *SMALL, *words, cwd=folder)
+@pytest.fixture
+def margin(bdry):
+    """`margin(folder, *words)` measures the run in it."""
+
+    def measure(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        return bdry("margin", f"run={run_of(folder).relative_to(folder)}", *SMALL, *words, cwd=folder)
+
+    return measure
 
 
 def measured(folder: Path) -> Path:
@@ -113,7 +102,7 @@ def tables(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in (measured(folder) / "tables").iterdir() if p.name != "batches.csv"}
 
 
-def test_all_checkpoints_are_measured_as_in_training_and_the_same_command_skips(folder):
+def test_all_checkpoints_are_measured_as_in_training_and_the_same_command_skips(folder, margin, bdry):
     first = margin(folder, "checkpoint=all")
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
@@ -137,7 +126,7 @@ def test_all_checkpoints_are_measured_as_in_training_and_the_same_command_skips(
     assert "skipped" not in bdry("figures", "runs=outputs", cwd=folder).stderr
 
 
-def test_last_is_the_last_step_and_settings_have_folders_of_their_own(folder):
+def test_last_is_the_last_step_and_settings_have_folders_of_their_own(folder, margin):
     assert margin(folder, "norms=[l2]").returncode == 0
     rows = pd.read_csv(measured(folder) / "tables" / "margins.csv")
     assert set(rows["step"]) == {6}
@@ -152,7 +141,7 @@ def test_last_is_the_last_step_and_settings_have_folders_of_their_own(folder):
 
 
 @pytest.mark.parametrize("cut", ["inside a line", "whole lines", "a batch that was not counted"])
-def test_a_killed_measurement_goes_on_to_the_same_bytes(cut, folder, tmp_path):
+def test_a_killed_measurement_goes_on_to_the_same_bytes(cut, folder, tmp_path, margin):
     whole = shutil.copytree(folder, tmp_path / "whole")
     words = ["checkpoint=all", "check=[apgd]", "norms=[l2]", "splits=[test]"]
     for place in (whole, folder):
@@ -181,7 +170,7 @@ def test_a_killed_measurement_goes_on_to_the_same_bytes(cut, folder, tmp_path):
     assert len(json.loads((measured(folder) / "provenance.json").read_text())) == 2
 
 
-def test_distances_towards_a_class(folder):
+def test_distances_towards_a_class(folder, margin):
     done = margin(folder, "towards=3", "norms=[l2]")
     assert done.returncode == 0, done.stderr
     margins = pd.read_csv(measured(folder) / "tables" / "margins.csv")
@@ -192,7 +181,7 @@ def test_distances_towards_a_class(folder):
     assert margins.loc[~already, "success"].mean() > 0.8
 
 
-def test_check_measures_the_same_images_with_each_estimator(folder):
+def test_check_measures_the_same_images_with_each_estimator(folder, margin):
     done = margin(folder, "checkpoint=all", "check=[apgd,fab]", "splits=[test]")
     assert done.returncode == 0, done.stderr
     rows = pd.read_csv(measured(folder) / "tables" / "estimator_check.csv")
@@ -208,7 +197,7 @@ def test_check_measures_the_same_images_with_each_estimator(folder):
     assert "trend" in done.stdout
 
 
-def test_a_module_of_ones_own_with_weights(folder):
+def test_a_module_of_ones_own_with_weights(folder, bdry):
     draw = torch.Generator().manual_seed(0)
     shapes = {"1.weight": (8, 64), "1.bias": (8,), "3.weight": (10, 8), "3.bias": (10,)}
     weights = {name: torch.randn(shape, generator=draw) for name, shape in shapes.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,17 +31,6 @@ SMALL = [
 ]
 
 
-def bdry(*words: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "bdry", *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env={**os.environ, **(env or {})},
-    )
-
-
 def tables(folder: Path) -> dict[str, bytes]:
     """Every table but the timings, by its path below the runs."""
     paths = sorted((folder / "outputs" / "runs").rglob("tables/*.csv"))
@@ -52,9 +42,31 @@ def only_run(folder: Path) -> Path:
     return run
 
 
+@pytest.fixture(scope="module")
+def finished(bdry, tmp_path_factory) -> Path:
+    """The folder in which `bdry train *SMALL` has made a run."""
+    folder = tmp_path_factory.mktemp("finished")
+    done = bdry("train", *SMALL, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def swept(bdry, tmp_path_factory) -> Path:
+    """The folder in which a sweep has made four runs."""
+    folder = tmp_path_factory.mktemp("swept")
+    done = bdry("train", "-m", "seed=0,1", "adv=none,pgd", *SMALL, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def copied(folder: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
 @pytest.mark.parametrize("dataset", ["digits", "moons"])
 @pytest.mark.parametrize("adv", ["none", "pgd"])
-def test_a_run_leaves_everything_and_the_same_command_skips(dataset, adv, tmp_path):
+def test_a_run_leaves_everything_and_the_same_command_skips(dataset, adv, tmp_path, bdry):
     words = ["train", f"dataset={dataset}", f"adv={adv}", *SMALL]
     first = bdry(*words, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
@@ -90,17 +102,18 @@ def test_a_run_leaves_everything_and_the_same_command_skips(dataset, adv, tmp_pa
 
 
 def test_the_same_command_in_two_folders_gives_the_same_bytes(tmp_path):
+    """Two processes of their own: each has its hash seed, and its state of the global generators."""
     words = ["train", "adv=pgd", "training.crop_padding=1", "training.flip=true", *SMALL]
     found = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        assert bdry(*words, cwd=tmp_path / name).returncode == 0
+        subprocess.run([sys.executable, "-m", "bdry", *words], cwd=tmp_path / name, check=True, timeout=240)
         found.append(tables(tmp_path / name))
     assert found[0] == found[1]
     assert len(found[0]) == 3
 
 
-def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
+def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, bdry):
     words = ["train", *SMALL, "training.epochs=60", "moments.epochs=[60]", "moments.steps=[0,2,30]"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
@@ -127,27 +140,23 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
     assert len(json.loads((run / "provenance.json").read_text())) == 2
 
 
-def test_sweeps_meet_in_the_same_folders(tmp_path):
-    words = ["adv=none,pgd", *SMALL]
-    sweep = bdry("train", "-m", "seed=0,1", *words, cwd=tmp_path)
-    assert sweep.returncode == 0, sweep.stderr
-    runs = sorted(path.parent.name + path.name for path in (tmp_path / "outputs" / "runs").glob("*/*"))
-    assert len(runs) == 4
-    before = tables(tmp_path)
-    parallel = bdry("train", "launch=joblib", "seed=0,1,2", *words, cwd=tmp_path)
+def test_sweeps_meet_in_the_same_folders(swept, tmp_path, bdry):
+    folder = copied(swept, tmp_path)
+    runs = folder / "outputs" / "runs"
+    assert len(list(runs.glob("*/*"))) == 4
+    before = tables(folder)
+    parallel = bdry("train", "launch=joblib", "seed=0,1,2", "adv=none,pgd", *SMALL, cwd=folder)
     assert parallel.returncode == 0, parallel.stderr
-    assert len(list((tmp_path / "outputs" / "runs").glob("*/*"))) == 6
-    after = tables(tmp_path)
+    assert len(list(runs.glob("*/*"))) == 6
+    after = tables(folder)
     assert {path: after[path] for path in before} == before
     # seeds measure the same images, and differ
-    margins = [
-        pd.read_csv(path) for path in sorted((tmp_path / "outputs" / "runs").glob("*-none-*/*/tables/margins.csv"))
-    ]
+    margins = [pd.read_csv(path) for path in sorted(runs.glob("*-none-*/*/tables/margins.csv"))]
     assert margins[0]["index"].equals(margins[1]["index"])
     assert not margins[0]["margin"].equals(margins[1]["margin"])
 
 
-def test_a_failing_job_leaves_the_others_alone(tmp_path):
+def test_a_failing_job_leaves_the_others_alone(tmp_path, bdry):
     sweep = bdry("train", "-m", "optim.lr=1e30,0.01", "optim=sgd", *SMALL, cwd=tmp_path)
     assert sweep.returncode == 3
     assert "lower optim.lr" in sweep.stderr
@@ -158,7 +167,7 @@ def test_a_failing_job_leaves_the_others_alone(tmp_path):
     assert states == {"failed", "finished"}
 
 
-def test_a_loss_that_is_not_a_number_ends_in_a_line_and_keeps_the_last_checkpoint(tmp_path):
+def test_a_loss_that_is_not_a_number_ends_in_a_line_and_keeps_the_last_checkpoint(tmp_path, bdry):
     words = ["train", *SMALL, "optim=sgd", "optim.lr=1e20", "training.epochs=5"]
     done = bdry(*words, cwd=tmp_path)
     assert done.returncode == 1
@@ -184,7 +193,7 @@ def test_a_loss_that_is_not_a_number_ends_in_a_line_and_keeps_the_last_checkpoin
         (["arch.name=lenet"], "arch.widths: arch=lenet has no such setting"),
     ],
 )
-def test_mistakes_that_only_the_task_can_see(words, message, tmp_path):
+def test_mistakes_that_only_the_task_can_see(words, message, tmp_path, bdry):
     done = bdry("train", *words, cwd=tmp_path)
     assert done.returncode == (3 if "-m" in words and "outputs" not in words[-1] else 2), done.stderr
     assert message in done.stderr
@@ -193,56 +202,54 @@ def test_mistakes_that_only_the_task_can_see(words, message, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "foreign"])
-def test_a_checkpoint_that_cannot_be_resumed_from_is_named(damage, tmp_path):
-    words = ["train", *SMALL]
-    assert bdry(*words, cwd=tmp_path).returncode == 0
-    run = only_run(tmp_path)
+def test_a_checkpoint_that_cannot_be_resumed_from_is_named(damage, finished, tmp_path, bdry):
+    folder = copied(finished, tmp_path)
+    run = only_run(folder)
     last = run / "checkpoints" / "last.safetensors"
     if damage == "truncated":
         last.write_bytes(last.read_bytes()[:-100])
     else:
         last.write_bytes(b"<html>not found</html>")
     (run / "status.json").write_text(json.dumps({"state": "running"}))
-    done = bdry(*words, cwd=tmp_path)
+    done = bdry("train", *SMALL, cwd=folder)
     assert done.returncode == 2
     assert "last.safetensors: damaged or not a checkpoint" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_second_process_is_refused_with_the_owner(tmp_path):
-    words = ["train", *SMALL]
-    assert bdry(*words, cwd=tmp_path).returncode == 0
-    run = Run(only_run(tmp_path))
+def test_a_second_process_is_refused_with_the_owner(finished, tmp_path, bdry):
+    folder = copied(finished, tmp_path)
+    run = Run(only_run(folder))
     with run.claimed():
         run.set_status("running")
-        done = bdry(*words, cwd=tmp_path)
+        done = bdry("train", *SMALL, cwd=folder)
     assert done.returncode == 2
     assert f"another process works on this run ({run.status()['user']} on " in done.stderr
     assert f"process {os.getpid()}" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_measuring_only_at_initialisation(tmp_path):
+def test_measuring_only_at_initialisation(tmp_path, bdry):
     done = bdry("train", *SMALL, "training.epochs=0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert pd.read_csv(only_run(tmp_path) / "tables" / "history.csv")["step"].tolist() == [0]
 
 
-def test_without_probes_there_are_no_margins(tmp_path):
+def test_without_probes_there_are_no_margins(tmp_path, bdry):
     plain = [word for word in SMALL if not word.startswith("probe.")]
     done = bdry("train", *plain, "probe=[]", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not (only_run(tmp_path) / "tables" / "margins.csv").exists()
 
 
-def test_tensorboard_gets_the_scalars_too(tmp_path):
+def test_tensorboard_gets_the_scalars_too(tmp_path, bdry):
     pytest.importorskip("tensorboard")
     done = bdry("train", *SMALL, "logger=tensorboard", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert list((only_run(tmp_path) / "tensorboard").glob("events.*"))
 
 
-def test_paths_with_spaces_and_umlauts(tmp_path):
+def test_paths_with_spaces_and_umlauts(tmp_path, bdry):
     folder = tmp_path / "größe und form"
     folder.mkdir()
     done = bdry("train", *SMALL, "outputs='mein ordner'", cwd=folder)
@@ -250,28 +257,19 @@ def test_paths_with_spaces_and_umlauts(tmp_path):
     assert list((folder / "mein ordner" / "runs").glob("*/seed=0/figures/*.png"))
 
 
-FIGURES_WITHOUT_TORCH = """
-import sys
-sys.modules["torch"] = sys.modules["torchvision"] = None
-from bdry.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def test_figures_are_redrawn_without_torch(tmp_path):
-    assert bdry("train", "-m", "seed=0,1", "adv=none,pgd", *SMALL, cwd=tmp_path).returncode == 0
-    (tmp_path / "outputs" / "runs" / "junk").mkdir()
-    (tmp_path / "outputs" / "runs" / "junk" / "config.yaml").write_text("a: 1")
-    command = [sys.executable, "-c", FIGURES_WITHOUT_TORCH, "figures", "runs=[outputs/runs/digits-*,outputs/runs/junk]"]
-    command.append("figure=margin_evolution")
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+def test_figures_are_redrawn_without_torch(swept, tmp_path, bdry_without_torch):
+    folder = copied(swept, tmp_path)
+    (folder / "outputs" / "runs" / "junk").mkdir()
+    (folder / "outputs" / "runs" / "junk" / "config.yaml").write_text("a: 1")
+    runs = "runs=[outputs/runs/digits-*,outputs/runs/junk]"
+    done = bdry_without_torch("figures", runs, "figure=margin_evolution", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "skipped: " in done.stderr
-    folder = tmp_path / "outputs" / "figures" / "mickisch2020"
-    assert {path.name for path in folder.iterdir()} == {
+    drawn = folder / "outputs" / "figures" / "mickisch2020"
+    assert {path.name for path in drawn.iterdir()} == {
         *(f"margin_evolution-digits-mlp.{ending}" for ending in ("png", "pdf", "csv", "caption.md")),
         "results.csv",
     }
-    results = pd.read_csv(folder / "results.csv")
+    results = pd.read_csv(drawn / "results.csv")
     assert results["num_seeds"].tolist() == [2, 2]
     assert "digits-mlp-pgd-" in done.stdout
