@@ -16,7 +16,7 @@ from bdry.margins import ESTIMATORS
 from bdry.models import ARCHITECTURES
 from bdry.probes import PROBES
 from bdry.schema import SCHEMAS, check, children, science
-from bdry.tasks.build import INITIALISATION, SCHEDULE, SELECTION, options
+from bdry.session.build import INITIALISATION, SCHEDULE, SELECTION, options
 from bdry.training import OPTIMISERS
 
 OPTIONS = [

@@ -1,0 +1,74 @@
+"""`bdry figures`: figures, results table and verdicts again, from the tables of runs. No torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich import box
+from rich.table import Table
+
+from ..claims import CLAIMS, Evidence, judge, page
+from ..errors import RunError
+from ..report import draw_figures, results
+from ..runs import RunRecord, find_runs
+from ..runs.files import write_text
+from ..schema import FiguresConfig
+from ..session.console import plain_console
+
+
+def run(config: FiguresConfig) -> None:
+    """Draws the figures of `config.paper` from `config.runs` into <outputs>/figures/<paper>."""
+    records, skipped = find_runs(config.runs, unfinished=config.unfinished)
+    for reason in skipped:
+        print(f"skipped: {reason}", file=sys.stderr)
+    folder = Path(config.outputs).expanduser() / "figures" / config.paper
+    try:
+        paths = draw_figures(config.paper, config.figure, records, folder)
+        table = results(records)
+        results_path = folder / "results.csv"
+        write_text(results_path, table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
+        if config.figure == "all":
+            paths += claims_of(config.paper, records, folder)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written ({error.strerror}); choose outputs=<folder>") from None
+    print_results(table)
+    for path in [*paths, results_path]:
+        print(path)
+
+
+def claims_of(paper: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
+    """Judges the paper's claims on these runs and writes claims.csv and claims.md into `folder`."""
+    verdicts = judge(paper, Evidence.of(records))
+    return page.write(verdicts, f"{paper}: verdicts on {len(CLAIMS[paper])} claims", folder)
+
+
+def print_results(table: pd.DataFrame) -> None:
+    """The results table for a terminal: accuracies in per cent, margins in pixel units of [0, 1]."""
+    if table.empty:
+        print("no finished measurements in these runs yet")
+        return
+    console = plain_console(120)
+    shown = Table(
+        title="mean over seeds; margins: test images, mean, pixel units of [0, 1]",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    norms = [norm for norm in ("l2", "linf") if f"{norm}_last" in table]
+    shown.add_column("experiment")
+    headings = [
+        "seeds",
+        "epochs",
+        "accuracy",
+        "robust",
+        *(f"{norm} {when}" for norm in norms for when in ("peak", "last")),
+    ]
+    for heading in headings:
+        shown.add_column(heading, justify="right")
+    for row in table.to_dict("records"):
+        margins = [f"{row[f'{norm}_{when}']:.3g}" for norm in norms for when in ("peak", "last")]
+        accuracies = [f"{row[f'{kind}_accuracy']:.1%}" for kind in ("test", "robust")]
+        shown.add_row(row["run"], str(row["num_seeds"]), f"{row['epochs']:g}", *accuracies, *margins)
+    console.print(shown)

@@ -1,0 +1,46 @@
+"""`bdry report`: runs as one HTML page, from their tables and arrays."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..claims import Evidence, judge
+from ..errors import RunError
+from ..report.html import Explorer, Paper, explore, origin, page, panels
+from ..runs import RunRecord, find_runs
+from ..runs.files import write_text
+from ..schema.report import ReportConfig
+from ..session.made_by import made_by
+
+
+def run(config: ReportConfig) -> None:
+    """Writes <outputs>/report.html."""
+    records, skipped = find_runs(config.runs, unfinished=True)
+    for reason in skipped:
+        print(f"skipped: {reason}", file=sys.stderr)
+    drawn = [record for record in records if config.unfinished or record.state == "finished"]
+    evidence = Evidence.of(drawn)
+    papers = [Paper(name, judge(name, evidence), panels(name, drawn)) for name in config.papers]
+    origins = [origin(record, [(made_by(entry), entry) for entry in record.run.starts()]) for record in records]
+    explorer = _explorer(drawn, config.images)
+    path = Path(config.outputs).expanduser() / "report.html"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, page(records, skipped, papers, explorer, origins, num_drawn=len(drawn)))
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written ({error.strerror}); choose outputs=<folder>") from None
+    print(f"{path}: {len(records)} runs, {path.stat().st_size / 1e6:.1f} MB")
+
+
+def _explorer(records: Sequence[RunRecord], num_images: int) -> Explorer:
+    """The explorer, with the data sets' own images where they are here."""
+    if not num_images:
+        return Explorer(notes=["The image explorer was left out: images=0."])
+    from ..tasks.originals import LoadedImages
+
+    originals = LoadedImages()
+    found = explore(records, num_images, originals)
+    notes = [f"The images of {name} are not shown: {reason}." for name, reason in originals.missing.items()]
+    return Explorer(found.data, [*found.notes, *notes])

@@ -1,0 +1,123 @@
+"""`bdry reproduce`: a paper's grid of runs through the other commands, then its figures and verdicts. No torch here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from ..claims import CLAIMS, Evidence, judge, page
+from ..conf import load_grid
+from ..errors import BdryError, RunError, UsageError
+from ..report import draw_figures
+from ..runs import RunRecord, find_runs
+from ..schema import Grid, ReproduceConfig
+from ..schema.reproduce import Measuring
+from ..session.cores import num_cores
+
+FAILED, USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
+COLOURS = {"holds": "green", "does not hold": "red", "not tested": "yellow"}
+
+
+class IncompleteError(BdryError):
+    """Some commands of the grid failed; the rest was done."""
+
+    exit_code = SOME_FAILED
+
+
+def run(config: ReproduceConfig) -> None:
+    """Runs what is missing of the grid, draws every figure and writes claims.csv and claims.md."""
+    folder = Path(config.outputs).expanduser() / "reproduce" / f"{config.paper}-{config.scale}"
+    grid = load_grid(config.paper, config.scale)
+    failed = _train(grid, config, folder)
+    records = _records(folder)
+    failed += _measure(grid, records, workers=num_cores() if config.launcher == "joblib" else 1)
+    try:
+        for path in draw_figures(config.paper, "all", records, folder / "figures"):
+            print(path)
+        verdicts = judge(config.paper, Evidence.of(records))
+        title = f"{config.paper} at scale={config.scale}: verdicts on {len(CLAIMS[config.paper])} claims"
+        for path in page.write(verdicts, title, folder):
+            print(path)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written ({error.strerror}); choose outputs=<folder>") from None
+    show(verdicts, title)
+    if failed:
+        raise IncompleteError(
+            f"{len(failed)} commands did not finish; the same command goes on; the first: {failed[0]}"
+        )
+
+
+def _train(grid: Grid, config: ReproduceConfig, folder: Path) -> list[str]:
+    """Every sweep of the grid; the commands that failed."""
+    failed = []
+    for training in grid.train:
+        words = ["train", "-m", *training.overrides, f"study='{training.study}'", f"launch={config.launcher}"]
+        failed += _command([*words, f"outputs={folder}", *config.overrides])
+    return failed
+
+
+def _records(folder: Path) -> list[RunRecord]:
+    try:
+        records, skipped = find_runs([str(folder)])
+    except UsageError:
+        raise RunError(f"{folder}: no run of the study was finished") from None
+    for reason in skipped:
+        print(f"skipped: {reason}", file=sys.stderr)
+    return records
+
+
+def _measure(grid: Grid, records: Sequence[RunRecord], workers: int) -> list[str]:
+    """Every measurement of the grid, those of one run one after the other, so many runs side by side; what failed."""
+    threads = ["threads=1"] if workers > 1 else []
+    pool = ThreadPoolExecutor(workers)
+    try:
+        return [command for failed in pool.map(partial(_measure_run, grid, threads), records) for command in failed]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _measure_run(grid: Grid, threads: list[str], record: RunRecord) -> list[str]:
+    failed = []
+    for measuring in grid.measure:
+        if _is_meant(measuring, record):
+            failed += _command([measuring.command, f"run={record.run.path}", *threads, *measuring.overrides])
+    return failed
+
+
+def _is_meant(measuring: Measuring, record: RunRecord) -> bool:
+    identity = record.identity
+    return identity["study"] == measuring.study and (measuring.seeds is None or identity["seed"] in measuring.seeds)
+
+
+def _command(words: list[str]) -> list[str]:
+    """Runs `bdry <words>` in a process of its own; the command where it failed, nothing where it did not."""
+    shown = "bdry " + " ".join(words)
+    # in one write: commands run side by side
+    print(shown + "\n", end="", flush=True)
+    code = subprocess.call([sys.executable, "-m", "bdry", *words])
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    if code == USAGE:
+        raise UsageError(f"{shown}: see the line above")
+    return [shown] if code else []
+
+
+def show(verdicts: pd.DataFrame, title: str) -> None:
+    """The verdicts for a terminal."""
+    console = Console(highlight=False)
+    table = Table(title=title, title_justify="left")
+    for heading in ("claim", "data set", "statement", "value [95 % interval]", "verdict"):
+        table.add_column(heading)
+    for row in verdicts.to_dict("records"):
+        value = f"{row['value']:.3g} \\[{row['low']:.3g}, {row['high']:.3g}]" if row["statistic"] else ""
+        colour = COLOURS[row["verdict"]]
+        table.add_row(row["claim"], row["dataset"], row["statement"], value, f"[{colour}]{row['verdict']}")
+    console.print(table)

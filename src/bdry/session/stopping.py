@@ -1,0 +1,60 @@
+"""Stopping at a good moment: SIGTERM and SIGUSR2 set a flag, the work saves its state at the next batch and leaves."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from ..errors import StoppedError
+
+# SIGUSR2 is the notice that submitit asks SLURM for before a job's time is up; Windows has no such signal
+SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR2") if hasattr(signal, name)]
+
+
+class Stop:
+    """Whether somebody asked this process to stop."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.replaced: dict[int, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether a signal has come: save soon, then `obey`."""
+        return self.signal is not None
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """The signals' handler."""
+        self.signal = number
+
+    def obey(self) -> None:
+        """Called after saving. Where a signal has come, it goes to the handler that a launcher had installed before us.
+
+        Raises `StoppedError` where there was none. submitit's requeues the job and exits, or lets it go on.
+        """
+        if self.signal is None:
+            return
+        number, self.signal = self.signal, None
+        before = self.replaced.get(number)
+        if callable(before):
+            before(number, None)
+        else:
+            raise StoppedError(f"stopped by {signal.Signals(number).name}; the same command goes on")
+
+
+@contextmanager
+def stopping() -> Iterator[Stop]:
+    """Inside, the signals only set the flag of what is yielded; their handlers are as they were afterwards."""
+    stop = Stop()
+    # Python delivers signals to the main thread alone, and lets no other install handlers
+    if threading.current_thread() is threading.main_thread():
+        stop.replaced = {number: signal.signal(number, stop.receive) for number in SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in stop.replaced.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""A folder a study: what one measurement of a network needs."""

@@ -1,0 +1,1 @@
+"""The last layer against linear SVMs."""

@@ -1,0 +1,1 @@
+"""Margins: the distance from images to the decision boundary."""
