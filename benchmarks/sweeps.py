@@ -15,7 +15,7 @@ import time
 
 import torch
 
-from bdry.tasks.cores import num_cores
+from bdry.session.cores import num_cores
 
 SEEDS = "seed=0,1,2,3,4,5"
 SWEEP = ["train", "-m", SEEDS, "dataset=digits", "probe=[]", "training.epochs=40", "device=cpu"]

@@ -64,7 +64,7 @@ def test_runs_are_listed_sorted_and_filtered(runs, capsys):
 
 
 def test_a_narrow_terminal_folds_the_names_of_runs(runs, capsys, monkeypatch):
-    monkeypatch.setattr("bdry.tasks.runs.WIDTH", 70)
+    monkeypatch.setattr("bdry.commands.runs.WIDTH", 70)
     assert main(["runs", "outputs"]) == 0
     out = capsys.readouterr().out
     assert "…" not in out
@@ -138,8 +138,8 @@ def test_the_doctor_finds_the_estimators_exact(capsys):
 
 
 def test_a_wrong_estimator_is_found(capsys, monkeypatch):
+    from bdry.commands import doctor
     from bdry.margins import ESTIMATORS
-    from bdry.tasks import doctor
 
     right = ESTIMATORS["deepfool"]
 

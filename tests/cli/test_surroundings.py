@@ -15,8 +15,8 @@ import torch
 from bdry.cli import main
 from bdry.errors import ConfigError, StoppedError, TrainingError, UsageError
 from bdry.runs import SCHEMA_VERSION, Run
-from bdry.tasks.build import prepare_machine
-from bdry.tasks.loggers import means, scalar_logger
+from bdry.session.build import prepare_machine
+from bdry.session.loggers import means, scalar_logger
 
 SMALL = ["dataset.num_train=20", "dataset.num_test=20", "training.epochs=1", "arch.widths=[4]", "moments.steps=[0]"]
 SMALL += ["probe.margin.num_train=2", "probe.margin.num_test=2", "evaluation.robust_images=0", "device=cpu"]
@@ -160,7 +160,7 @@ def test_exit_codes(raised, words, code, tmp_path, monkeypatch, capsys):
             raise raised
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("bdry.tasks.train.run", run)
+    monkeypatch.setattr("bdry.commands.train.run", run)
     monkeypatch.setattr(sys, "argv", ["bdry"])
     try:
         found = main(["train", *words])

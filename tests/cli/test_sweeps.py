@@ -43,7 +43,7 @@ def ran(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    monkeypatch.setitem(sys.modules, "bdry.tasks.train", SimpleNamespace(run=run))
+    monkeypatch.setitem(sys.modules, "bdry.commands.train", SimpleNamespace(run=run))
     return seen
 
 

@@ -6,7 +6,7 @@ import torch
 from bdry.core.measuring import measuring
 from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
-from bdry.tasks.build import compile_network
+from bdry.session.build import compile_network
 
 # smooth: at the kinks of an untrained ReLU network the last bit of a number may turn a path to another class
 SETTINGS = {"mean": [0.5], "std": [0.5], "seed": 0, "options": {"activation": "softplus"}}

@@ -22,8 +22,8 @@ from bdry.runs.checkpoint import FORMAT, checkpoint_step, load_weights
 from bdry.runs.owned import STATES
 from bdry.runs.reading import read_config, read_json, read_npz
 from bdry.settings import TrainConfig
-from bdry.tasks.stored import stored_config
-from bdry.tasks.typed_again import settings_given
+from bdry.session.made_by import settings_given
+from bdry.session.open_run import stored_config
 
 # the same folder serves every example: each writes its file anew
 fuzz = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

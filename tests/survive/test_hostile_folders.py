@@ -23,8 +23,8 @@ from bdry.data import DATASETS
 from bdry.errors import DataError, RunError
 from bdry.runs import Measurement, Run
 from bdry.runs.checkpoint import checkpoint_step, load_classifier
-from bdry.tasks.stored import open_run
-from bdry.tasks.typed_again import settings_given
+from bdry.session.made_by import settings_given
+from bdry.session.open_run import open_run
 
 MARK = "executed"
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from bdry.commands import measure, train
 from bdry.conf import compose, typed
 from bdry.runs import csvfile, files
-from bdry.tasks import margin, train
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="kills children made by fork"),
@@ -41,7 +41,7 @@ SMALL = [
     "device=cpu",
 ]
 KILLS = 20
-TASKS = {"train": train, "margin": margin}
+TASKS = {"train": train, "margin": measure}
 
 
 def child(command, words, folder, prepare):

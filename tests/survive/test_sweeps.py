@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bdry.cli import main
-from bdry.tasks import train  # noqa: F401  (what the forked sweeps need is imported once)
+from bdry.commands import train  # noqa: F401  (what the forked sweeps need is imported once)
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="kills process groups"),

@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from .. import __version__
+from ..commands import module_of
 from ..conf import COMMANDS, HYDRA_VERSION_BASE, conf_dir, typed
 from ..errors import BdryError, UsageError, did_you_mean, one_line, reason
 from ..plugins import problems
@@ -153,7 +154,7 @@ def _run_task(config: DictConfig) -> object:
         take_share(config, cast(DictConfig, hydra_config))
     # before the import, which loads torch
     checked = typed(config)
-    return importlib.import_module(f"bdry.tasks.{hydra_config.job.config_name}").run(checked)
+    return importlib.import_module(module_of(hydra_config.job.config_name)).run(checked)
 
 
 def _complain(error: BdryError) -> int:

@@ -1,4 +1,4 @@
-"""Commands about runs that are there already: plain arguments instead of a config. Each is a file in `tasks/`."""
+"""Commands about runs that are there already: plain arguments instead of a config. Each is a file in `commands/`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import importlib
 from typing import NoReturn
 
+from ..commands import module_of
 from ..errors import UsageError
 
 # command -> its line of help; the task's module has `arguments(parser)` and `run(parsed)`
@@ -29,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 
 def run_plain(command: str, words: list[str]) -> None:
     """Parses the words and runs the task."""
-    task = importlib.import_module(f"bdry.tasks.{command}")
+    task = importlib.import_module(module_of(command))
     parser = Parser(prog=f"bdry {command}", description=PLAIN[command])
     task.arguments(parser)
     try:

@@ -90,7 +90,7 @@ def _print_table(names: Sequence[str], outcomes: Sequence[Outcome]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ..tasks.console import plain_console
+    from ..session.console import plain_console
 
     # a job stays on one line in a log
     console = plain_console(10_000)

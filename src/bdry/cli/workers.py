@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
 from ..errors import ConfigError
-from ..tasks.cores import num_cores
+from ..session.cores import num_cores
 
 # what joblib calls as many as possible
 ALL = -1

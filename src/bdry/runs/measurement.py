@@ -16,10 +16,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .csvfile import read_table
 from .folder import Run
 from .owned import OwnedFolder, hash8
-from .tables import TABLES
 
 FOLDER = "measurements"
 
@@ -46,22 +44,3 @@ class Measurement(OwnedFolder):
     def name(self) -> str:
         """What messages call it."""
         return self.path.name
-
-    def cut_back(self, rows_an_image: dict[str, int]) -> int:
-        """Drops all that the last kill left behind a whole batch; how many batches are done.
-
-        The table batches has a row for each that was written, after the others got theirs: `rows_an_image[name]`
-        rows of the table `name` for each image.
-        """
-        log = self.table_path("batches")
-        sizes = read_table(log, TABLES["batches"])["num_images"].tolist() if self.writer("batches").num_rows() else []
-        written = {name: self.writer(name).num_rows() for name in rows_an_image}
-        done = images = 0
-        for size in sizes:
-            if any((images + size) * rows > written[name] for name, rows in rows_an_image.items()):
-                break
-            done, images = done + 1, images + size
-        for name, rows in rows_an_image.items():
-            self.writer(name).keep(images * rows)
-        self.writer("batches").keep(done)
-        return done

@@ -13,8 +13,8 @@ from ..data import Dataset
 from ..errors import BdryError
 from ..runs import RunRecord
 from ..settings import Dataset as DatasetConfig
-from .build import build_dataset
-from .stored import stored_config
+from ..session.build import build_dataset
+from ..session.open_run import stored_config
 
 
 @dataclass

@@ -85,12 +85,14 @@ ESTIMATOR_CHECK = declare(
 BATCHES = declare(
     Table(
         "batches",
-        "`bdry margin`: one row a batch measured, written after the batch's margins; timings, hence never twice the same.",
+        "Every measurement: one row a piece of its work, a batch of images or a whole moment, written after the piece's "
+        "rows in the other tables; a killed measurement goes on after the last. Timings, hence never twice the same.",
         (
             STEP,
             EPOCH,
-            Column("split", "str", "train or test"),
-            Column("num_images", "int", "images in the batch; fewer where memory ran out"),
+            Column("part", "str", "the split that the images are of; all: the whole moment; points: boundary points kept"),
+            Column("size", "int", "images in the batch, fewer where memory ran out; 1 for a whole moment"),
+            Column("rows", "str", "rows of each table by then, as in `margins=80 estimator_check=160`"),
             Column("seconds", "float", "measuring it", "s"),
         ),
     )

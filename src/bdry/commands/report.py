@@ -12,7 +12,7 @@ from ..report.html import Explorer, Paper, explore, origin, page, panels
 from ..runs import RunRecord, find_runs
 from ..runs.files import write_text
 from ..settings.report import ReportConfig
-from .typed_again import made_by
+from ..session.made_by import made_by
 
 
 def run(config: ReportConfig) -> None:
@@ -38,7 +38,7 @@ def _explorer(records: Sequence[RunRecord], num_images: int) -> Explorer:
     """The explorer, with the data sets' own images where they are here."""
     if not num_images:
         return Explorer(notes=["The image explorer was left out: images=0."])
-    from .originals import LoadedImages
+    from ..tasks.originals import LoadedImages
 
     originals = LoadedImages()
     found = explore(records, num_images, originals)

@@ -17,7 +17,7 @@ from rich.text import Text
 from ..errors import UsageError, did_you_mean
 from ..report.inventory import COLUMNS, inventory
 from ..runs import find_runs
-from .console import plain_console
+from ..session.console import plain_console
 
 REFRESH_S = 2.0
 # columns of a line where there is no terminal

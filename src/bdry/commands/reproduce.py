@@ -20,7 +20,7 @@ from ..report import draw_figures
 from ..runs import RunRecord, find_runs
 from ..settings import Grid, ReproduceConfig
 from ..settings.reproduce import Measuring
-from .cores import num_cores
+from ..session.cores import num_cores
 
 FAILED, USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
 COLOURS = {"holds": "green", "does not hold": "red", "not tested": "yellow"}

@@ -15,7 +15,7 @@ from ..core.moment import Moment
 from ..data import Dataset
 from ..errors import ConfigError, DataError, RunError, UsageError, one_line
 from ..models import Classifier
-from ..runs import Run, check_version
+from ..runs import Measurement, Run, check_version
 from ..runs.checkpoint import checkpoint_step, load_classifier
 from ..runs.reading import PARSING
 from ..settings import SCHEMAS, Torchvision, TrainConfig
@@ -36,9 +36,28 @@ class StoredRun:
     network: Classifier
 
     @property
-    def steps(self) -> list[int]:
-        """The optimiser steps of the moments."""
-        return [moment.step for moment in self.moments]
+    def data_seed(self) -> int:
+        """The seed that images were chosen by in training."""
+        return self.config.dataset.subset_seed
+
+    @property
+    def title(self) -> str:
+        """Data set, architecture and adversary."""
+        return f"{self.config.dataset.name}, {self.config.arch.name}, adv={self.config.adv.name}"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The optimiser steps of the moments; the rest is said by the folder that the measurement is in."""
+        return {"checkpoint_steps": [moment.step for moment in self.moments]}
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """The run's folder."""
+        return {"run": str(self.run.path)}
+
+    def folder(self, command: str, settings: dict[str, Any]) -> Measurement:
+        """Inside the run's folder."""
+        return Measurement.of_run(self.run, command, settings)
 
     def load(self, step: int) -> Classifier:
         """The network as it was at the moment of `step`: always the same object, with other weights."""

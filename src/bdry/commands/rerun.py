@@ -11,8 +11,8 @@ from typing import Any
 
 from ..errors import BdryError, RunError, one_line
 from ..runs.provenance import provenance
+from ..session.made_by import command, settings_given
 from .show import one_run
-from .typed_again import command, settings_given
 
 # settings that say where to write
 PLACES = ("outputs", "dataset.root")

@@ -1,121 +1,65 @@
-"""`bdry train`: one run from its config to its folder, resumed where it was left, skipped where it is done."""
+"""One training from its config to its folder: evaluated and measured at its moments, saved to go on from there."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from typing import Any
 
 import pandas as pd
-import torch
 
 from ..attacks import robust_accuracy
-from ..conf import job_overrides
 from ..core.measuring import measuring
 from ..core.moment import Moment, moment_steps
 from ..core.seeds import generator
 from ..errors import RunError, TrainingError
 from ..report import draw_figures
-from ..runs import SCHEMA_VERSION, TABLES, Run, find_runs, read_table
+from ..runs import SCHEMA_VERSION, TABLES, Run, find_runs
 from ..runs.checkpoint import load_training, save_classifier, save_training
-from ..runs.provenance import provenance
-from ..settings import PGD, TrainConfig, science
+from ..settings import PGD, TrainConfig
 from ..training import State, fit, loss_and_accuracy
 from .build import build_dataset, build_network, build_optimiser, build_plan, build_probes, prepare_machine
 from .loggers import scalar_logger
 from .progress import TrainingProgress
-from .stopping import Stop, ended, stopping
+from .stopping import Stop
 
 EVALUATION_BATCH = 500
-
-
-def run(config: TrainConfig) -> Run:
-    """Trains the run that `config` names, or says that it is finished."""
-    folder = Run.of(config.outputs, {"schema": SCHEMA_VERSION, **science(config)}, config.seed)
-    if folder.finished:
-        print(f"{folder.name} is finished already: {folder.path}")
-        return folder
-    training = TrainingRun(config, folder)
-    with folder.claimed():
-        # another process may have finished it while this one waited for its data
-        if not folder.finished:
-            training.start_or_resume()
-    print(closing_line(folder))
-    return folder
 
 
 class TrainingRun:
     """One run in the making: its parts, and the callables that the training loop asks for."""
 
-    def __init__(self, config: TrainConfig, folder: Run) -> None:
-        self.config, self.folder = config, folder
-        self.device = prepare_machine(config.device, config.threads)
-        self.dataset = build_dataset(config.dataset, self.device)
-        self.classifier = build_network(config, self.dataset)
-        self.optimiser = build_optimiser(config, self.classifier)
-        self.plan = build_plan(config)
-        self.probes = build_probes(config)
+    def __init__(self, settings: TrainConfig, folder: Run) -> None:
+        self.settings, self.folder = settings, folder
+        self.config = {"schema": SCHEMA_VERSION, **asdict(settings)}
+        device = prepare_machine(settings.device, settings.threads)
+        self.dataset = build_dataset(settings.dataset, device)
+        self.classifier = build_network(settings, self.dataset)
+        self.optimiser = build_optimiser(settings, self.classifier)
+        self.plan = build_plan(settings)
+        self.probes = build_probes(settings)
         self.evaluated = {
-            name: split.balanced(config.evaluation.max_images, config.dataset.subset_seed)
+            name: split.balanced(settings.evaluation.max_images, settings.dataset.subset_seed)
             for name, split in self.dataset.splits().items()
         }
         self.steps_per_epoch = self.plan.steps_per_epoch(len(self.dataset.train))
         self.total_steps = self.plan.epochs * self.steps_per_epoch
         self.probe_moments = {
-            name: self._moments((node.moments or config.moments).steps, (node.moments or config.moments).epochs)
-            for name, node in config.probe.items()
+            name: self._moments((node.moments or settings.moments).steps, (node.moments or settings.moments).epochs)
+            for name, node in settings.probe.items()
         }
-        self.kept_moments = self._moments(config.moments.steps, config.moments.epochs).union(
+        self.kept_moments = self._moments(settings.moments.steps, settings.moments.epochs).union(
             *self.probe_moments.values()
         )
         self.state = State()
-        self.log_scalars = scalar_logger(config.logger, folder.tensorboard)
+        self.log_scalars = scalar_logger(settings.logger, folder.tensorboard)
         self.progress = TrainingProgress(folder.name, self.total_steps)
         self.stop = Stop()
 
     def _moments(self, steps: list[int], epochs: list[int]) -> frozenset[int]:
         return moment_steps(steps, epochs, self.steps_per_epoch, self.total_steps)
 
-    def start_or_resume(self) -> None:
-        """Trains to the end, from the last checkpoint where there is one; draws the figures; leaves the status."""
-        self._restore()
-        self.folder.write_config({"schema": SCHEMA_VERSION, **asdict(self.config)})
-        self.folder.add_provenance(
-            provenance(
-                overrides=job_overrides(),
-                from_step=self.state.step,
-                device=str(self.device),
-                device_name=torch.cuda.get_device_name() if self.device.type == "cuda" else "",
-                threads=torch.get_num_threads(),
-                data=self.dataset.checksums(),
-            )
-        )
-        self.folder.set_status("running", step=self.state.step, total_steps=self.total_steps, error=None)
-        every_epoch = range(1, self.plan.epochs + 1)
-        self.last_save = self.clock = time.monotonic()
-        try:
-            with self.progress, stopping() as self.stop:
-                fit(
-                    self.classifier,
-                    self.dataset.train,
-                    self.optimiser,
-                    self.plan,
-                    self.state,
-                    moments=self.kept_moments | self._moments([], list(every_epoch)),
-                    measure=self.measure,
-                    save=self.save,
-                    save_is_due=self.save_is_due,
-                    advance=self.progress.advance,
-                )
-            records, _ = find_runs([str(self.folder.path)], unfinished=True)
-            draw_figures("mickisch2020", "margin_evolution", records, self.folder.figures)
-        except BaseException as error:
-            self.folder.set_status(ended(error), error=str(error) or type(error).__name__)
-            if isinstance(error, TrainingError):
-                raise TrainingError(f"{error}; the last good checkpoint stays in {self.folder.path}") from None
-            raise
-        self.folder.set_status("finished", step=self.state.step)
-
-    def _restore(self) -> None:
+    def resume(self) -> dict[str, Any]:
         """Puts back the last checkpoint's state, where there is one, and drops the tables' rows past it."""
         kept_step = -1
         if self.folder.last_checkpoint.exists():
@@ -128,6 +72,32 @@ class TrainingRun:
             print(f"{self.folder.name}: going on from step {kept_step} of {self.total_steps}")
         for name in TABLES:
             self.folder.writer(name).drop_after(kept_step)
+        return {"step": self.state.step, "total_steps": self.total_steps}
+
+    def go_on(self, stop: Stop) -> None:
+        """Trains to the end."""
+        self.stop = stop
+        self.last_save = self.clock = time.monotonic()
+        try:
+            fit(
+                self.classifier,
+                self.dataset.train,
+                self.optimiser,
+                self.plan,
+                self.state,
+                moments=self.kept_moments | self._moments([], list(range(1, self.plan.epochs + 1))),
+                measure=self.measure,
+                save=self.save,
+                save_is_due=self.save_is_due,
+                advance=self.progress.advance,
+            )
+        except TrainingError as error:
+            raise TrainingError(f"{error}; the last good checkpoint stays in {self.folder.path}") from None
+
+    def finish(self) -> None:
+        """Draws the run's own figures."""
+        records, _ = find_runs([str(self.folder.path)], unfinished=True)
+        draw_figures("mickisch2020", "margin_evolution", records, self.folder.figures)
 
     def measure(self, moment: Moment) -> None:
         """Evaluates the classifier, lets the probes that are due measure it, and appends all rows to the tables."""
@@ -174,19 +144,19 @@ class TrainingRun:
 
     def _robust_budget(self) -> tuple[str, float]:
         """Norm and radius of the evaluating attack: as configured, else training's, else the data set's."""
-        given, adv = self.config.evaluation, self.config.adv
+        given, adv = self.settings.evaluation, self.settings.adv
         norm = given.norm or (adv.norm if isinstance(adv, PGD) else "linf")
         if given.eps is not None:
             return norm, given.eps
         if isinstance(adv, PGD) and adv.norm == norm:
             return norm, adv.eps
-        return norm, getattr(self.config.dataset.pgd, norm).eps
+        return norm, getattr(self.settings.dataset.pgd, norm).eps
 
     def _robust_accuracy(self, moment: Moment, norm: str, eps: float) -> float:
-        given = self.config.evaluation
+        given = self.settings.evaluation
         if given.robust_images == 0:
             return float("nan")
-        split = self.dataset.test.balanced(given.robust_images, self.config.dataset.subset_seed)
+        split = self.dataset.test.balanced(given.robust_images, self.settings.dataset.subset_seed)
         return robust_accuracy(
             self.classifier,
             split.pixels(),
@@ -195,7 +165,7 @@ class TrainingRun:
             eps=eps,
             steps=given.steps,
             restarts=given.restarts,
-            generator=generator(self.config.seed, "robust accuracy", moment.step),
+            generator=generator(self.settings.seed, "robust accuracy", moment.step),
             batch_size=EVALUATION_BATCH,
         )
 
@@ -213,17 +183,4 @@ class TrainingRun:
 
     def save_is_due(self) -> bool:
         """Whether the last checkpoint is long ago, or the process has been asked to stop."""
-        return self.stop.requested or time.monotonic() - self.last_save > 60 * self.config.training.checkpoint_minutes
-
-
-def closing_line(folder: Run) -> str:
-    """What a finished run came to, in a line, from its tables."""
-    last = read_table(folder.table_path("history"), TABLES["history"]).iloc[-1]
-    parts = [f"test accuracy {last.test_accuracy:.1%}"]
-    if last.robust_accuracy == last.robust_accuracy:
-        parts.append(f"robust accuracy {last.robust_accuracy:.1%} ({last.robust_norm} {last.robust_eps:.3g})")
-    if folder.table_path("margin_summary").exists():
-        rows = read_table(folder.table_path("margin_summary"), TABLES["margin_summary"])
-        chosen = rows[(rows.step == rows.step.max()) & (rows.split == "test") & (rows.subset == "all") & ~rows.clipped]
-        parts += [f"median {row.norm} margin {row.median:.3g}" for row in chosen.itertuples()]
-    return f"{folder.name}: {', '.join(parts)}\n  {folder.path}"
+        return self.stop.requested or time.monotonic() - self.last_save > 60 * self.settings.training.checkpoint_minutes

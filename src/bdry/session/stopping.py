@@ -58,8 +58,3 @@ def stopping() -> Iterator[Stop]:
     finally:
         for number, handler in stop.replaced.items():
             signal.signal(number, handler)
-
-
-def ended(error: BaseException) -> str:
-    """The state of a run that `error` ended: `interrupted` where the same command goes on, else `failed`."""
-    return "failed" if isinstance(error, Exception) and not isinstance(error, StoppedError) else "interrupted"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..errors import one_line
 from ..report.inventory import inventory
-from .console import show
+from ..session.console import show
 from .show import one_run
 
 

@@ -16,7 +16,7 @@ from ..report import draw_figures, results
 from ..runs import RunRecord, find_runs
 from ..runs.files import write_text
 from ..settings import FiguresConfig
-from .console import plain_console
+from ..session.console import plain_console
 
 
 def run(config: FiguresConfig) -> None:

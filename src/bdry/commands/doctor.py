@@ -18,7 +18,7 @@ from ..errors import BdryError
 from ..margins import ESTIMATORS
 from ..models import build_classifier
 from ..runs.provenance import provenance
-from .build import build_dataset
+from ..session.build import build_dataset
 
 # the beginnings of `Dataset.checksums`, train and test, of the official data
 DATASETS = {

@@ -7,8 +7,8 @@ import argparse
 from ..errors import RunError, UsageError, one_line
 from ..report.inventory import inventory
 from ..runs import TABLES, RunRecord, find_runs
-from .console import plain_console
-from .typed_again import made_by
+from ..session.console import plain_console
+from ..session.made_by import made_by
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,218 @@
+"""`bdry margin`, `svm`, `deepdig`, `regions`, `curvature`, `shared`, `detect`: a classifier measured, and summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from ..conf import COMMANDS, option_defaults
+from ..core.measuring import logits_in_batches, measuring
+from ..data import Dataset, Split
+from ..errors import ConfigError, UsageError
+from ..lastlayer import TrainingRecipe
+from ..report import draw_figures
+from ..runs import SCHEMA_VERSION, TABLES, Measurement, find_runs, read_table
+from ..session.build import (
+    build_dataset,
+    build_estimator,
+    build_plan,
+    compile_network,
+    options,
+    prepare_machine,
+)
+from ..session.console import show
+from ..session.lifecycle import carry_out
+from ..session.measuring import MeasuringWork
+from ..session.open_run import StoredRun, open_run
+from ..session.opened import Opened
+from ..session.own_module import OwnModule, open_module
+from ..settings import Margin, RunTask, TrainConfig, science
+from ..studies.curvature import summary as curvature
+from ..studies.detection import summary as detection
+from ..studies.lastlayer import summary as lastlayer
+from ..studies.lastlayer.settings import SvmConfig
+from ..studies.margins import summary as margins
+from ..studies.margins.in_batches import MarginsInBatches
+from ..studies.margins.settings import MarginConfig
+from ..studies.pieces import Study, WholeMoments
+from ..studies.printed import Rows, Summary, no_summary
+from ..studies.probes import Context, build_probe
+from ..studies.regions import summary as regions
+from ..training import OPTIMISERS
+
+TRIED_BATCH = 512
+
+
+def no_recipe(config: Any, trained: TrainConfig) -> dict[str, Any]:
+    """Nothing of how the run was trained."""
+    return {}
+
+
+def recipe(config: SvmConfig, trained: TrainConfig) -> dict[str, Any]:
+    """How the run was trained, for its last layer to be trained that way again.
+
+    Raises `ConfigError` where it was not trained at all.
+    """
+    if config.study != "bias":
+        return {}
+    if trained.training.epochs == 0:
+        raise ConfigError("study", "bias", "this run has no epochs; there is nothing to compare with")
+    plan = build_plan(trained)
+    optimiser = OPTIMISERS.bound(trained.optim.name, options(trained.optim))
+    return {"recipe": TrainingRecipe(optimiser, plan.learning_rate, plan.epochs, plan.batch_size)}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that measures: the probe of its name, whose paper's figures it draws, what it prints at its end.
+
+    further: settings of the probe that follow from how the run was trained.
+    """
+
+    paper: str
+    summary: Summary = no_summary
+    further: Callable[[Any, TrainConfig], dict[str, Any]] = no_recipe
+
+
+MEASURING = {
+    "margin": Command("mickisch2020", margins.summary),
+    "svm": Command("li2018", lastlayer.summary, recipe),
+    "deepdig": Command("karimi2020"),
+    "regions": Command("fawzi2017", regions.summary),
+    "curvature": Command("fawzi2017", curvature.summary),
+    "shared": Command("fawzi2017"),
+    "detect": Command("fawzi2017", detection.summary),
+}
+
+
+def run(config: Any) -> Measurement:
+    """Measures what `config` names, or says that it is measured, and sums it up."""
+    name = next(command for command, (schema, _) in COMMANDS.items() if isinstance(config, schema))
+    device = prepare_machine(config.device, config.threads)
+    checks = {check: _check_settings(check) for check in getattr(config, "check", ())}
+    opened = _opened(config, device)
+    facts = {"schema": SCHEMA_VERSION, **opened.identity}
+    if isinstance(config, MarginConfig):
+        facts["check_settings"] = {check: asdict(node) for check, node in checks.items()}
+    folder = opened.folder(name, {**science(config), **facts})
+    record = {key: value for key, value in asdict(config).items() if key not in ("arch", "optim")}
+    record |= {**facts, **opened.origin, "command": name}
+
+    def begin() -> MeasuringWork:
+        study = _margins(config, opened, checks) if name == "margin" else _probe(name, config, opened)
+        work = MeasuringWork(folder, opened, study, record)
+        if isinstance(study, MarginsInBatches):
+            if config.compile:
+                # every checkpoint is loaded into this same module
+                compile_network(work.classifier)
+            study.say = work.progress.note
+            _say_accuracy(work, study, opened)
+        return work
+
+    carry_out(folder, begin)
+    _print(MEASURING[name].summary, folder, {**record, "title": opened.title})
+    print(folder.path)
+    return folder
+
+
+def _opened(config: Any, device: torch.device) -> Opened:
+    if getattr(config, "classifier", None) is None:
+        return open_run(config.run, config.checkpoint, device)
+    dataset = build_dataset(config.dataset, device)
+    return open_module(config.classifier, config.weights, dataset, config.dataset.subset_seed, config.outputs)
+
+
+def _probe(name: str, config: RunTask, opened: Opened) -> Study:
+    """The probe of the command's name, with the run's own margin estimator."""
+    assert isinstance(opened, StoredRun)
+    trained = opened.config
+    context = Context(
+        estimator=build_estimator(trained.margin),
+        estimator_name=trained.margin.name,
+        data_seed=opened.data_seed,
+    )
+    further = MEASURING[name].further(config, trained)
+    probe = build_probe(name, context, config, **further)
+
+    def draw(folder: Measurement) -> None:
+        records, _ = find_runs([str(opened.run.path)], unfinished=True)
+        draw_figures(MEASURING[name].paper, "all", [record.only(folder) for record in records], folder.figures)
+
+    return WholeMoments(probe, opened.dataset, draw)
+
+
+def _margins(config: MarginConfig, opened: Opened, checks: dict[str, Margin]) -> MarginsInBatches:
+    dataset = opened.dataset
+    classes = f"the classes 0 to {dataset.num_classes - 1}"
+    if config.towards is not None and config.towards >= dataset.num_classes:
+        raise ConfigError("towards", config.towards, f"there are {classes}")
+    if config.classes is not None and max(config.classes) >= dataset.num_classes:
+        raise ConfigError("classes", config.classes, f"{dataset.name} has {classes} here")
+    images = {name: split for name, split in _chosen(config, dataset, opened.data_seed).items() if len(split)}
+    if not images:
+        raise ConfigError("classes", config.classes, "there is no image of these labels")
+    points = {}
+    if config.keep_points is not None:
+        # of the images measured: a class-balanced subset of a class-balanced one
+        points = {name: split.balanced(config.keep_points, opened.data_seed) for name, split in images.items()}
+    return MarginsInBatches(
+        images=images,
+        estimators={node.name: build_estimator(node) for node in (config.margin, *checks.values())},
+        norms=config.norms,
+        clipped=config.clipped,
+        towards=config.towards,
+        points=points,
+        points_at=opened.moments[-1].step,
+        batch_size=None if config.batch_size == "auto" else config.batch_size,
+        title=f"{opened.title}: {config.margin.name} margins",
+    )
+
+
+def _chosen(config: MarginConfig, dataset: Dataset, data_seed: int) -> dict[str, Split]:
+    """The images to measure, by split."""
+    sizes, chosen = {"train": config.num_train, "test": config.num_test}, {}
+    for name in config.splits:
+        labelled = dataset.splits()[name]
+        if config.classes is not None:
+            wanted = torch.tensor(config.classes, device=labelled.labels.device)
+            labelled = labelled[torch.isin(labelled.labels, wanted)]
+        size = sizes[name]
+        chosen[name] = labelled if size is None else labelled.balanced(size, data_seed)
+    # in the data set's order, in whichever they were typed
+    return {name: chosen[name] for name in dataset.splits() if name in chosen}
+
+
+def _check_settings(name: str) -> Margin:
+    try:
+        settings: Margin = option_defaults("margin", "margin", name)
+    except UsageError as error:
+        raise ConfigError("check", [name], str(error).partition(": ")[2]) from None
+    return settings
+
+
+def _say_accuracy(work: MeasuringWork, study: MarginsInBatches, opened: Opened) -> None:
+    """Before hours of measuring: what was noticed of a module, and whether it knows these images at all."""
+    for note in opened.notes if isinstance(opened, OwnModule) else ():
+        print(f"{opened.title}: {note}")
+    with measuring(work.classifier):
+        for name, split in study.images.items():
+            found = logits_in_batches(work.classifier, split.pixels(), TRIED_BATCH).argmax(1)
+            accuracy = (found == split.labels).float().mean().item()
+            print(margins.accuracy_line(accuracy, len(split), name))
+            if isinstance(opened, OwnModule) and (line := margins.chance_line(accuracy, work.dataset.num_classes)):
+                print(line)
+
+
+def _print(summary: Summary, folder: Measurement, settings: dict[str, Any]) -> None:
+    def table(name: str) -> Any:
+        path = folder.table_path(name)
+        return read_table(path, TABLES[name]) if path.exists() else None
+
+    for part in summary(table, settings):
+        if isinstance(part, Rows):
+            show(part.title, part.headings, part.rows)
+        else:
+            print(part)

@@ -1,0 +1,30 @@
+"""`bdry train`: one run from its config to its folder, resumed where it was left, skipped where it is done."""
+
+from __future__ import annotations
+
+from ..runs import SCHEMA_VERSION, TABLES, Run, read_table
+from ..settings import TrainConfig, science
+from ..session.lifecycle import carry_out
+from ..session.training_run import TrainingRun
+
+
+def run(config: TrainConfig) -> Run:
+    """Trains the run that `config` names, or says that it is finished."""
+    folder = Run.of(config.outputs, {"schema": SCHEMA_VERSION, **science(config)}, config.seed)
+    carry_out(folder, lambda: TrainingRun(config, folder))
+    if folder.was_claimed:
+        print(closing_line(folder))
+    return folder
+
+
+def closing_line(folder: Run) -> str:
+    """What a finished run came to, in a line, from its tables."""
+    last = read_table(folder.table_path("history"), TABLES["history"]).iloc[-1]
+    parts = [f"test accuracy {last.test_accuracy:.1%}"]
+    if last.robust_accuracy == last.robust_accuracy:
+        parts.append(f"robust accuracy {last.robust_accuracy:.1%} ({last.robust_norm} {last.robust_eps:.3g})")
+    if folder.table_path("margin_summary").exists():
+        rows = read_table(folder.table_path("margin_summary"), TABLES["margin_summary"])
+        chosen = rows[(rows.step == rows.step.max()) & (rows.split == "test") & (rows.subset == "all") & ~rows.clipped]
+        parts += [f"median {row.norm} margin {row.median:.3g}" for row in chosen.itertuples()]
+    return f"{folder.name}: {', '.join(parts)}\n  {folder.path}"

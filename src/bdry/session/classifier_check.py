@@ -1,0 +1,139 @@
+"""Can this module be measured? Looks at it on a few images; what a user should know is said, or it is refused.
+
+>>> model, notes = check_classifier(module, images)      # images: (N, C, H, W), float, in [0, 1]
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..core.measuring import measuring
+
+# by how much of the largest logit two looks at the same images may differ: kernels round differently by batch size
+ROUNDING = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 6e-2}
+# so far from 1 may a row of probabilities sum
+SUM_OF_ONE = 1e-3
+
+
+class UnmeasurableError(ValueError):
+    """A module that cannot be measured, and why."""
+
+
+class Measurable(nn.Module):
+    """A user's module as estimators need it: it sees a copy of the images, and its logits have their dtype."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, K)."""
+        logits: Tensor = self.module(x.clone()).to(x.dtype)
+        return logits
+
+
+def check_classifier(
+    module: nn.Module, images: Tensor, num_classes: int | None = None, *, called: str = "images"
+) -> tuple[nn.Module, list[str]]:
+    """The module as it can be measured, and what its user should know of it, a line each.
+
+    The module itself is given back, or behind `Measurable` where it changes its input in place or its logits have
+    another dtype than the images. Parameters, modes, images and the global random state are as they were afterwards.
+
+    Args:
+        module: gives logits for images in [0, 1].
+        images: (N, C, H, W), float, at least two.
+        num_classes: K, the number of logits that there should be; None: any, from two on.
+        called: what errors call the images.
+
+    Raises:
+        UnmeasurableError: a ValueError. The module fails on these images, gives no logits of K classes or no gradients,
+            or gives other logits at a second look or in a batch of another size.
+    """
+    try:
+        with torch.random.fork_rng(), measuring(module):
+            with torch.no_grad():
+                _check_logits(module(images[:2].clone()), num_classes, called)
+            return _checked(module, images)
+    except UnmeasurableError:
+        raise
+    except (Exception, SystemExit) as error:
+        lines = str(error).splitlines()
+        said = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+        raise UnmeasurableError(f"fails on {called} ({said})") from None
+
+
+def _checked(module: nn.Module, images: Tensor) -> tuple[nn.Module, list[str]]:
+    seen = images.clone()
+    with torch.no_grad():
+        logits = module(seen)
+    if not logits.is_floating_point():
+        raise UnmeasurableError(f"its logits are whole numbers ({_name(logits)}), which have no gradients")
+    in_place = not torch.equal(seen, images)
+    measurable = Measurable(module) if in_place or logits.dtype != images.dtype else module
+    _check_again(measurable, images, logits.to(images.dtype), ROUNDING.get(logits.dtype, 1e-4))
+    _check_gradients(measurable, images)
+    notes = [] if not in_place else ["it changes its input in place; it is given copies"]
+    if logits.dtype != images.dtype:
+        notes.append(f"its logits are {_name(logits)}: margins are no finer than its rounding")
+    return measurable, notes + _notes(logits.to(images.dtype))
+
+
+def _check_logits(logits: object, num_classes: int | None, called: str) -> None:
+    """Raises `UnmeasurableError` for what are no logits of two images."""
+    fits = isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == 2
+    if not isinstance(logits, Tensor) or not fits or num_classes not in (None, logits.shape[1]):
+        given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise UnmeasurableError(f"gives {given} for 2 {called}, not logits of (2, {num_classes or 'K'})")
+    if logits.shape[1] < 2:
+        raise UnmeasurableError("gives a single logit an image; a boundary lies between two classes")
+
+
+def _check_again(measurable: nn.Module, images: Tensor, logits: Tensor, rounding: float) -> None:
+    """Raises `UnmeasurableError` where an image gets other logits at a second look, or in a batch of another size."""
+    with torch.no_grad():
+        again = measurable(images)
+        if _differ(again, logits, rounding):
+            raise UnmeasurableError("gives other logits at a second look at an image (dropout or noise in eval mode?)")
+        for size in (1, len(images) // 2 + 1):
+            if _differ(measurable(images[:size]), logits[:size], rounding):
+                raise UnmeasurableError(
+                    f"gives an image other logits in a batch of {size} than in one of {len(images)} (statistics of the "
+                    "batch in eval mode?)"
+                )
+
+
+def _differ(a: Tensor, b: Tensor, rounding: float) -> bool:
+    scale = b[b.isfinite()].abs().amax().item() if bool(b.isfinite().any()) else 0.0
+    return not torch.allclose(a, b, rtol=0, atol=rounding * scale, equal_nan=True)
+
+
+def _check_gradients(measurable: nn.Module, images: Tensor) -> None:
+    with torch.enable_grad():
+        logits = measurable(images.clone().requires_grad_(True))
+    if not logits.requires_grad:
+        raise UnmeasurableError("gives logits without gradients (is its forward under torch.no_grad, or detached?)")
+
+
+def _notes(logits: Tensor) -> list[str]:
+    """What is odd about the logits of some images; raises `UnmeasurableError` where none is a number."""
+    undefined = logits.isnan().any(1)
+    if bool(undefined.all()):
+        raise UnmeasurableError("its logits are nan: no class is predicted")
+    notes = []
+    if bool(undefined.any()):
+        notes.append(f"logits of {int(undefined.sum())} of {len(logits)} images are nan: these have no margin")
+    known = logits[~undefined]
+    masked = (known == -torch.inf).all(0).nonzero()[:, 0].tolist()
+    if masked:
+        notes.append(f"class {', '.join(map(str, masked))} has the logit -inf always: no boundary leads there")
+    if len(known) > 1 and bool((known == known[0]).all()):
+        notes.append("its logits are the same for all images: there may be no boundary to find")
+    if bool((known >= 0).all()) and bool(((known.sum(1) - 1).abs() < SUM_OF_ONE).all()):
+        notes.append("its outputs are probabilities; give logits: behind a softmax margins are found less well")
+    return notes
+
+
+def _name(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

@@ -1,0 +1,73 @@
+"""Digests of a module of the user's own: of the source files it is made of, and of its weights."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import nn
+
+# parts of a path below which nobody edits a forward: there the package's version tells
+INSTALLED = ("site-packages", "dist-packages")
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 of the state dict: the same weights from another file are the same classifier."""
+    digest = hashlib.sha256()
+    for key, tensor in module.state_dict().items():
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{key}{values.dtype}{tuple(values.shape)}".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def code_digest(name: str, module: nn.Module) -> str:
+    """SHA-256 of the source of the Python module `name`, of the classes inside `module`, and of all that these import.
+
+    Files of installed packages and of Python itself are left out.
+    """
+    waiting = {name, *(type(part).__module__ for part in module.modules())}
+    sources: dict[str, bytes] = {}
+    while waiting:
+        current = waiting.pop()
+        path = _source(current)
+        if current not in sources and path is not None:
+            sources[current] = path.read_bytes()
+            is_package = path.name == "__init__.py"
+            waiting |= set(_imports(sources[current], current if is_package else current.rpartition(".")[0]))
+    digest = hashlib.sha256()
+    for current, content in sorted(sources.items()):
+        digest.update(f"{current} {len(content)} ".encode() + content)
+    return digest.hexdigest()
+
+
+def _source(name: str) -> Path | None:
+    """The file of a module that the user may edit."""
+    spec = None
+    # a module may have been made by hand, or an import in it may be of something that is not there
+    with suppress(Exception):
+        spec = getattr(sys.modules.get(name), "__spec__", None) or importlib.util.find_spec(name)
+    if spec is None or not spec.has_location or not str(spec.origin).endswith(".py"):
+        return None
+    path = Path(str(spec.origin)).resolve()
+    own = (Path(__file__).resolve().parents[1], Path(ast.__file__).resolve().parent)
+    if set(INSTALLED) & set(path.parts) or any(path.is_relative_to(folder) for folder in own) or not path.is_file():
+        return None
+    return path
+
+
+def _imports(source: bytes, package: str) -> Iterator[str]:
+    """The names of the modules that a source file imports, wherever in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package or None)
+            # what is imported from a package may be a module itself
+            yield from (base, *(f"{base}.{alias.name}" for alias in node.names))

@@ -1,0 +1,90 @@
+"""The life of work in a folder, of a training as of a measurement: claimed, gone on with, stopped, failed, finished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+import torch
+
+from ..conf import job_overrides
+from ..data import Dataset
+from ..errors import StoppedError
+from ..runs.owned import OwnedFolder
+from ..runs.provenance import provenance
+from .progress import Counting
+from .stopping import Stop, stopping
+
+
+class Work(Protocol):
+    """What is done in a folder, in an order that a kill at any moment does not spoil.
+
+    config: what config.yaml will say. dataset: the images that it works on. progress: how far it is.
+    """
+
+    config: dict[str, Any]
+    dataset: Dataset
+    progress: Counting
+
+    def resume(self) -> dict[str, Any]:
+        """Puts back the state that was saved last and drops what was written after it; what status.json says of it."""
+        ...
+
+    def go_on(self, stop: Stop) -> None:
+        """Does what is missing; saves after each piece, then lets `stop` end the work."""
+        ...
+
+    def finish(self) -> None:
+        """Sums up and draws, from the tables alone."""
+        ...
+
+
+def carry_out(folder: OwnedFolder, begin: Callable[[], Work]) -> None:
+    """Does the work of `folder`, from where it was left; says so where it is finished already.
+
+    begin: builds the work, of data and networks; what it refuses is refused before anything is written.
+
+    Raises:
+        BusyError: another process works in this folder.
+        StoppedError: a signal has stopped it; the same command goes on.
+    """
+    if folder.finished:
+        print(f"{folder.name} is finished already: {folder.path}")
+        return
+    work = begin()
+    with folder.claimed():
+        # another process may have finished it while this one loaded its data
+        if folder.finished:
+            return
+        how_far = work.resume()
+        folder.write_config(work.config)
+        folder.add_provenance(_origin(work.dataset, how_far))
+        folder.set_status("running", error=None, **how_far)
+        try:
+            with work.progress, stopping() as stop:
+                work.go_on(stop)
+            work.finish()
+        except BaseException as error:
+            # a full disk may have no room for the word either
+            with suppress(OSError):
+                folder.set_status(_ended(error), error=str(error) or type(error).__name__)
+            raise
+        folder.set_status("finished")
+
+
+def _origin(dataset: Dataset, how_far: dict[str, Any]) -> dict[str, Any]:
+    device = dataset.train.labels.device
+    return provenance(
+        overrides=job_overrides(),
+        **({"from_step": how_far["step"]} if "step" in how_far else {}),
+        device=str(device),
+        device_name=torch.cuda.get_device_name() if device.type == "cuda" else "",
+        threads=torch.get_num_threads(),
+        data=dataset.checksums(),
+    )
+
+
+def _ended(error: BaseException) -> str:
+    """The state of work that `error` ended: `interrupted` where the same command goes on, else `failed`."""
+    return "failed" if isinstance(error, Exception) and not isinstance(error, StoppedError) else "interrupted"

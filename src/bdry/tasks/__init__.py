@@ -1,1 +1,0 @@
-"""One file a command: unpacks the typed config into plain arguments and calls the floors below."""
