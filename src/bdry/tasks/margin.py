@@ -18,10 +18,10 @@ from ..margins import Estimator
 from ..probes.batches import FittingBatches
 from ..probes.margin import measure_batch, summarise
 from ..probes.nearest_points import nearest_points
-from ..report import estimator_check, margin_histogram
 from ..runs import TABLES, Measurement, read_table
 from ..runs.provenance import provenance
 from ..schema import Margin, MarginTaskConfig
+from ..studies.margins.figures_estimators import compare, draw_histograms
 from .build import build_estimator, compile_network, prepare_machine
 from .console import show_check, show_summary
 from .progress import Counting
@@ -47,7 +47,7 @@ def run(config: MarginTaskConfig) -> Measurement:
             work.start_or_resume()
     show_summary(read_table(folder.table_path("margin_summary"), TABLES["margin_summary"]), subject.title)
     if checks:
-        show_check(estimator_check.compare(read_table(folder.table_path("estimator_check"), TABLES["estimator_check"])))
+        show_check(compare(read_table(folder.table_path("estimator_check"), TABLES["estimator_check"])))
     print(folder.path)
     return folder
 
@@ -198,7 +198,7 @@ class MeasuringRun:
         # a CSV's digits tell every float32 apart; the summary is then that of the values as they were measured
         margins = margins.astype({"margin": np.float32, "lower_bound": np.float32})
         self.folder.writer("margin_summary").replace(summarise(margins))
-        margin_histogram.draw(margins, self.subject.title, self.folder.figures)
+        draw_histograms(margins, self.subject.title, self.folder.figures)
 
 
 def against_best(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

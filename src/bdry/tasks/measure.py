@@ -12,11 +12,11 @@ import torch
 
 from ..core.moment import Moment
 from ..probes import PROBES, Context, Probe
-from ..report import draw_figures
 from ..runs import SCHEMA_VERSION, TABLES, Measurement, find_runs, read_table
 from ..runs.provenance import provenance
 from ..schema import TrainConfig, science
 from ..schema.run_task import RunTask
+from ..studies.figures import draw_figures
 from .build import build_estimator, prepare_machine
 from .progress import Counting
 from .stopping import ended, stopping

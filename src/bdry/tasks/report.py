@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..claims import Evidence, judge
+from ..claims import judge
 from ..errors import RunError
-from ..report.html import Explorer, Paper, explore, origin, page, panels
+from ..html import Explorer, Paper, explore, origin, page, panels
 from ..runs import RunRecord, find_runs
 from ..runs.files import write_text
 from ..schema.report import ReportConfig
+from ..selection import Evidence
 from .typed_again import made_by
 
 

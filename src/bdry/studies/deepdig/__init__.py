@@ -1,0 +1,1 @@
+"""Generated borderline instances between classes."""

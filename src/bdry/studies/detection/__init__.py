@@ -1,0 +1,1 @@
+"""Perturbed images told by curvature."""

@@ -1,0 +1,1 @@
+"""The distance to the boundary along random directions."""

@@ -1,0 +1,1 @@
+"""The last layer against the linear SVMs on its features."""

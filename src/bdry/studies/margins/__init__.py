@@ -1,0 +1,1 @@
+"""The distance from images to the decision boundary."""

@@ -1,0 +1,1 @@
+"""Classification regions: paths inside them, and how convex they are."""

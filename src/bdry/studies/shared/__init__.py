@@ -1,0 +1,1 @@
+"""Curved directions that images share."""
