@@ -1,9 +1,9 @@
-"""Claims: each a sentence of a paper as a small function from tables to a verdict. No torch here."""
+"""Claims: each a sentence of a paper as a small function from tables to a verdict. One file a paper. No torch here."""
 
 from ..registry import import_siblings
-from .claim import CLAIMS, Claim, Verdict, claim, judge
-from .evidence import Evidence
-from .intervals import Estimate
+from ..selection import Evidence
+from ..selection.intervals import Estimate
+from ..selection.verdicts import CLAIMS, Claim, Verdict, claim, judge
 
 import_siblings(__name__, __path__)
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .claim import FAILS, HOLDS, UNTESTED, Verdict, claim, not_tested
-from .evidence import Evidence
-from .gates import Network, Part, gate, networks, part_of
-from .intervals import Estimate, estimate, over_seeds, proportion
+from ..selection.evidence import Evidence
+from ..selection.intervals import Estimate, estimate, over_seeds, proportion
+from ..selection.networks import Network, networks
+from ..selection.verdicts import FAILS, HOLDS, UNTESTED, Part, Verdict, claim, gate, not_tested, part_of
 
 PAPER = "fawzi2017"
 SECONDARY = "secondary source"

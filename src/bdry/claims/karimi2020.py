@@ -4,7 +4,7 @@ Of the paper only abstract, introduction and the first captions could be read, a
 "abstract" where it is there, else "expectation" (specification, section 7, from measurements of a small subset). The
 rules were written before any number of this project was known, and are the same at every scale. A part is an
 architecture of the main study; its sample is the ordered pairs of classes that all its seeds have, but those whose
-autoencoders failed. Interval: 95 %, over seeds, with one seed over ordered pairs; see `claims.intervals`.
+autoencoders failed. Interval: 95 %, over seeds, with one seed over ordered pairs; see `selection.intervals`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from ..runs.closest import closest
-from .claim import FAILS, HOLDS, Verdict, claim, decide, not_tested
-from .evidence import Evidence
-from .intervals import Estimate, estimate, proportion
+from ..selection.evidence import Evidence
+from ..selection.intervals import Estimate, estimate, proportion
+from ..selection.verdicts import FAILS, HOLDS, Verdict, claim, decide, not_tested
 
 PAPER = "karimi2020"
 ABSTRACT = "abstract"
@@ -31,36 +30,29 @@ Samples = dict[int, pd.DataFrame]
 Parts = list[tuple[str, Estimate]]
 
 
-def rows(evidence: Evidence, table: str, unit: list[str]) -> pd.DataFrame:
-    """A table of the main study, of `bdry deepdig` and of the probe's last moment, each unit of a run once."""
-    measured, probed = evidence.rows(f"measured/{table}", study="main"), evidence.rows(table, study="main")
-    if len(probed):
-        last = probed["step"] == probed.groupby(["run", "seed"])["step"].transform("max")
-        probed = probed[last].assign(measurement="")
-    parts = [part for part in (measured, probed) if len(part)]
-    return closest(pd.concat(parts, ignore_index=True), unit, PAIR) if parts else measured
+def rows(evidence: Evidence, table: str) -> pd.DataFrame:
+    """A table of the main study, at each run's last moment."""
+    found = evidence.rows(table, study="main")
+    return found[found["step"] == found.groupby(["experiment", "seed"])["step"].transform("max")]
 
 
-def usual(found: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The rows of each run's usual value of `column`: of sweeps over it, what all its pairs have. nan is kept."""
-    if found.empty:
-        return found
-    counts = found.dropna(subset=[column]).groupby(["run", "seed", column])[PAIR[0]].size().reset_index(name="size")
-    most = counts.sort_values("size", kind="stable").groupby(["run", "seed"]).tail(1)[["run", "seed", column]]
-    chosen = found.merge(most, on=["run", "seed"], suffixes=("", "_usual"), how="left")
-    keep = chosen[column].isna() | (chosen[column] == chosen[f"{column}_usual"])
-    return chosen[keep].drop(columns=f"{column}_usual")
+def main_rows(evidence: Evidence, table: str) -> pd.DataFrame:
+    """Those of the alpha and grid that the measurements' configs have for their main ones; the others are sweeps."""
+    found = rows(evidence, table)
+    for column in ("is_main_alpha", "is_main_grid"):
+        found = found[found[column].astype(bool)] if column in found else found
+    return found
 
 
 def generation(evidence: Evidence) -> pd.DataFrame:
     """The table `generation` at the main alpha, without pairs whose autoencoders failed."""
-    found = usual(rows(evidence, "generation", [*PAIR, "method", "alpha"]), "alpha")
+    found = main_rows(evidence, "generation")
     return found[found["status"] == "ok"]
 
 
 def oscillation(evidence: Evidence) -> pd.DataFrame:
     """The table `idc` at the main alpha and grid, where there were segments."""
-    found = usual(usual(rows(evidence, "idc", [*PAIR, "method", "alpha", "grid"]), "alpha"), "grid")
+    found = main_rows(evidence, "idc")
     return found[found["flips"].notna()]
 
 
@@ -105,7 +97,7 @@ def _over_pairs(found: Estimate) -> Estimate:
 def nearly_always_succeeds(evidence: Evidence) -> Verdict:
     """Borderline instances over correctly predicted source images (success rate times coverage), mean over ordered
     pairs: above 0.9. Failed pairs count as 0 here. A success has |p_s - p_t| below beta and s or t as its class."""
-    found = usual(rows(evidence, "generation", [*PAIR, "method", "alpha"]), "alpha")
+    found = main_rows(evidence, "generation")
     found = found[found["num_correct"] > 0]
     found = found.assign(share=found["num_success"] / found["num_correct"])
     parts = over_pairs(wide(found, "share"), ["deepdig"], lambda frame: float(frame["deepdig"].mean()))
@@ -136,7 +128,7 @@ def nearly_all_pairs(evidence: Evidence) -> Verdict:
     autoencoders with success rate of deepdig at least that of rpbs: at least 85/90. All pairs there are, hence the
     share itself is judged, not its interval."""
     found: list[tuple[str, int, int, int]] = []
-    classes = rows(evidence, "generation", [*PAIR, "method", "alpha"])
+    classes = rows(evidence, "generation")
     for (arch, seed), part in classes.groupby(["arch", "seed"], sort=True):
         num_classes = int(part[PAIR].to_numpy().max()) + 1
         if len(part[PAIR].drop_duplicates()) < num_classes * (num_classes - 1) or num_classes < 3:
@@ -306,7 +298,7 @@ def on_the_own_plane(evidence: Evidence) -> Verdict:
 
 
 def _edc(evidence: Evidence, value: str, plane: str) -> dict[str, Samples]:
-    found = rows(evidence, "edc", [*PAIR, "plane", "split"])
+    found = rows(evidence, "edc")
     return wide(found[found["plane"] == plane], value, "split") if len(found) else {}
 
 
@@ -319,13 +311,13 @@ def _edc(evidence: Evidence, value: str, plane: str) -> dict[str, Samples]:
 def alpha_bunches(evidence: Evidence) -> Verdict:
     """On the ordered pairs with several alphas, at the largest against the smallest: log ratio of the median distance
     above 0 and minus the log ratio of the spread above 0, mean over pairs."""
-    found = rows(evidence, "generation", [*PAIR, "method", "alpha"])
+    found = rows(evidence, "generation")
     found = found[(found["method"] == "deepdig") & (found["status"] == "ok")]
     if found.empty:
         return decide([], "", above=0)
-    alphas = found.groupby(["run", "seed", *PAIR])["alpha"]
+    alphas = found.groupby(["experiment", "seed", *PAIR])["alpha"]
     found = found[alphas.transform("nunique") > 1]
-    alphas = found.groupby(["run", "seed", *PAIR])["alpha"]
+    alphas = found.groupby(["experiment", "seed", *PAIR])["alpha"]
     low, high = alphas.transform("min"), alphas.transform("max")
     found = found.assign(end=np.select([found["alpha"] == low, found["alpha"] == high], ["low", "high"], "between"))
     parts: Parts = []

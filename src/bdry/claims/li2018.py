@@ -6,7 +6,7 @@ when its steps end "not tested" since a first run on digits, where it had been "
 item 10) asks for that. Only networks trained by SGD without weight decay are judged: Adam and weight decay have other
 limits. S1 is the K-class hard-margin SVM with the bias penalised, the limit of gradient descent on the last layer.
 Agreement of predictions and pictures are never evidence, nor is the accelerated method, which is a solver.
-Interval: 95 % over seeds, see `claims.intervals`.
+Interval: 95 % over seeds, see `selection.intervals`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .claim import FAILS, HOLDS, UNTESTED, Verdict, claim, decide, not_tested
-from .evidence import Evidence
-from .intervals import Estimate, over_seeds
+from ..selection.evidence import Evidence
+from ..selection.intervals import Estimate, over_seeds
+from ..selection.verdicts import FAILS, HOLDS, UNTESTED, Verdict, claim, decide, not_tested
 
 PAPER = "li2018"
 CONTROL = "control: "
@@ -32,20 +32,12 @@ CLOSE = 10.0
 # what a checkpoint must bring for a layer to be on its way still: of the angle this share, of the ratio this much
 STILL_MOVES = 0.01
 
-UNITS = {
-    "svm_convergence": ["step", "stage", "fresh", "rescaled", "stage_step", "variant"],
-    "svm_bias": ["step", "stage", "fresh", "rescaled", "stage_step", "class_i", "class_j"],
-    "svm_rate_fit": ["step", "stage", "fresh", "rescaled", "variant"],
-}
-
 
 def _rows(evidence: Evidence, table: str) -> pd.DataFrame:
-    """The rows of judged networks, of the probe and of `bdry svm`, each thing measured once."""
-    parts = [evidence.rows(name) for name in (table, f"measured/{table}")]
-    rows = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-    judged = [run for run, config in evidence.configs.items() if _plain(config)]
-    rows = rows[rows["run"].isin(judged) & ~rows["study"].astype(str).str.startswith(CONTROL)]
-    return rows.drop_duplicates(["run", "seed", *UNITS[table]], ignore_index=True)
+    """The rows of judged networks."""
+    rows = evidence.rows(table)
+    judged = [experiment for experiment, config in evidence.configs.items() if _plain(config)]
+    return rows[rows["experiment"].isin(judged) & ~rows["study"].astype(str).str.startswith(CONTROL)]
 
 
 def _plain(config: dict[str, Any]) -> bool:
@@ -57,8 +49,8 @@ def _plain(config: dict[str, Any]) -> bool:
 
 def _networks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each experiment's rows, called by its study."""
-    several = rows.groupby("study")["run"].nunique() > 1 if len(rows) else {}
-    for (study, run), part in rows.groupby(["study", "run"], sort=True):
+    several = rows.groupby("study")["experiment"].nunique() > 1 if len(rows) else {}
+    for (study, run), part in rows.groupby(["study", "experiment"], sort=True):
         yield (f"{study} ({run.rpartition('-')[2]})" if several[study] else study), part
 
 
@@ -72,7 +64,7 @@ def _frozen(rows: pd.DataFrame, stage: str, variant: str = "S1") -> pd.DataFrame
     chosen = rows[(rows["stage"] == stage) & ~rows["fresh"].astype(bool) & ~rows["rescaled"].astype(bool)]
     chosen = chosen[(chosen["variant"] == variant) & chosen["separable"].astype(bool)]
     ordered = chosen.sort_values(["step", "stage_step"])
-    return ordered.groupby(["run", "seed"], as_index=False).tail(1)
+    return ordered.groupby(["experiment", "seed"], as_index=False).tail(1)
 
 
 def _reached(evidence: Evidence, column: str, statistic: str, **side: float) -> Verdict:
@@ -80,9 +72,11 @@ def _reached(evidence: Evidence, column: str, statistic: str, **side: float) -> 
     rows = _rows(evidence, "svm_convergence")
     ends = _frozen(rows, "last_only_loss_scaled")
     verdict = decide([(name, over_seeds(part[column].tolist())) for name, part in _networks(ends)], statistic, **side)
-    earlier = rows.merge(ends[["run", "seed", "step", "stage_step"]], on=["run", "seed", "step"], suffixes=("", "_end"))
+    earlier = rows.merge(
+        ends[["experiment", "seed", "step", "stage_step"]], on=["experiment", "seed", "step"], suffixes=("", "_end")
+    )
     before = _frozen(earlier[earlier["stage_step"] < earlier["stage_step_end"]], "last_only_loss_scaled")
-    both = ends.merge(before, on=["run", "seed"], suffixes=("", "_before"))
+    both = ends.merge(before, on=["experiment", "seed"], suffixes=("", "_before"))
     moved = both[column] - both[f"{column}_before"]
     toward = moved > STILL_MOVES if "above" in side else moved < -STILL_MOVES * both[f"{column}_before"]
     arrived = both[column] > side["above"] if "above" in side else both[column] < side["below"]
@@ -167,7 +161,7 @@ def whole_training_has_the_better_bias(evidence: Evidence) -> Verdict:
         whole, alone = _medians(part[part["stage"] == "whole"]), _medians(_fresh_ends(part, "last_only"))
         both = alone.index.intersection(whole.index)
         if len(both):
-            state = _state(rows[rows["run"] == part["run"].iloc[0]])
+            state = _state(rows[rows["experiment"] == part["experiment"].iloc[0]])
             seeds = list(dict.fromkeys(both.get_level_values("seed")))
             values = [float((alone[both] - whole[both]).xs(seed, level="seed").iloc[-1]) for seed in seeds]
             found.append((name, over_seeds(values), state))
@@ -212,7 +206,7 @@ def _state(rows: pd.DataFrame) -> str:
 def _fits(evidence: Evidence, stage: str) -> pd.DataFrame:
     rows = _rows(evidence, "svm_rate_fit")
     chosen = rows[(rows["stage"] == stage) & ~rows["fresh"].astype(bool) & ~rows["rescaled"].astype(bool)]
-    return chosen[chosen["step"] == chosen.groupby(["run", "seed"])["step"].transform("max")]
+    return chosen[chosen["step"] == chosen.groupby(["experiment", "seed"])["step"].transform("max")]
 
 
 @claim(
@@ -262,7 +256,7 @@ def plain_steps_are_slow(evidence: Evidence) -> Verdict:
     (momentum) minus that of loss-scaled ones is above 0."""
     rows = _rows(evidence, "svm_convergence")
     plain, scaled = (_frozen(rows, stage) for stage in ("last_only", "last_only_loss_scaled"))
-    both = plain.merge(scaled, on=["study", "run", "seed", "step"], suffixes=("", "_scaled"))
+    both = plain.merge(scaled, on=["study", "experiment", "seed", "step"], suffixes=("", "_scaled"))
     both = both.assign(slower=both["angle_full_deg"] - both["angle_full_deg_scaled"])
     parts = [(name, over_seeds(part["slower"].tolist())) for name, part in _networks(both)]
     return decide(parts, "difference of final angles to S1 (degrees)", above=0)
@@ -281,7 +275,7 @@ def the_papers_svm_is_not_the_limit(evidence: Evidence) -> Verdict:
     s1 = _frozen(rows, "last_only_loss_scaled")
     s1 = s1[s1["angle_full_deg"] < CLOSE]
     theirs = rows[rows["variant"].isin(["SVC", "OvR"])]
-    keys = ["study", "run", "seed", "step", "stage", "fresh", "rescaled", "stage_step"]
+    keys = ["study", "experiment", "seed", "step", "stage", "fresh", "rescaled", "stage_step"]
     both = s1.merge(theirs, on=keys, suffixes=("", "_theirs"))
     both = both.assign(farther=both["angle_full_deg_theirs"] - both["angle_full_deg"])
     parts = [(name, over_seeds(part["farther"].tolist())) for name, part in _networks(both)]

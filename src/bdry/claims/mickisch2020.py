@@ -3,7 +3,7 @@
 The rules were written before any number was known, and are the same at every scale. Margins are those of the main
 study in R^d, without the box. "Peak" is the largest mean margin after initialisation up to epoch 8: margins are
 small at initialisation and rise while the network first learns, so nothing is compared with epoch 0. Changes are
-relative (-0.2: a fifth less). Interval: 95 %, see `claims.intervals`.
+relative (-0.2: a fifth less). Interval: 95 %, see `selection.intervals`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .claim import FAILS, HOLDS, Verdict, claim, decide, not_tested
-from .curves import (
+from ..selection.evidence import Evidence
+from ..selection.intervals import Estimate, estimate, over_seeds, proportion
+from ..selection.margin_curves import (
     FEWEST_IMAGES,
     Curves,
     change_since,
@@ -22,8 +23,7 @@ from .curves import (
     means,
     peak_epoch,
 )
-from .evidence import Evidence
-from .intervals import Estimate, estimate, over_seeds, proportion
+from ..selection.verdicts import FAILS, HOLDS, Verdict, claim, decide, not_tested
 
 PAPER = "mickisch2020"
 NORMS = ("l2", "linf")
@@ -200,7 +200,7 @@ def _ratio_at_end(first: pd.DataFrame, second: pd.DataFrame) -> float:
 def independent_of_the_estimator(evidence: Evidence) -> Verdict:
     """Estimator check on at least 3 checkpoints and 100 images a run: from DeepFool's peak to the last epoch the mean
     margin of every other estimator changes in the direction of DeepFool's, in every run, split and norm."""
-    rows = evidence.rows("measured/estimator_check", study="main", clipped=False)
+    rows = evidence.rows("estimator_check", study="main", clipped=False)
     agreeing = panels = 0
     listed = []
     for (training, split, norm), panel in rows.groupby(["training", "split", "norm"]):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .claim import FAILS, HOLDS, Verdict, claim, decide, not_tested
-from .curves import FEWEST_IMAGES, margin_curves, means, peak_epoch
-from .evidence import Evidence
-from .intervals import estimate, over_seeds
+from ..selection.evidence import Evidence
+from ..selection.intervals import estimate, over_seeds
+from ..selection.margin_curves import FEWEST_IMAGES, margin_curves, means, peak_epoch
+from ..selection.verdicts import FAILS, HOLDS, Verdict, claim, decide, not_tested
 from .mickisch2020 import (
     LEVEL_FALL,
     NORMS,
@@ -151,7 +151,7 @@ def confidence_disagrees(evidence: Evidence) -> Verdict:
     rows = rows[rows["success"].astype(bool)]
     if rows.empty:
         return not_tested("no run measured this")
-    last = rows[rows["step"] == rows.groupby(["run", "seed"])["step"].transform("max")]
+    last = rows[rows["step"] == rows.groupby(["experiment", "seed"])["step"].transform("max")]
     images = {int(seed): part.set_index("index") for seed, part in last.groupby("seed")}
     difference = estimate(_difference_of_correlations, images)
     excess = estimate(lambda part: float((part["confidence"] - part["correct"].astype(float)).mean()), images)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import one_line
-from ..report.inventory import inventory
+from ..selection.overview import inventory
 from ..session.console import show
 from .show import one_run
 
@@ -28,7 +28,7 @@ def run(parsed: argparse.Namespace) -> None:
     rows = [(one_line(key), *(one_line(one.get(key, "")) for one in flat)) for key in keys]
     show("config" if rows else "config: no difference", ["key", *names], rows)
     results = inventory(records)
-    shown = results.drop(columns=["run", "path"]).T
+    shown = results.drop(columns=["experiment", "path"]).T
     show("results", ["", *names], [(key, *map(_cell, values)) for key, values in shown.iterrows()])
 
 

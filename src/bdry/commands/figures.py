@@ -10,12 +10,14 @@ import pandas as pd
 from rich import box
 from rich.table import Table
 
-from ..claims import CLAIMS, Evidence, judge, page
+from ..claims import CLAIMS, judge
 from ..errors import RunError
-from ..report import draw_figures, results
 from ..runs import RunRecord, find_runs
 from ..runs.files import write_text
 from ..settings import FiguresConfig
+from ..selection import Evidence, in_words, page, passed_over
+from ..selection.overview import results
+from ..studies.figures import FIGURES, draw_figures
 from ..session.console import plain_console
 
 
@@ -32,6 +34,8 @@ def run(config: FiguresConfig) -> None:
         write_text(results_path, table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
         if config.figure == "all":
             paths += claims_of(config.paper, records, folder)
+        else:
+            say_passed_over(passed_over(records, FIGURES[config.paper][config.figure].tables))
     except OSError as error:
         raise RunError(f"{folder}: cannot be written ({error.strerror}); choose outputs=<folder>") from None
     print_results(table)
@@ -41,8 +45,16 @@ def run(config: FiguresConfig) -> None:
 
 def claims_of(paper: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
     """Judges the paper's claims on these runs and writes claims.csv and claims.md into `folder`."""
-    verdicts = judge(paper, Evidence.of(records))
+    evidence = Evidence.of(records)
+    verdicts = judge(paper, evidence)
+    say_passed_over(evidence.passed)
     return page.write(verdicts, f"{paper}: verdicts on {len(CLAIMS[paper])} claims", folder)
+
+
+def say_passed_over(passed: pd.DataFrame) -> None:
+    """A line for each measurement whose rows do not count, with the reason."""
+    for line in in_words(passed):
+        print(f"passed over: {line}", file=sys.stderr)
 
 
 def print_results(table: pd.DataFrame) -> None:
@@ -70,5 +82,5 @@ def print_results(table: pd.DataFrame) -> None:
     for row in table.to_dict("records"):
         margins = [f"{row[f'{norm}_{when}']:.3g}" for norm in norms for when in ("peak", "last")]
         accuracies = [f"{row[f'{kind}_accuracy']:.1%}" for kind in ("test", "robust")]
-        shown.add_row(row["run"], str(row["num_seeds"]), f"{row['epochs']:g}", *accuracies, *margins)
+        shown.add_row(row["experiment"], str(row["num_seeds"]), f"{row['epochs']:g}", *accuracies, *margins)
     console.print(shown)

@@ -13,7 +13,6 @@ from ..core.measuring import logits_in_batches, measuring
 from ..data import Dataset, Split
 from ..errors import ConfigError, UsageError
 from ..lastlayer import TrainingRecipe
-from ..report import draw_figures
 from ..runs import SCHEMA_VERSION, TABLES, Measurement, find_runs, read_table
 from ..session.build import (
     build_dataset,
@@ -32,6 +31,7 @@ from ..session.own_module import OwnModule, open_module
 from ..settings import Margin, RunTask, TrainConfig, science
 from ..studies.curvature import summary as curvature
 from ..studies.detection import summary as detection
+from ..studies.figures import draw_figures
 from ..studies.lastlayer import summary as lastlayer
 from ..studies.lastlayer.settings import SvmConfig
 from ..studies.margins import summary as margins

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..claims import Evidence, judge
+from ..claims import judge
 from ..errors import RunError
-from ..report.html import Explorer, Paper, explore, origin, page, panels
+from ..html import Explorer, Paper, explore, origin, page, panels
 from ..runs import RunRecord, find_runs
 from ..runs.files import write_text
 from ..settings.report import ReportConfig
+from ..selection import Evidence
 from ..session.made_by import made_by
 
 
@@ -38,7 +39,7 @@ def _explorer(records: Sequence[RunRecord], num_images: int) -> Explorer:
     """The explorer, with the data sets' own images where they are here."""
     if not num_images:
         return Explorer(notes=["The image explorer was left out: images=0."])
-    from ..tasks.originals import LoadedImages
+    from ..session.dataset_images import LoadedImages
 
     originals = LoadedImages()
     found = explore(records, num_images, originals)

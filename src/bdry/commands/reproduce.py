@@ -13,13 +13,14 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from ..claims import CLAIMS, Evidence, judge, page
+from ..claims import CLAIMS, judge
 from ..conf import load_grid
 from ..errors import BdryError, RunError, UsageError
-from ..report import draw_figures
 from ..runs import RunRecord, find_runs
 from ..settings import Grid, ReproduceConfig
 from ..settings.reproduce import Measuring
+from ..selection import Evidence, page
+from ..studies.figures import draw_figures
 from ..session.cores import num_cores
 
 FAILED, USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import UsageError, did_you_mean
-from ..report.inventory import COLUMNS, inventory
 from ..runs import find_runs
+from ..selection.overview import COLUMNS, inventory
 from ..session.console import plain_console
 
 REFRESH_S = 2.0
@@ -25,7 +25,7 @@ WIDTH = 160
 STATE_COLOURS = {"finished": "green", "running": "cyan", "failed": "red"}
 # column of the list -> heading and format
 SHOWN = {
-    "run": ("run", "{}"),
+    "experiment": ("experiment", "{}"),
     "seed": ("seed", "{}"),
     "training": ("training", "{}"),
     "state": ("state", "{}"),
@@ -88,7 +88,7 @@ def _look(places: list[str], filters: dict[str, str], sort: str) -> tuple[pd.Dat
 def _shown(rows: pd.DataFrame) -> Group:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     for column, (heading, _) in SHOWN.items():
-        justify: JustifyMethod = "left" if column in ("run", "training", "state") else "right"
+        justify: JustifyMethod = "left" if column in ("experiment", "training", "state") else "right"
         # folded, not cut: the end of a name tells two runs of a data set and an architecture apart
         table.add_column(heading, justify=justify, overflow="fold")
     for row in rows.to_dict("records"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ..errors import RunError, UsageError, one_line
-from ..report.inventory import inventory
 from ..runs import TABLES, RunRecord, find_runs
+from ..selection.overview import inventory
 from ..session.console import plain_console
 from ..session.made_by import made_by
 
@@ -25,7 +25,7 @@ def run(parsed: argparse.Namespace) -> None:
     error = record.run.status().get("error")
     if error:
         console.print(f"  error: {one_line(error)}")
-    for key in row.index.difference(["run", "state", "path"], sort=False):
+    for key in row.index.difference(["experiment", "state", "path"], sort=False):
         value = row[key]
         console.print(f"  {key}: {value:.4g}" if isinstance(value, float) else f"  {key}: {value}")
     for entry in record.run.starts():

@@ -35,11 +35,12 @@ class RunRecord:
     def identity(self) -> dict[str, Any]:
         """The columns that tell its rows from other runs'.
 
+        experiment: the config without its seed, `<dataset>-<arch>-<adv>-<hash8>`.
         training: `standard`, or the adversary and its norm, as in `pgd linf`. study: the config's label, else `main`.
         """
         adv = self.config["adv"]
         return {
-            "run": self.run.experiment,
+            "experiment": self.run.experiment,
             "study": self.config.get("study") or "main",
             "dataset": self.config["dataset"]["name"],
             "arch": self.config["arch"]["name"],
@@ -52,28 +53,13 @@ class RunRecord:
         """One table of the run, its identity in front; raises `RunError` where it is missing or does not fit."""
         return self._identified(read_table(self.run.table_path(name), TABLES[name]))
 
-    def measured(self, name: str) -> pd.DataFrame | None:
-        """One table of the run's finished measurements one below the other, or None where none has it.
-
-        The column `measurement`, after the identity, is the name of the measurement's folder.
-        """
-        parts = [
-            read_table(folder.table_path(name), TABLES[name]).assign(measurement=folder.name)
-            for folder in self.measurements()
-            if folder.table_path(name).exists()
-        ]
-        if not parts:
-            return None
-        rows = pd.concat(parts, ignore_index=True)
-        rows.insert(0, "measurement", rows.pop("measurement"))
-        return self._identified(rows)
-
-    def measurements(self) -> list[Measurement]:
-        """The run's finished measurements, in the order of their names; or the one that `only` chose."""
+    def measurements(self, *, unfinished: bool = False) -> list[Measurement]:
+        """The run's finished measurements, with `unfinished` all, in the order of their names; or the chosen one."""
         if self.chosen is not None:
             return [self.chosen]
         places = sorted((self.run.path / MEASUREMENTS).glob("*/config.yaml"))
-        return [folder for place in places if (folder := Measurement(place.parent)).finished]
+        folders = [Measurement(place.parent) for place in places]
+        return [folder for folder in folders if unfinished or folder.finished]
 
     def only(self, measurement: Measurement) -> RunRecord:
         """The same run with this one of its measurements, which may still be going on."""

@@ -13,10 +13,10 @@ from ..core.measuring import measuring
 from ..core.moment import Moment, moment_steps
 from ..core.seeds import generator
 from ..errors import RunError, TrainingError
-from ..report import draw_figures
 from ..runs import SCHEMA_VERSION, TABLES, Run, find_runs
 from ..runs.checkpoint import load_training, save_classifier, save_training
 from ..settings import PGD, TrainConfig
+from ..studies.figures import draw_figures
 from ..training import State, fit, loss_and_accuracy
 from .build import build_dataset, build_network, build_optimiser, build_plan, build_probes, prepare_machine
 from .loggers import scalar_logger

@@ -15,9 +15,9 @@ from ...data import Split
 from ...margins import Estimator
 from ..measured import Measured
 from .batches import FittingBatches
+from .figures_estimators import draw_histograms
 from .nearest_points import nearest_points
 from .probe import measure_batch, summarise
-from ...report import margin_histogram
 from ...runs import TABLES, Measurement, read_table
 from ..pieces import Piece
 
@@ -74,7 +74,7 @@ class MarginsInBatches:
         # a CSV's digits tell every float32 apart; the summary is then that of the values as they were measured
         margins = margins.astype({"margin": np.float32, "lower_bound": np.float32})
         folder.writer("margin_summary").replace(summarise(margins))
-        margin_histogram.draw(margins, self.title, folder.figures)
+        draw_histograms(margins, self.title, folder.figures)
 
     def _measured(self, classifier: nn.Module, batch: Split) -> dict[str, pd.DataFrame]:
         rows = [

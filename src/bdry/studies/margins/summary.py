@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from ...report import estimator_check
 from ..printed import Rows, Tables
+from .figures_estimators import compare
 
 HEADINGS = ("norm", "split", "step (epoch)", "images", "found", "mean", "median", "smallest")
 CHECKED = ("norm", "estimator", "found", "mean margin", "to best known")
@@ -28,7 +28,7 @@ def summary(tables: Tables, settings: Mapping[str, Any]) -> Iterator[str | Rows]
         title = f"{settings['title']}: {settings['margin']['name']} margins, pixel units of [0, 1]"
         yield Rows(title, HEADINGS, _margins(summed))
     if checked is not None:
-        yield _estimators(estimator_check.compare(checked))
+        yield _estimators(compare(checked))
 
 
 def accuracy_line(accuracy: float, num_images: int, split: str) -> str:

@@ -1,0 +1,138 @@
+"""The text below a figure: what is shown, of how many images and seeds, what the band is, from which configs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..runs import RunRecord
+from ..runs.files import file_name
+from .points import TRAININGS
+from .style import save
+
+# draws one data set and architecture's points under a title
+MakeFigure = Callable[[pd.DataFrame, str], Figure]
+
+
+def save_each(
+    name: str,
+    drawn: pd.DataFrame,
+    records: Sequence[RunRecord],
+    folder: Path,
+    figure: MakeFigure,
+    what: str,
+    *,
+    by: Sequence[str] = ("dataset", "arch"),
+    quartiles: bool | None = True,
+    notes: Callable[[pd.DataFrame], str] = lambda part: "",
+) -> list[Path]:
+    """Draws and saves a figure for each value of the columns `by` in `drawn`; the files written.
+
+    what, quartiles: as in `caption`. notes: sentences that depend on what is drawn, for the caption's end.
+    """
+    paths = []
+    for values, part in drawn.groupby(list(by), sort=True):
+        title = ", ".join(values)
+        text = caption(f"{name}: {title}", what, part, records, quartiles=quartiles, note=notes(part))
+        paths += save(figure(part, f"{name}: {title}"), part, folder / file_name(name, *values), text)
+    return paths
+
+
+def keep(
+    name: str,
+    title: str,
+    stem: str,
+    figure: Figure,
+    drawn: pd.DataFrame,
+    records: Sequence[RunRecord],
+    folder: Path,
+    what: str,
+) -> list[Path]:
+    """Saves a figure with what it draws and a caption that says what it is and of which experiments; the files."""
+    lines = [f"**{name}: {title}.** {what}", "", *describe_runs(drawn_from(drawn, records))]
+    return save(figure, drawn.reset_index(drop=True), folder / stem, "\n".join(lines) + "\n")
+
+
+def drawn_from(drawn: pd.DataFrame, records: Iterable[RunRecord]) -> list[RunRecord]:
+    """The runs of the experiments that the column `experiment` names."""
+    names = set(drawn["experiment"])
+    return [record for record in records if record.identity["experiment"] in names]
+
+
+def caption(
+    title: str, what: str, drawn: pd.DataFrame, records: Iterable[RunRecord], *, quartiles: bool | None, note: str = ""
+) -> str:
+    """The caption of what is drawn, in Markdown.
+
+    drawn: has the columns experiment, num_seeds and num_images. quartiles: whether a curve of one seed has the quartiles over
+    images for its band, else it has none; None: `what` says what its band is.
+    """
+    chosen = drawn_from(drawn, records)
+    sentences = [
+        f"**{title}.** {what}",
+        _images(drawn),
+        band(drawn.groupby("experiment")["num_seeds"].max(), quartiles),
+        note,
+    ]
+    if "lower_bound" in drawn and drawn["lower_bound"].notna().any():
+        sentences.append("Thin lines: mean certified lower bound.")
+    lines = [" ".join(filter(None, sentences)), "", *describe_runs(chosen)]
+    return "\n".join(lines) + "\n"
+
+
+def _images(drawn: pd.DataFrame) -> str:
+    counts = drawn.loc[drawn["num_images"] > 0, "num_images"]
+    if counts.empty:
+        return ""
+    low, high = int(counts.min()), int(counts.max())
+    return f"n = {low} images a point." if low == high else f"n = {low} to {high} images a point."
+
+
+def band(num_seeds: pd.Series, quartiles: bool | None) -> str:
+    """What curves and bands are, from how many seeds each experiment has."""
+    if num_seeds.max() > 1:
+        also = ", of a single seed the quartiles over images" if quartiles and num_seeds.min() == 1 else ""
+        return f"Curves: mean over seeds; bands: smallest to largest seed{also}."
+    if quartiles is None:
+        return "One seed."
+    return "One seed; bands: quartiles over images." if quartiles else "One seed, hence no band."
+
+
+def describe_runs(records: Sequence[RunRecord]) -> list[str]:
+    """A line for each experiment among `records`: its name, seeds and the settings that decide what is drawn."""
+    by_experiment: dict[str, list[RunRecord]] = {}
+    for record in records:
+        by_experiment.setdefault(record.identity["experiment"], []).append(record)
+    lines = []
+    for experiment, group in by_experiment.items():
+        seeds = ", ".join(str(seed) for seed in sorted(record.identity["seed"] for record in group))
+        parts = [f"seed{'s' if len(group) > 1 else ''} {seeds}", *settings(group[0].config)]
+        lines.append(f"- `{experiment}` ({group[0].identity['study']}): {'; '.join(parts)}")
+    return lines
+
+
+def settings(config: dict[str, Any]) -> list[str]:
+    """A config in a few phrases; what it does not say is left out."""
+    adv, optim, training = (config.get(group) or {} for group in ("adv", "optim", "training"))
+    dataset, margin = config.get("dataset") or {}, config.get("margin") or {}
+    phrases = []
+    if dataset.get("num_train"):
+        phrases.append(f"{dataset['num_train']} training images")
+    if adv.get("name") == "none":
+        phrases.append("standard training")
+    else:
+        norm = f"{adv.get('name')} {adv.get('norm')}"
+        details = [f"{key} {adv[key]:g}" for key in ("eps", "step_size", "steps") if key in adv]
+        phrases.append(" ".join([f"{TRAININGS.get(norm, norm)} training", *details]))
+    if optim:
+        decay = f", weight decay {optim['weight_decay']:g}" if optim.get("weight_decay") else ""
+        phrases.append(f"{optim['name']}, learning rate {optim['lr']:g} {optim.get('schedule', '')}".strip() + decay)
+    if training:
+        phrases.append(f"{training['epochs']} epochs, batch {training['batch_size']}")
+    if margin:
+        phrases.append(f"margins: {margin['name']}")
+    return phrases

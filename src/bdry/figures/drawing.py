@@ -1,0 +1,106 @@
+"""The forms in which figures are declared: what is drawn, by which function, one file for each of what.
+
+A figure is declared by a function from runs to the data it draws and one from these data to the picture; the forms here
+split the data, save each part and write its caption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..runs import RunRecord
+from ..runs.files import file_name
+from .captions import keep, save_each
+
+Data = Callable[[Sequence[RunRecord]], pd.DataFrame]
+# a picture of these data under a title
+Picture = Callable[[pd.DataFrame, str], Figure]
+# draws what it can of these runs into a folder, under the figure's name; the files written
+Draw = Callable[[str, Sequence[RunRecord], Path], list[Path]]
+Notes = Callable[[Sequence[RunRecord], pd.DataFrame], str]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure or table of a paper.
+
+    Args:
+        name: stable; file names begin with it.
+        needs: which runs have the data for it, as a message says it.
+        tables: those whose rows `selection` may pass over; what it passed over is said in the caption.
+        draw: makes what it can of some runs in a folder and gives the files, none where the runs have no data for it.
+    """
+
+    name: str
+    needs: str
+    tables: tuple[str, ...]
+    draw: Draw
+
+
+def each(
+    data: Data,
+    picture: Picture,
+    what: str,
+    *,
+    by: Sequence[str] = ("dataset", "arch"),
+    quartiles: bool | None = True,
+    notes: Notes = lambda records, part: "",
+) -> Draw:
+    """A figure for each value of the columns `by`.
+
+    Args:
+        what: the caption's first sentences.
+        quartiles: what the band of a curve of one seed is, as in `captions.caption`.
+        notes: sentences that depend on the runs and on what is drawn of them, for the caption's end.
+    """
+
+    def draw(name: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
+        drawn = data(records)
+
+        def note(part: pd.DataFrame) -> str:
+            return notes(records, part)
+
+        return save_each(name, drawn, records, folder, picture, what, by=by, quartiles=quartiles, notes=note)
+
+    return draw
+
+
+def each_network(data: Data, picture: Picture, what: str) -> Draw:
+    """A figure for each data set and architecture, without a sentence on seeds and images; its title has no name."""
+
+    def draw(name: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
+        drawn = data(records)
+        paths = []
+        for values, part in drawn.groupby(["dataset", "arch"], sort=True) if len(drawn) else ():
+            title, stem = ", ".join(values), file_name(name, *values)
+            paths += keep(name, title, stem, picture(part, title), part, records, folder, what)
+        return paths
+
+    return draw
+
+
+def each_experiment(data: Data, picture: Picture, what: str) -> Draw:
+    """A figure for each experiment, whose caption says the seeds shown."""
+
+    def draw(name: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
+        drawn = data(records)
+        paths = []
+        for (dataset, study, experiment), part in (
+            drawn.groupby(["dataset", "study", "experiment"], sort=True) if len(drawn) else ()
+        ):
+            title, stem = f"{dataset}, {study}", file_name(f"{name}-{experiment}")
+            figure = picture(part, f"{name}: {title}")
+            paths += keep(name, title, stem, figure, part, records, folder, f"{what} {seeds_shown(part)}")
+        return paths
+
+    return draw
+
+
+def seeds_shown(drawn: pd.DataFrame) -> str:
+    """The sentence that says which seeds a figure shows."""
+    return f"Seeds shown: {', '.join(map(str, sorted(drawn['seed'].unique())))}."

@@ -1,0 +1,146 @@
+"""From the tables of many runs to the points of curves: one value a run, seed and moment, then bands over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ..runs import RunRecord
+from ..selection import select
+
+# the columns that tell experiments apart
+EXPERIMENT = ["dataset", "arch", "experiment", "study", "training"]
+IDENTITY = [*EXPERIMENT, "adv", "seed"]
+
+# a mean over fewer images is noise: the specification of mickisch2020 (section 3, R2) drops such cells
+FEWEST_IMAGES = 20
+
+TRAININGS = {"standard": "standard", "pgd linf": "PGD linf", "pgd l2": "PGD l2"}
+CONTROL = "control: "
+
+
+def of_study(records: Iterable[RunRecord], *studies: str) -> list[RunRecord]:
+    """The runs whose study is one of `studies`."""
+    return [record for record in records if record.identity["study"] in studies]
+
+
+def rows_of(records: Sequence[RunRecord], name: str) -> pd.DataFrame:
+    """The rows of one table that count, of all the runs that have it, one below the other; no rows where none has it.
+
+    Of distances in R^d and inside the box, a run's are the former; where it measured only inside the box, those.
+    """
+    rows = select(records, name).rows
+    if "clipped" not in rows or rows.empty:
+        return rows
+    parts = [one_box(part) for _, part in rows.groupby(["experiment", "seed"], sort=False)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def one_box(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the distance in R^d where there are any, else those inside the box; all rows of other tables."""
+    return rows[rows["clipped"] == bool(rows["clipped"].all())] if "clipped" in rows else rows
+
+
+def margin_points(records: Sequence[RunRecord], subset: str = "all") -> pd.DataFrame:
+    """Mean margins, a row a run, seed, moment, split and norm, which is the panel.
+
+    value, q25, q75: mean and quartiles over the images with a margin, whose number is num_images. adv_eps: the radius
+    trained against where the panel's norm is the attack's, else nan.
+    """
+    rows = rows_of(records, "margin_summary")
+    chosen = rows[(rows["subset"] == subset) & rows["mean"].notna()]
+    adversaries = {record.identity["experiment"]: record.config["adv"] for record in records}
+    radii = [
+        adversaries[name].get("eps", np.nan) if adversaries[name].get("norm") == norm else np.nan
+        for name, norm in zip(chosen["experiment"], chosen["norm"], strict=True)
+    ]
+    return chosen.assign(
+        panel=chosen["norm"],
+        value=chosen["mean"],
+        lower_bound=chosen["mean_lower_bound"],
+        num_images=chosen["num_success"],
+        adv_eps=np.array(radii, dtype=np.float64),
+    )
+
+
+def history_points(records: Sequence[RunRecord], panels: Iterable[tuple[str, str, str]]) -> pd.DataFrame:
+    """Columns of the table history, a row a run, seed, moment and (panel, split, column) of `panels`.
+
+    An accuracy becomes an error, 1 - accuracy.
+    """
+    rows, parts = rows_of(records, "history"), []
+    for panel, split, column in panels:
+        value = 1 - rows[column] if column.endswith("accuracy") else rows[column]
+        parts.append(rows.assign(panel=panel, split=split, value=value, num_images=0)[value.notna()])
+    return pd.concat(parts, ignore_index=True)
+
+
+def over_seeds(points: pd.DataFrame, curve: Sequence[str], along: Sequence[str] = ("step", "epoch")) -> pd.DataFrame:
+    """A row a point of a curve: mean over its seeds, and the ends of its band.
+
+    `curve`: the columns that tell curves apart. `along`: those that tell a curve's points apart. A band spans the
+    smallest to the largest seed; where the curve has one seed only, the quartiles over images (columns q25 and q75),
+    if the points have them. Columns: curve, along, value, low, high, lower_bound, adv_eps, num_seeds, num_images (of
+    the seed with fewest).
+    """
+    columns = [*dict.fromkeys([*curve, *along, "seed", "num_images", "value"])]
+    spread = points.reindex(columns=[*columns, "q25", "q75", "lower_bound", "adv_eps"])
+    several = spread.groupby(list(curve))["seed"].transform("nunique") > 1
+    spread["low"] = spread["value"].where(several, spread["q25"])
+    spread["high"] = spread["value"].where(several, spread["q75"])
+    grouped = spread.groupby([*curve, *along], sort=True)
+    return grouped.agg(
+        value=("value", "mean"),
+        low=("low", "min"),
+        high=("high", "max"),
+        lower_bound=("lower_bound", "mean"),
+        adv_eps=("adv_eps", "first"),
+        num_seeds=("seed", "nunique"),
+        num_images=("num_images", "min"),
+    ).reset_index()
+
+
+def last_moment(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each run and seed's last moment."""
+    return rows[rows["step"] == rows.groupby(["experiment", "seed"])["step"].transform("max")]
+
+
+def series(rows: pd.DataFrame, *, several_archs: bool = False) -> pd.Series:
+    """What a legend calls each row's run: its training, and whatever else tells it from the other runs in `rows`.
+
+    That is the study (other than the main one), the architecture where a figure shows `several_archs`, and the run's
+    hash where two would still be called the same.
+    """
+    experiments = rows[["dataset", "arch", "experiment", "study", "training"]].drop_duplicates()
+    names = []
+    for run in experiments.itertuples():
+        parts = [TRAININGS.get(run.training, run.training)]
+        if run.study.startswith(CONTROL):
+            control = run.study.removeprefix(CONTROL)
+            parts = [control] if run.training == "standard" else [control, *parts]
+        elif run.study not in ("main", "transfer"):
+            parts.append(run.study)
+        if several_archs:
+            parts.append(run.arch)
+        names.append(", ".join(parts))
+    named = experiments.assign(name=pd.Series(names, index=experiments.index, dtype="str"))
+    shared = named.duplicated(["dataset", "arch", "name"], keep=False)
+    named["name"] = named["name"].where(
+        ~shared, named["name"] + " (" + named["experiment"].str.rsplit("-", n=1).str[-1] + ")"
+    )
+    return (
+        rows[["experiment", "study"]].merge(named, on=["experiment", "study"], how="left")["name"].set_axis(rows.index)
+    )
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of series as legends list them: standard training, adversarial by norm, all others by name."""
+    known = list(TRAININGS.values())
+
+    def rank(name: str) -> tuple[int, str]:
+        found = (number for number, training in enumerate(known) if name.startswith(training))
+        return (next(found, len(known)), name)
+
+    return sorted(set(names), key=rank)

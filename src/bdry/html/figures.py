@@ -1,0 +1,57 @@
+"""The figures and tables that `bdry figures` would draw, to be put into the page."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from ..runs import RunRecord
+from ..studies.figures import draw_figures
+from .embedding import png_uri
+from .markup import as_html
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure with its caption, or a table with its own.
+
+    image: data URI, empty for a table. width, height: in pixels. text: the caption, or the whole table.
+    """
+
+    name: str
+    text: Markup
+    image: str = ""
+    width: int = 0
+    height: int = 0
+
+
+def panels(paper: str, records: Sequence[RunRecord]) -> list[Panel]:
+    """Every figure and table of a paper that these runs have data for, in the order of `bdry figures`."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        stems = [_stem(path) for path in draw_figures(paper, "all", records, folder)]
+        found = [_panel(folder, stem) for stem in dict.fromkeys(stems)]
+    return [panel for panel in found if panel is not None]
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(path.suffix).removesuffix(".caption")
+
+
+def _panel(folder: Path, stem: str) -> Panel | None:
+    """What was drawn under a name; None for numbers alone."""
+    image, caption, table = (folder / f"{stem}{ending}" for ending in (".png", ".caption.md", ".md"))
+    if image.exists():
+        content = image.read_bytes()
+        # a PNG's first chunk, its header, begins with width and height
+        width, height = struct.unpack(">II", content[16:24])
+        text = as_html(caption.read_text(encoding="utf-8")) if caption.exists() else Markup()
+        return Panel(stem, text, png_uri(content), width, height)
+    if table.exists():
+        return Panel(stem, as_html(table.read_text(encoding="utf-8")))
+    return None

@@ -1,0 +1,96 @@
+"""The page itself: the template filled, with a policy that lets nothing in or out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from ..runs import RunRecord
+from ..selection.overview import inventory
+from ..selection.page import passed_over as page_lines
+from .explorer import Explorer
+from .figures import Panel
+from .origins import Origin
+from .overview import experiments, single_runs
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What the runs say of one paper. verdicts: as `claims.judge` gives them."""
+
+    name: str
+    verdicts: pd.DataFrame
+    panels: list[Panel] = field(default_factory=list)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the runs have the data for at least one of its claims."""
+        return bool((self.verdicts["verdict"] != "not tested").any())
+
+    @property
+    def passed_over(self) -> list[str]:
+        """What the rules could have taken and did not, each with the reason."""
+        return page_lines(self.verdicts)
+
+    @property
+    def claims(self) -> list[dict[str, Any]]:
+        """A dict a claim: its columns, and `rows`, the verdict on each data set."""
+        found = self.verdicts.groupby("claim", sort=False)
+        return [{**rows.iloc[0].to_dict(), "rows": rows.to_dict("records")} for _, rows in found]
+
+
+def page(
+    records: Sequence[RunRecord],
+    skipped: Sequence[str],
+    papers: Sequence[Paper],
+    explorer: Explorer,
+    origins: Sequence[Origin],
+    *,
+    num_drawn: int,
+) -> str:
+    """The whole page: no file beside it, no request to anywhere; the same inputs give the same bytes.
+
+    records: all runs; skipped: why others cannot be read. num_drawn: how many of the runs figures and claims are of.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES, encoding="utf-8"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    rows = inventory(records)
+    style, script = (_asset(name) for name in ("report.css", "report.js"))
+    return environment.get_template("report.html").render(
+        policy=f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}",
+        style=style,
+        script=script,
+        experiments=experiments(rows),
+        runs=single_runs(rows),
+        num_runs=len(records),
+        num_drawn=num_drawn,
+        skipped=skipped,
+        papers=papers,
+        explorer=explorer,
+        origins=origins,
+    )
+
+
+def _asset(name: str) -> Markup:
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def _digest(text: str) -> str:
+    """What a content security policy calls an inline script or style."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

@@ -1,0 +1,53 @@
+"""The tables of finished runs by network, at the last moment measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from .evidence import Evidence, where_columns
+
+# of activations, those that make a network piecewise linear
+PIECEWISE_LINEAR = ("relu", "leaky_relu")
+
+
+@dataclass(frozen=True)
+class Network:
+    """One experiment: how claims call it, its activation, and rows of a table by seed, at the last moment measured."""
+
+    name: str
+    activation: str
+    seeds: Mapping[int, pd.DataFrame]
+
+    @property
+    def is_piecewise_linear(self) -> bool:
+        """Whether its activation has kinks and no curvature between them."""
+        return self.activation in PIECEWISE_LINEAR
+
+
+def networks(evidence: Evidence, table: str, **where: Any) -> list[Network]:
+    """The standard training's networks that have such rows, ordered by name.
+
+    A network of which only some seeds have such rows is left out, and listed in `Evidence.passed_over`.
+    """
+    rows = evidence.rows(table, training="standard")
+    found = []
+    for (experiment, study, arch), part in rows.groupby(["experiment", "study", "arch"]):
+        config = evidence.configs.get(experiment, {}).get("arch", {})
+        activation = str(config.get("activation", "none"))
+        name = f"{arch} {activation}" if study == "main" else f"{arch} {activation} ({study})"
+        seeds = {int(seed): where_columns(_last(of_seed), where) for seed, of_seed in part.groupby("seed")}
+        lacking = [seed for seed, chosen in seeds.items() if chosen.empty]
+        if not lacking:
+            found.append(Network(name, activation, seeds))
+        elif len(lacking) < len(seeds):
+            asked = ", ".join(f"{column} {value}" for column, value in where.items())
+            evidence.leave_out(f"{name}: seed {', '.join(map(str, lacking))} has no rows of {table} with {asked}")
+    return sorted(found, key=lambda network: network.name)
+
+
+def _last(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["step"] == rows["step"].max()]

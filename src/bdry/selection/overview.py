@@ -1,0 +1,100 @@
+"""Runs at a glance: a row a run with how far it is and how well it does, and a row an experiment, seeds averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..runs import RunRecord
+from .rule import select
+
+COLUMNS = (
+    "experiment",
+    "seed",
+    "study",
+    "dataset",
+    "arch",
+    "adv",
+    "training",
+    "state",
+    "epochs_done",
+    "epochs",
+    "test_accuracy",
+    "robust_accuracy",
+    "l2_median",
+    "linf_median",
+    "path",
+)
+
+
+def inventory(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """A row a run with the columns `COLUMNS`; what is not there yet is nan.
+
+    epochs_done: of the last row of the table history. l2_median, linf_median: of the test images' margins in R^d at the
+    last moment measured (inside the box where only that was), in pixel units of [0, 1].
+    """
+    return pd.DataFrame([_row(record) for record in records], columns=list(COLUMNS))
+
+
+def _row(record: RunRecord) -> dict[str, Any]:
+    row = {**record.identity, "state": record.state, "path": str(record.run.path)}
+    epochs = record.config.get("training", {}).get("epochs")
+    row["epochs"] = epochs if type(epochs) is int else None
+    return row | _accuracies(record) | _margins(record)
+
+
+def results(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """Accuracy and test margins of each experiment: mean over its seeds.
+
+    Columns: experiment, dataset, arch, adv, num_seeds, epochs, test_accuracy, robust_accuracy, and for each norm the
+    mean test margin at initialisation, at its peak over training and at the end (`l2_init`, `l2_peak`, `l2_last`, ...),
+    in pixel units of [0, 1].
+    """
+    rows = [row for record in records if len(row := _over_training(record))]
+    if not rows:
+        return pd.DataFrame()
+    every = pd.DataFrame(rows)
+    keys = ["experiment", "dataset", "arch", "adv"]
+    averaged = every.groupby(keys, sort=True).mean(numeric_only=True).drop(columns="seed").reset_index()
+    counts = every.groupby(keys, sort=True)["seed"].nunique().to_numpy()
+    averaged.insert(len(keys), "num_seeds", counts)
+    return averaged
+
+
+def _over_training(record: RunRecord) -> dict[str, Any]:
+    accuracies = _accuracies(record)
+    if not accuracies:
+        return {}
+    row = {**record.identity, "epochs": accuracies.pop("epochs_done"), **accuracies}
+    for norm, curve in _test_margins(record).groupby("norm"):
+        means = curve.sort_values("step")["mean"].to_numpy()
+        row |= {f"{norm}_init": means[0], f"{norm}_peak": np.nanmax(means), f"{norm}_last": means[-1]}
+    return row
+
+
+def _accuracies(record: RunRecord) -> dict[str, Any]:
+    history = select([record], "history").rows
+    if history.empty:
+        return {}
+    last = history.iloc[-1]
+    return {
+        "epochs_done": last["epoch"],
+        "test_accuracy": last["test_accuracy"],
+        "robust_accuracy": last["robust_accuracy"],
+    }
+
+
+def _margins(record: RunRecord) -> dict[str, Any]:
+    chosen = _test_margins(record)
+    last = chosen[chosen["step"] == chosen["step"].max()]
+    return {f"{row.norm}_median": row.median for row in last.itertuples()}
+
+
+def _test_margins(record: RunRecord) -> pd.DataFrame:
+    """The rows of `margin_summary` of all test images in R^d, inside the box where only that was measured."""
+    summary = select([record], "margin_summary").rows
+    chosen = summary[(summary["split"] == "test") & (summary["subset"] == "all")]
+    return chosen[chosen["clipped"] == bool(chosen["clipped"].all())]

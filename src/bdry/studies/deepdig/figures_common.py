@@ -1,0 +1,130 @@
+"""What the figures of karimi2020 have in common: names of methods, and measurements with pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ...figures.captions import keep
+from ...figures.drawing import Draw
+from ...runs import RunRecord
+from ...runs.files import file_name
+from ...selection import IDENTITY, Source, rank, select
+from ...selection.units import study_of
+
+METHODS = ("deepdig", "real_ae1", "margin_bisect", "epbs", "epbs_as_coded", "rpbs")
+METHOD_LABELS = {
+    "deepdig": "DeepDIG",
+    "real_ae1": "image, AE1",
+    "margin_bisect": "margin estimator",
+    "epbs": "EPBS",
+    "epbs_as_coded": "EPBS as coded",
+    "rpbs": "RPBS",
+}
+PAIR = ["source", "target"]
+
+
+MEASURED = "runs measured by bdry deepdig or with probe=[deepdig]"
+CLOSELY = f"{MEASURED}, num_detailed at least 1"
+
+
+@dataclass(frozen=True)
+class Detailed:
+    """One measurement of one run with pictures, at its last moment."""
+
+    source: Source
+    step: int
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The rows of the last moment, the run's identity behind the columns of the table."""
+        rows = self.source.table(name)
+        about = [*IDENTITY, "measurement"]
+        ordered = rows[
+            [
+                *(column for column in rows if column not in about and not column.startswith("is_main")),
+                "measurement",
+                *IDENTITY,
+            ]
+        ]
+        return ordered[rows["step"] == self.step].reset_index(drop=True)
+
+    @property
+    def pictures(self) -> dict[str, np.ndarray]:
+        """The array file `pictures`."""
+        return self.source.arrays("pictures", self.step) or {}
+
+    @property
+    def borderline(self) -> dict[str, np.ndarray]:
+        """The array file `borderline`."""
+        return self.source.arrays("borderline", self.step) or {}
+
+    @property
+    def beta(self) -> float:
+        """The difference of both probabilities at which bisection ended."""
+        return float(self.source.config(study_of("generation"))["beta"])
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The run's identity."""
+        return self.source.record.identity
+
+    @property
+    def title(self) -> str:
+        """Data set and architecture."""
+        return f"{self.about['dataset']}, {self.about['arch']}"
+
+
+def detailed(records: Sequence[RunRecord]) -> list[Detailed]:
+    """For each data set and architecture the best measurement with pictures, by `selection`, of the smallest seed."""
+    best: dict[str, Detailed] = {}
+    for ranking in rank(sorted(records, key=lambda record: record.identity["seed"]), "generation"):
+        for source in ranking.sources:
+            rows = source.table("generation")
+            if len(rows) and source.folder.arrays_path("pictures", int(rows["step"].max())).exists():
+                found = Detailed(source, int(rows["step"].max()))
+                best.setdefault(found.title, found)
+                break
+    return [found for _, found in sorted(best.items())]
+
+
+def each_detailed(
+    data: Callable[[Detailed], pd.DataFrame], picture: Callable[[pd.DataFrame, Detailed], Figure], what: str
+) -> Draw:
+    """A figure for each of `detailed`."""
+
+    def draw(name: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
+        paths = []
+        for found in detailed(records):
+            drawn = data(found)
+            if len(drawn):
+                stem = file_name(name, *found.title.split(", "))
+                paths += keep(name, found.title, stem, picture(drawn, found), drawn, records, folder, what)
+        return paths
+
+    return draw
+
+
+def last_rows(records: Sequence[RunRecord], name: str, *main: str) -> pd.DataFrame:
+    """One table at each run's last moment; of the columns `main` (alpha, grid) without the sweeps over them."""
+    rows = select(records, name, moments="last").rows
+    for column in main:
+        rows = rows[rows[f"is_main_{column}"].astype(bool)]
+    return rows
+
+
+def detailed_pairs(found: Detailed) -> list[tuple[int, int]]:
+    """The ordered pairs that a measurement has pictures of, in its order."""
+    names = [key.split()[1] for key in found.pictures if key.startswith("strips ") and key.endswith(" image")]
+    pairs = [name.split("-") for name in names]
+    return [(int(s), int(t)) for s, t in pairs]
+
+
+def arrow(source: float, target: float) -> str:
+    """A direction as titles have it."""
+    return f"{source:.0f}→{target:.0f}"

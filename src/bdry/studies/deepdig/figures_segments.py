@@ -1,0 +1,187 @@
+"""Figures of the pairs looked at closely, in numbers (karimi2020): `bisection`, `segments` and `distance`."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...figures.drawing import Drawing
+from ...figures.style import COLOURS, RC
+from .figures_common import CLOSELY, METHOD_LABELS, METHODS, Detailed, arrow, detailed_pairs, each_detailed
+
+# a quartile over fewer segments is noise
+FEWEST_SEGMENTS = 5
+BISECTION_WHAT = (
+    "Median |p_s − p_t| over the segments that are not finished at the n-th midpoint, where at least 5 are; band: "
+    "quartiles, of DeepDIG; dashed: beta, where bisection ends. One seed."
+)
+
+
+def bisection_data(found: Detailed) -> pd.DataFrame:
+    """The rows of table `bisection` of the directions with pictures, where enough segments are not finished."""
+    directions = detailed_pairs(found)
+    rows = found.table("bisection")
+    rows = rows[rows["num_active"] >= FEWEST_SEGMENTS]
+    return rows[[pair in directions for pair in zip(rows["source"], rows["target"], strict=True)]]
+
+
+def _bisection_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
+    panels = list(drawn.groupby(["source", "target"]))
+    with matplotlib.rc_context(RC):
+        figure = Figure(figsize=(max(3.3 * len(panels), 4.6), 3.3), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+        for place, ((s, t), part) in zip(axes, panels, strict=True):
+            for number, name in enumerate(METHODS):
+                curve = part[part["method"] == name]
+                if curve.empty:
+                    continue
+                colour = COLOURS[number]
+                place.plot(
+                    curve["attempt"], curve["gap_median"], color=colour, label=METHOD_LABELS[name], linewidth=1.3
+                )
+                if name == "deepdig":
+                    place.fill_between(
+                        curve["attempt"], curve["gap_q25"], curve["gap_q75"], color=colour, alpha=0.15, linewidth=0
+                    )
+            place.axhline(found.beta, color="#555555", linestyle=(0, (4, 2)), linewidth=1)
+            place.set_yscale("log")
+            place.set_title(arrow(s, t))
+            place.set_xlabel("midpoint")
+        axes[0].set_ylabel("median |p_s − p_t|")
+        figure.suptitle(f"bisection: {found.title}", fontsize=10.5)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+MOST_SEGMENTS = 4
+CLASS_COLOURS = {"source class": COLOURS[0], "target class": COLOURS[1], "a third class": "#000000"}
+SEGMENTS_WHAT = (
+    "Along single segments between random borderline instances of DeepDIG: the predicted class (ribbon) and p_s, p_t. "
+    "Both ends lie on the boundary, hence what class they have is chance. One seed."
+)
+
+
+def segments_data(found: Detailed) -> pd.DataFrame:
+    """The points drawn: a row a direction, segment and place `at` along it, from 0 to 1."""
+    arrays, parts = found.pictures, []
+    for s, t in detailed_pairs(found):
+        label = arrays.get(f"profiles {s}-{t} label", np.zeros((0, 0)))
+        for number in range(min(len(label), MOST_SEGMENTS)):
+            columns = {name: arrays[f"profiles {s}-{t} {name}"][number] for name in ("label", "p_source", "p_target")}
+            length = arrays[f"profiles {s}-{t} length"][number]
+            about = {"source": s, "target": t, "segment": number, "length": length}
+            parts.append(pd.DataFrame({"at": np.linspace(0, 1, label.shape[1])} | columns).assign(**about))
+    return pd.concat(parts, ignore_index=True).assign(**found.about) if parts else pd.DataFrame()
+
+
+def _segments_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
+    directions = list(drawn.groupby(["source", "target"]))
+    with matplotlib.rc_context(RC):
+        figure = Figure(figsize=(max(3.6 * len(directions), 4.6), 1.25 * MOST_SEGMENTS + 1.1), layout="constrained")
+        axes = figure.subplots(MOST_SEGMENTS, len(directions), squeeze=False, sharex=True, sharey=True)
+        for column, ((s, t), part) in enumerate(directions):
+            axes[0, column].set_title(arrow(s, t))
+            for row in range(MOST_SEGMENTS):
+                segment = part[part["segment"] == row]
+                if segment.empty:
+                    axes[row, column].set_visible(False)
+                    continue
+                _segment(axes[row, column], segment, s, t)
+        axes[0, 0].set_ylabel("probability")
+        for place in axes[-1]:
+            place.set_xlabel("place along the segment")
+        figure.suptitle(f"segments: {found.title}", fontsize=10.5)
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        handles += [matplotlib.patches.Patch(color=colour) for colour in CLASS_COLOURS.values()]
+        figure.legend(handles, [*labels, *CLASS_COLOURS], loc="outside lower center", ncols=5)
+    return figure
+
+
+def _segment(axis: Axes, segment: pd.DataFrame, s: int, t: int) -> None:
+    axis.plot(segment["at"], segment["p_source"], color=COLOURS[0], linewidth=1.2, label="p_s")
+    axis.plot(segment["at"], segment["p_target"], color=COLOURS[1], linewidth=1.2, label="p_t")
+    label = segment["label"].to_numpy()
+    kinds = np.select([label == s, label == t], [0, 1], 2)
+    colours = [matplotlib.colors.to_rgb(colour) for colour in CLASS_COLOURS.values()]
+    ribbon = np.array(colours)[kinds][None]
+    axis.imshow(ribbon, extent=(0, 1, 1.06, 1.22), aspect="auto", interpolation="nearest")
+    axis.set_xlim(0, 1)
+    axis.set_ylim(-0.03, 1.22)
+    axis.set_yticks([0, 0.5, 1])
+
+
+NUM_BINS = 30
+SUCCESS = 0
+DISTANCE_WHAT = (
+    "Distribution of the l2 distance between borderline instance and source image, pixel units of [0, 1], by method; "
+    "lines: medians; heights are of each method alone. One seed; each method over the n images for which it succeeded: "
+    "medians on the images that all have in common are in the table `generation`."
+)
+
+
+def distance_data(found: Detailed) -> pd.DataFrame:
+    """Exactly what `distance` draws: a row a bin of a direction and method; share is of the method's successes."""
+    arrays, rows = found.borderline, []
+    for s, t in detailed_pairs(found):
+        chosen = (arrays["source"] == s) & (arrays["target"] == t) & (arrays["outcome"] == SUCCESS)
+        if not chosen.any():
+            continue
+        edges = np.linspace(0, float(arrays["distance"][chosen].max()) * 1.0001, NUM_BINS + 1)
+        for method in METHODS:
+            distance = arrays["distance"][chosen & (arrays["method"] == method)]
+            if not len(distance):
+                continue
+            counts, _ = np.histogram(distance, edges)
+            about = {"source": s, "target": t, "method": method, "num_images": len(distance)}
+            for low, high, count in zip(edges, edges[1:], counts, strict=False):
+                share = count / len(distance)
+                median = float(np.median(distance))
+                rows.append({**about, "low": low, "high": high, "share": share, "median": median})
+    return pd.DataFrame(rows).assign(**found.about) if rows else pd.DataFrame()
+
+
+def _distance_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
+    """A row a method, hence no two histograms on top of each other; a column a direction."""
+    panels = list(drawn.groupby(["source", "target"]))
+    methods = [name for name in METHODS if (drawn["method"] == name).any()]
+    with matplotlib.rc_context(RC):
+        size = (max(3.3 * len(panels), 4.0) + 1.0, 0.5 * len(methods) + 1.1)
+        figure = Figure(figsize=size, layout="constrained")
+        rows = figure.subplots(len(methods), len(panels), squeeze=False, sharex="col")
+        for column, ((s, t), part) in enumerate(panels):
+            for row, name in enumerate(methods):
+                place = rows[row][column]
+                _histogram(place, part[part["method"] == name], COLOURS[METHODS.index(name)])
+                if column == 0:
+                    place.set_ylabel(METHOD_LABELS[name], rotation=0, ha="right", va="center", fontsize=8)
+            rows[0][column].set_title(arrow(s, t))
+            rows[-1][column].set_xlabel("$\\ell_2$ distance to the source image")
+        figure.suptitle(f"distance: {found.title}", fontsize=10.5)
+    return figure
+
+
+def _histogram(place: Axes, bins: pd.DataFrame, colour: str) -> None:
+    place.set_yticks([])
+    place.spines["left"].set_visible(False)
+    if bins.empty:
+        return
+    place.stairs(bins["share"], [*bins["low"], bins["high"].iloc[-1]], color=colour, fill=True, alpha=0.75)
+    place.axvline(bins["median"].iloc[0], color="#333333", linewidth=1.2)
+    place.set_ylim(bottom=0)
+    place.text(1, 0.9, f"n = {bins['num_images'].iloc[0]}", transform=place.transAxes, ha="right", va="top", fontsize=7)
+
+
+FIGURES = (
+    Drawing(
+        "bisection",
+        CLOSELY,
+        ("generation", "bisection"),
+        each_detailed(bisection_data, _bisection_figure, BISECTION_WHAT),
+    ),
+    Drawing("segments", CLOSELY, ("generation",), each_detailed(segments_data, _segments_figure, SEGMENTS_WHAT)),
+    Drawing("distance", CLOSELY, ("generation",), each_detailed(distance_data, _distance_figure, DISTANCE_WHAT)),
+)

@@ -1,0 +1,88 @@
+"""Every figure by its paper and a stable name; each is declared beside the study whose tables it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import RunError, UsageError, did_you_mean, one_line
+from ..figures.drawing import Drawing
+from ..runs import RunRecord
+from ..runs.files import refuse_links, write_text
+from ..selection import in_words, passed_over
+from .curvature import figures as curvature
+from .deepdig import figures as deepdig
+from .deepdig import figures_pictures as deepdig_pictures
+from .deepdig import figures_segments as deepdig_segments
+from .detection import figures as detection
+from .directions import figures as directions
+from .lastlayer import figures as lastlayer
+from .lastlayer import figures_layers as lastlayer_layers
+from .margins import figures_estimators, figures_images, figures_tables, figures_training
+from .noise import figures as noise
+from .regions import figures as regions
+from .shared import figures as shared
+
+STUDIES = (
+    *(figures_training, figures_images, directions, figures_tables, noise, figures_estimators),
+    *(lastlayer, lastlayer_layers),
+    *(deepdig_pictures, deepdig_segments, deepdig),
+    *(regions, curvature, shared, detection),
+)
+# in the order in which they are listed and drawn
+NAMES = {
+    "fawzi2017": "filmstrips paths convexity profile sections families sensitivity shared_rho shared_directions "
+    "shared_energy shared_noise detect_signs detect_roc detect_recovery curvature_over_training regions_over_training",
+    "karimi2020": "strips embedding bisection segments success idc distance alpha pairs",
+    "li2018": "convergence slowness maps bias overlap margin_histograms solver pair_angles",
+    "mickisch2020": "margin_evolution R1 R2 R3 R4 R5 T1 T2 trend transfer calibration noise controls estimators",
+}
+_BY_NAME = {drawing.name: drawing for study in STUDIES for drawing in study.FIGURES}
+FIGURES: dict[str, dict[str, Drawing]] = {
+    paper: {name: _BY_NAME[name] for name in names.split()} for paper, names in NAMES.items()
+}
+
+
+def draw_figures(paper: str, figure: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
+    """Draws one figure of a paper, or `all`, from the tables of `records`; the files written.
+
+    A figure is PNG, PDF, CSV and caption, a table CSV and Markdown. `all` leaves out what these runs have no data for.
+    A caption says which measured rows of its experiments were passed over, and why.
+
+    Raises:
+        UsageError: the paper has no such figure, or the runs have no data for the one that is named.
+        RunError: the tables cannot be drawn.
+    """
+    available = FIGURES[paper]
+    if figure != "all" and figure not in available:
+        hint = did_you_mean(figure, available, "figure=")
+        raise UsageError(f"figure={figure}: no such figure of {paper}{hint} (choices: all, {', '.join(available)})")
+    refuse_links(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if figure == "all":
+        return [path for drawing in available.values() for path in _draw(drawing, records, folder)]
+    paths = _draw(available[figure], records, folder)
+    if not paths:
+        raise UsageError(
+            f"figure={figure}: nothing to draw in these {len(records)} runs; needs {available[figure].needs}"
+        )
+    return paths
+
+
+def _draw(drawing: Drawing, records: Sequence[RunRecord], folder: Path) -> list[Path]:
+    try:
+        paths = drawing.draw(drawing.name, records, folder)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        # tables may fit their schemas and yet be no measurements: somebody else's, or edited by hand
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise RunError(f"figure={drawing.name}: cannot be drawn from the tables of these runs ({reason})") from error
+    captions = [path for path in paths if path.suffix == ".md"]
+    passed = passed_over(records, drawing.tables) if captions else []
+    for path in captions:
+        text = path.read_text(encoding="utf-8")
+        lines = [line for line in in_words(passed) if f"`{line.partition(',')[0]}`" in text] if len(passed) else []
+        if lines:
+            write_text(
+                path, "\n".join([text, "Measured, and passed over:", "", *(f"- {line}" for line in lines)]) + "\n"
+            )
+    return paths
