@@ -12,9 +12,9 @@ import pytest
 
 from bdry.cli import main
 from bdry.probes import PROBES
-from bdry.report import FIGURES
 from bdry.runs import TABLES
 from bdry.schema.probe_deepdig import AUTOENCODERS, ESTIMATORS, METHODS
+from bdry.studies.figures import FIGURES
 
 RUN = [
     "train",

@@ -15,14 +15,14 @@ import pytest
 from PIL import Image
 
 from bdry.claims import Evidence, judge
-from bdry.claims.claim import COLUMNS
 from bdry.errors import ConfigError
-from bdry.report.html import Explorer, Paper, explore, origin, page, panels
-from bdry.report.html.embedding import difference, picture
-from bdry.report.html.markup import as_html
+from bdry.html import Explorer, Paper, explore, origin, page, panels
+from bdry.html.embedding import difference, picture
+from bdry.html.markup import as_html
 from bdry.runs import SCHEMA_VERSION, TABLES, Measurement
 from bdry.schema import check
 from bdry.schema.report import ReportConfig
+from bdry.selection.verdicts import COLUMNS
 from bdry.tasks import report
 
 HOSTILE = "</script><img src=http://example.org/x onerror=alert(1)>"

@@ -50,7 +50,9 @@ EVOLUTION_WHAT = (
 
 
 def evolution_data(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """Exactly what `margin_evolution` draws: a row a point of a curve, in panels `l2`, `linf`, `error` and `robust_error`.
+    """Exactly what `margin_evolution` draws: one row per point of a curve.
+
+    Panels are `l2`, `linf`, `error` and `robust_error`.
 
     value, low, high, num_seeds, num_images: as in `points.over_seeds`. lower_bound: mean certified one, where margins
     were bracketed. adv_eps: the radius trained against, in the norm of the panel.
