@@ -13,8 +13,8 @@ from bdry.runs import SCHEMA_VERSION, Run
 from bdry.schema.figures import PAPERS
 from bdry.selection.overview import results
 from bdry.studies.figures import FIGURES, draw_figures
-from bdry.studies.margins.figures_training import _evolution_figure
-from bdry.studies.margins.figures_training import evolution_data as drawn_data
+from bdry.studies.margins.figures.training import _evolution_figure
+from bdry.studies.margins.figures.training import evolution_data as drawn_data
 
 
 def make_run(folder, adv, seed, *, num_seeds_apart=0.0, eps=0.1, clipped=False):

@@ -10,7 +10,7 @@ import pytest
 
 from bdry.runs import SCHEMA_VERSION, TABLES, Measurement, find_runs
 from bdry.studies.figures import FIGURES, draw_figures
-from bdry.studies.lastlayer.figures import bias_data, convergence_data, overlap_data, solver_data
+from bdry.studies.lastlayer.figures.convergence import bias_data, convergence_data, overlap_data, solver_data
 
 DEFAULTS = {"int": 1, "float": 0.5, "str": "x", "bool": False}
 SETTINGS = {"training": {"epochs": 8, "batch_size": 10}, "optim": {"name": "sgd", "lr": 0.1}}

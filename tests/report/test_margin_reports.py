@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdry.studies.margins.figures_estimators import compare
-from bdry.studies.margins.figures_estimators import draw_histograms as draw
-from bdry.studies.margins.figures_estimators import histogram_data as drawn_data
+from bdry.studies.margins.figures.estimators import compare
+from bdry.studies.margins.figures.estimators import draw_histograms as draw
+from bdry.studies.margins.figures.estimators import histogram_data as drawn_data
 
 
 def margins(values, *, step=0, split="test", norm="l2", correct=True, found=True):

@@ -7,7 +7,7 @@ import pytest
 
 from bdry.figures.statistics import auroc
 from bdry.studies.figures import draw_figures
-from bdry.studies.margins.figures_tables import t1, t2, trend
+from bdry.studies.margins.figures.tables import t1, t2, trend
 
 MOMENTS = [(0, 0.0), (5, 0.5), (10, 1.0), (80, 8.0), (120, 12.0), (200, 20.0)]
 MEANS = np.array([9.0, 2.0, 4.0, 3.0, 5.0, 1.0])

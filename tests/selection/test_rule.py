@@ -13,10 +13,10 @@ import pytest
 from bdry.claims import CLAIMS, Evidence, judge
 from bdry.runs import SCHEMA_VERSION, TABLES, Measurement, Run, find_runs
 from bdry.selection import PROBE, in_words, page, passed_over, select
-from bdry.studies.deepdig.figures import alpha_data, idc_data, success_data
+from bdry.studies.deepdig.figures.pairs import alpha_data, idc_data, success_data
 from bdry.studies.figures import draw_figures
-from bdry.studies.lastlayer.figures import convergence_data
-from bdry.studies.margins.figures_training import r1_data
+from bdry.studies.lastlayer.figures.convergence import convergence_data
+from bdry.studies.margins.figures.training import r1_data
 from bdry.studies.regions.figures import paths_data, regions_data
 
 DEFAULTS = {"int": 1, "float": 0.5, "str": "x", "bool": True}

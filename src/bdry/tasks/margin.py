@@ -21,7 +21,7 @@ from ..probes.nearest_points import nearest_points
 from ..runs import TABLES, Measurement, read_table
 from ..runs.provenance import provenance
 from ..schema import Margin, MarginTaskConfig
-from ..studies.margins.figures_estimators import compare, draw_histograms
+from ..studies.margins.figures.estimators import compare, draw_histograms
 from .build import build_estimator, compile_network, prepare_machine
 from .console import show_check, show_summary
 from .progress import Counting

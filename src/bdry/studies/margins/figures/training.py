@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...figures.curves import (
+from ....figures.curves import (
     Legend,
     Panel,
     add_legend,
@@ -21,8 +21,8 @@ from ...figures.curves import (
     plot,
     share_panel,
 )
-from ...figures.drawing import Drawing, each
-from ...figures.points import (
+from ....figures.drawing import Drawing, each
+from ....figures.points import (
     CONTROL,
     EXPERIMENT,
     FEWEST_IMAGES,
@@ -34,8 +34,8 @@ from ...figures.points import (
     over_seeds,
     series,
 )
-from ...figures.style import RC, shown
-from ...runs import RunRecord
+from ....figures.style import RC, shown
+from ....runs import RunRecord
 
 MARGINS = "runs with probe=[margin]"
 SPLITS = {"train": 0, "test": 1}
