@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bdry.claims import CLAIMS, Estimate, Evidence, claim, judge, page
-from bdry.claims.claim import COLUMNS, decide, not_tested
-from bdry.claims.intervals import estimate, over_seeds, proportion
+from bdry.claims import CLAIMS, Estimate, Evidence, claim, judge
+from bdry.selection import page
+from bdry.selection.intervals import estimate, over_seeds, proportion
+from bdry.selection.verdicts import COLUMNS, decide, not_tested
 
 
 def frame(values):
@@ -92,7 +93,8 @@ def made_paper():
 
 def test_a_row_for_each_claim_and_data_set(made_paper, tmp_path):
     rows = [
-        {"run": d, "study": "main", "dataset": d, "training": "standard", "seed": seed, "test_loss": loss + seed / 10}
+        {"experiment": d, "study": "main", "dataset": d, "training": "standard", "seed": seed}
+        | {"test_loss": loss + seed / 10}
         for d, loss in (("mnist", 2.0), ("digits", 0.1))
         for seed in (0, 1, 2)
     ]
@@ -113,6 +115,6 @@ def test_a_row_for_each_claim_and_data_set(made_paper, tmp_path):
 
 
 def test_a_table_that_nobody_has_is_empty_with_its_columns():
-    rows = Evidence({}).rows("measured/estimator_check", study="main")
+    rows = Evidence({}).rows("estimator_check", study="main")
     assert rows.empty
     assert {"seed", "epoch", "ratio"} <= set(rows.columns)

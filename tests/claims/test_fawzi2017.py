@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from bdry.claims import CLAIMS, Evidence, judge
-from bdry.claims.gates import networks
 from bdry.runs import TABLES
+from bdry.selection.networks import networks
 
 SEEDS = (0, 1)
 FAMILIES = ["nearest_refined", "deepfool_end", "nat_segment", "random_dir"]
@@ -23,7 +23,7 @@ def table(name, rows, *, activation="softplus", seeds=SEEDS, training="standard"
         {c.name: 0 for c in TABLES[name].columns if c.kind != "str" and c.name not in made.dropna(axis=1)}
     )
     identity = {
-        "run": run_name(activation),
+        "experiment": run_name(activation),
         "study": "main",
         "dataset": "fashion_mnist",
         "arch": "avgcnn",
@@ -36,7 +36,7 @@ def table(name, rows, *, activation="softplus", seeds=SEEDS, training="standard"
 
 def verdict(claim, activation="softplus", **tables):
     config = {"dataset": {"name": "fashion_mnist"}, "arch": {"name": "avgcnn", "activation": activation}}
-    evidence = Evidence({f"measured/{name}": rows for name, rows in tables.items()}, {run_name(activation): config})
+    evidence = Evidence({f"{name}": rows for name, rows in tables.items()}, {run_name(activation): config})
     return CLAIMS["fawzi2017"][claim].rule(evidence)
 
 
@@ -280,18 +280,12 @@ def test_noise_that_changes_nothing_does_not_make_the_subspace_sensitive():
     assert "no more energy" in verdict("C7", **tables).reason
 
 
-def test_only_the_last_moment_of_the_largest_measurement_counts():
+def test_only_the_last_moment_counts():
     rows = rho(30)
-    early, small = rows.assign(step=-1, mean_rho=1.0), rows[rows["i"] < 3].assign(measurement="small", mean_rho=1.0)
-    evidence = Evidence({"measured/shared_rho": pd.concat([early, rows, small], ignore_index=True)})
+    early = rows.assign(step=-1, mean_rho=1.0)
+    evidence = Evidence({"shared_rho": pd.concat([early, rows], ignore_index=True)})
     (network,) = networks(evidence, "shared_rho", i=1)
     assert {seed: part["mean_rho"].tolist() for seed, part in network.seeds.items()} == {0: [30.0], 1: [30.0]}
-
-
-def test_a_runs_own_tables_count_where_no_command_measured_them():
-    own = rho(30).drop(columns="measurement")
-    (network,) = networks(Evidence({"shared_rho": own}), "shared_rho", i=1)
-    assert set(network.seeds) == set(SEEDS)
 
 
 def test_adversarial_training_is_not_judged():
@@ -301,5 +295,5 @@ def test_adversarial_training_is_not_judged():
 
 def test_the_page_has_a_row_for_each_claim():
     config = {"dataset": {"name": "fashion_mnist"}, "adv": {"name": "none"}}
-    evidence = Evidence({"measured/paths": paths()}, {run_name("softplus"): config})
+    evidence = Evidence({"paths": paths()}, {run_name("softplus"): config})
     assert judge("fawzi2017", evidence)["claim"].tolist() == [f"C{n}" for n in range(1, 10)]

@@ -18,7 +18,7 @@ NOT_TRAINED = ("rpbs", "margin_bisect")
 
 def about(arch, seed, measurement="deepdig-0", study="main"):
     return {
-        "run": f"mnist-{arch}",
+        "experiment": f"mnist-{arch}",
         "study": study,
         "dataset": "mnist",
         "arch": arch,
@@ -52,7 +52,7 @@ def generation(*, pairs=PAIRS, archs=("cnn", "fcn"), seeds=(0, 1, 2), alphas=(0.
             row["num_success"] = 0 if row["status"] != "ok" else round(100 * row["success_rate"])
             named = {"source": s, "target": t, "method": method}
             rows.append(about(arch, seed) | named | {"alpha": np.nan if method in NOT_TRAINED else alpha} | row)
-    return {"measured/generation": pd.DataFrame(rows)}
+    return {"generation": pd.DataFrame(rows)}
 
 
 def idc(*, archs=("cnn", "fcn"), seeds=(0, 1, 2), cnn=1.4, fcn=0.8, hysteresis=0.06):
@@ -62,7 +62,7 @@ def idc(*, archs=("cnn", "fcn"), seeds=(0, 1, 2), cnn=1.4, fcn=0.8, hysteresis=0
         row = {"source": s, "target": t, "method": "deepdig", "alpha": 0.8, "grid": grid}
         if grid == 50 or (s, t) == PAIRS[0]:
             rows.append(about(arch, seed) | row | {"flips": flips, "hysteresis": hysteresis * flips})
-    return {"measured/idc": pd.DataFrame(rows)}
+    return {"idc": pd.DataFrame(rows)}
 
 
 def edc(*, archs=("cnn", "fcn"), seeds=(0, 1, 2), borderline_acc=0.5, borderline=0.4, own=1e-5):
@@ -80,7 +80,7 @@ def edc(*, archs=("cnn", "fcn"), seeds=(0, 1, 2), borderline_acc=0.5, borderline
                 "N_all": near + jitter,
             }
             rows.append(about(arch, seed) | row | {"D_all": distance * (1 + jitter)})
-    return {"measured/edc": pd.DataFrame(rows)}
+    return {"edc": pd.DataFrame(rows)}
 
 
 def verdict(name, *tables):
@@ -185,16 +185,16 @@ def test_a_failed_pair_counts_against_the_method_but_not_against_its_points():
 
 
 def test_of_overlapping_measurements_the_one_with_fewer_pairs_counts():
-    few = generation()["measured/generation"]
-    many = generation(pairs=[*PAIRS, (0, 1), (1, 0)], rpbs={"success_rate": 1.0})["measured/generation"]
+    few = generation()["generation"]
+    many = generation(pairs=[*PAIRS, (0, 1), (1, 0)], rpbs={"success_rate": 1.0})["generation"]
     both = pd.concat([few, many.assign(measurement="a-all")])
     # the six pairs of the one, four of which the other has too
     expected = (4 * 0.29 + 2 * (0.99 - 1.0)) / 6
-    assert verdict("K2", {"measured/generation": both}).estimate.value == pytest.approx(expected, abs=0.01)
+    assert verdict("K2", {"generation": both}).estimate.value == pytest.approx(expected, abs=0.01)
 
 
 def test_the_probes_last_moment_counts():
-    rows = generation()["measured/generation"].drop(columns="measurement")
+    rows = generation()["generation"].drop(columns="measurement")
     early = rows.assign(step=0, success_rate=0.1)
     found = verdict("K2", {"generation": pd.concat([early, rows])})
     assert found.estimate.value == pytest.approx(0.29)

@@ -29,7 +29,7 @@ def rows(stage, *, angles, ratios=None, norms=None, losses=None, seeds=SEEDS, va
         "w_norm_centred": np.array(norms if norms is not None else 1.0 + steps),
         "n_times_loss": np.array(losses if losses is not None else [0.5] * len(angles)),
         **IDENTITY,
-        "run": "digits-mlp-none-1",
+        "experiment": "digits-mlp-none-1",
         **more,
     }
     parts = [pd.DataFrame(table).assign(seed=seed) for seed in seeds]
@@ -44,21 +44,21 @@ def bias(whole, alone, seeds=SEEDS, spread=0.002):
         for stage, fresh, off, at in arms:
             about = {"step": 100, "stage": stage, "fresh": fresh, "rescaled": False, "stage_step": at}
             beta = {"class_i": 0, "class_j": 1, "beta_nn": 0.5 - off + (spread * seed if at == 9 else 0)}
-            parts.append({**IDENTITY, "run": "digits-mlp-none-1", "seed": seed, **about, **beta})
+            parts.append({**IDENTITY, "experiment": "digits-mlp-none-1", "seed": seed, **about, **beta})
     return pd.DataFrame(parts)
 
 
 def fits(stage, *, r2=0.99, slope=-1.0, growth=2.0, seeds=SEEDS):
     table = {"step": 100, "stage": stage, "fresh": False, "rescaled": False, "variant": "S1", "svm_norm": 2.0}
     values = {"r2": r2, "log_loss_per_log_step": slope, "norm_per_log_step": growth}
-    about = {**IDENTITY, "run": "digits-mlp-none-1"}
+    about = {**IDENTITY, "experiment": "digits-mlp-none-1"}
     noise = {name: value * np.array([1, 1.001, 0.999])[: len(seeds)] for name, value in values.items()}
     return pd.DataFrame({"seed": list(seeds), **noise}).assign(**table, **about)
 
 
 def verdict(name, *convergence, config=SGD, **tables):
     if convergence:
-        tables["measured/svm_convergence"] = pd.concat(convergence, ignore_index=True)
+        tables["svm_convergence"] = pd.concat(convergence, ignore_index=True)
     return CLAIMS["li2018"][name].rule(Evidence(tables, {"digits-mlp-none-1": config}))
 
 
@@ -70,7 +70,7 @@ OVR_FAR, OVR_NEAR = (rows(SCALED, angles=[20, 20, last], variant="OvR") for last
 TURNING = rows("whole", angles=[40, 35, 30, 28, 27], ratios=[0.1, 0.3, 0.5, 0.6, 0.7])
 LEAVING = rows("whole", angles=[27, 28, 30, 35, 40], ratios=[0.7, 0.6, 0.5, 0.3, 0.1])
 PLAIN = rows("last_only", angles=[20, 18, 17])
-FIT, BIAS = "measured/svm_rate_fit", "measured/svm_bias"
+FIT, BIAS = "svm_rate_fit", "svm_bias"
 
 HOLDING = {
     "C1": lambda: verdict("C1", NEAR),
@@ -159,10 +159,3 @@ def test_what_is_still_on_its_way_has_not_failed(name):
 def test_agreement_of_predictions_is_no_evidence():
     agreeing = FAR.assign(agree_train=1.0, agree_test=1.0, agree_grid=1.0, jaccard_margin=1.0)
     assert verdict("C1", agreeing).verdict == "does not hold"
-
-
-def test_probe_and_command_that_measured_the_same_count_once():
-    table = pd.concat([TURNING, TURNING], ignore_index=True)
-    tables = {"svm_convergence": TURNING, "measured/svm_convergence": table}
-    once = CLAIMS["li2018"]["C1w"].rule(Evidence(tables, {"digits-mlp-none-1": SGD}))
-    assert once.estimate == verdict("C1w", TURNING).estimate

@@ -31,7 +31,7 @@ def margins(
                     parts.append(
                         pd.DataFrame(
                             {
-                                "run": f"fashion_mnist-{training}-{study}".replace(" ", "_"),
+                                "experiment": f"fashion_mnist-{training}-{study}".replace(" ", "_"),
                                 "study": study,
                                 "dataset": "fashion_mnist",
                                 "training": training,
@@ -59,7 +59,7 @@ def margins(
 def history(*, seeds=(0, 1, 2), learnt_at=12, test_accuracy=0.85, robust_accuracy=0.1):
     rows = [
         {
-            "run": "x",
+            "experiment": "x",
             "study": "main",
             "dataset": "fashion_mnist",
             "training": "standard",
@@ -95,7 +95,7 @@ HOLDING = {
     "C3": lambda: verdict("C3", FALLING, ADVERSARIAL),
     "C4": lambda: verdict("C4", FALLING),
     "C5": lambda: verdict("C5", FALLING, ADVERSARIAL),
-    "C6": lambda: verdict("C6", **{"measured/estimator_check": estimator_check(RISE, RISE)}),
+    "C6": lambda: verdict("C6", **{"estimator_check": estimator_check(RISE, RISE)}),
     "C7": lambda: verdict("C7", FALLING, ADVERSARIAL, *CONTROLS),
     "F1": lambda: verdict("F1", FALLING),
     "F2": lambda: verdict("F2", history=history()),
@@ -112,7 +112,7 @@ FAILING = {
     "C3": lambda: verdict("C3", FALLING, margins(RISE, training="pgd linf")),
     "C4": lambda: verdict("C4", GROWING),
     "C5": lambda: verdict("C5", margins(RISE, wrong=0.9)),
-    "C6": lambda: verdict("C6", **{"measured/estimator_check": estimator_check(RISE, GROWS)}),
+    "C6": lambda: verdict("C6", **{"estimator_check": estimator_check(RISE, GROWS)}),
     "C7": lambda: verdict("C7", FALLING, ADVERSARIAL, *CONTROLS, margins(RISE, study="control: d", scale=6)),
     "F1": lambda: verdict("F1", GROWING),
     "F2": lambda: verdict("F2", history=history(robust_accuracy=0.7)),
@@ -129,7 +129,7 @@ UNTESTABLE = {
     "C3": lambda: verdict("C3", FALLING),
     "C4": lambda: verdict("C4"),
     "C5": lambda: verdict("C5", FALLING[FALLING["index"] < NUM_IMAGES - NUM_WRONG + 10]),
-    "C6": lambda: verdict("C6", **{"measured/estimator_check": estimator_check(RISE, RISE).query("epoch > 12")}),
+    "C6": lambda: verdict("C6", **{"estimator_check": estimator_check(RISE, RISE).query("epoch > 12")}),
     "C7": lambda: verdict("C7", FALLING, ADVERSARIAL, CONTROLS[0]),
     "F1": lambda: verdict("F1", FALLING[FALLING["epoch"] <= 4]),
     "F2": lambda: verdict("F2", history=history(test_accuracy=0.6)),

@@ -12,9 +12,10 @@ import pytest
 from bdry.settings.probe_deepdig import AUTOENCODERS, ESTIMATORS, METHODS
 
 from bdry.cli import main
-from bdry.report import FIGURES
-from bdry.runs import TABLES
 from bdry.studies.probes import PROBES
+from bdry.runs import TABLES
+from bdry.settings.probe_deepdig import AUTOENCODERS, ESTIMATORS, METHODS
+from bdry.studies.figures import FIGURES
 
 RUN = [
     "train",

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from bdry.cli import main
-from bdry.report import FIGURES
+from bdry.studies.figures import FIGURES
 
 RUN = [
     "dataset=digits",

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from bdry.claims import CLAIMS
-from bdry.report import FIGURES
+from bdry.studies.figures import FIGURES
 
 # of each paper's claims some that its smoke study can speak of, and some that it cannot: other data sets, more pairs
 STUDIES = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bdry.report import draw_figures
 from bdry.runs import TABLES, find_runs, read_table
+from bdry.studies.figures import draw_figures
 
 TRAIN = ["dataset=digits", "training.epochs=2", "probe=[]", "evaluation.robust_images=0", "threads=1"]
 SHARED = ["num_train=12", "num_test=8", "num_noise=60", "num_pca=50", "directions=10", "threads=1"]

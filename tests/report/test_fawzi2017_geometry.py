@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdry.report import FIGURES
-from bdry.report.fawzi2017 import convexity, families, legends, over_training, paths, profile, sensitivity, sources
+from bdry.figures.networks import by_activation_and_training
 from bdry.runs import SCHEMA_VERSION, TABLES, Measurement
+from bdry.studies.curvature.figures import curvature_data, families_data, profile_data, sensitivity_data
+from bdry.studies.figures import FIGURES
+from bdry.studies.regions.figures import NOT_FOUND, convexity_data, paths_data
 
 NAMES = [
     "filmstrips",
@@ -47,28 +49,7 @@ def measure(run, command, tables, number=0):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_data_a_figure_is_nothing(name, tmp_path):
-    assert FIGURES["fawzi2017"][name].draw([], tmp_path) == []
-
-
-def test_the_measurement_with_most_rows_of_the_last_moment_counts(tmp_path, write_run, records):
-    run = write_run(tmp_path, {"convexity": rows("convexity", {"k": [2]}, step=9)}, settings=SMOOTH)
-    measure(run, "regions", {"convexity": rows("convexity", {"k": [2, 3]}, step=9)})
-    larger = measure(run, "regions", {"convexity": rows("convexity", {"k": [2, 3, 4]}, step=9)}, number=1)
-    (source,) = sources.last_moment_sources(records(tmp_path), "convexity")
-    assert source.folder.path == larger.path
-    assert set(source.rows["series"]) == {"softplus, standard"}
-    # none of them has several moments
-    assert sources.training_sources(records(tmp_path), "convexity") == []
-
-
-def test_a_command_draws_what_it_measured_alone(tmp_path, write_run, records):
-    run = write_run(tmp_path, {"convexity": rows("convexity", {"k": [2, 3]}, step=9)}, settings=SMOOTH)
-    regions = measure(run, "regions", {"convexity": rows("convexity", {"k": [2]}, step=9)})
-    curvature = measure(run, "curvature", {"tangent_sides": rows("tangent_sides", {"t": [1.0]})})
-    (record,) = records(tmp_path)
-    (source,) = sources.last_moment_sources([record.only(regions)], "convexity")
-    assert source.folder.path == regions.path
-    assert sources.last_moment_sources([record.only(curvature)], "convexity") == []
+    assert FIGURES["fawzi2017"][name].draw(name, [], tmp_path) == []
 
 
 def test_paths_are_sorted_into_classes_of_which_not_found_is_one(tmp_path, write_run, records):
@@ -82,12 +63,12 @@ def test_paths_are_sorted_into_classes_of_which_not_found_is_one(tmp_path, write
     made["found"] = made["relative_length"].notna()
     outside = made.tail(1).assign(in_region=False)
     write_run(tmp_path, {"paths": pd.concat([made, outside])}, settings=SMOOTH)
-    drawn = paths.drawn_data(records(tmp_path))
+    drawn = paths_data(records(tmp_path))
     assert (drawn["num_images"] == 4).all()
     shares = drawn[drawn["value"] > 0].set_index(["quantity", "class"])["value"]
     assert shares.to_dict() == {
-        ("length", "0"): 0.25, ("length", "< 1e-4"): 0.25, ("length", "< 0.1"): 0.25, ("length", paths.NOT_FOUND): 0.25,
-        ("anchors", "0"): 0.25, ("anchors", "1"): 0.25, ("anchors", "32-99"): 0.25, ("anchors", paths.NOT_FOUND): 0.25,
+        ("length", "0"): 0.25, ("length", "< 1e-4"): 0.25, ("length", "< 0.1"): 0.25, ("length", NOT_FOUND): 0.25,
+        ("anchors", "0"): 0.25, ("anchors", "1"): 0.25, ("anchors", "32-99"): 0.25, ("anchors", NOT_FOUND): 0.25,
     }  # fmt: skip
     assert drawn.groupby("quantity")["value"].sum().to_dict() == {"length": 1, "anchors": 1}
 
@@ -96,17 +77,17 @@ def test_convexity_pools_the_regions_and_bands_are_its_interval_or_seeds(tmp_pat
     values = {"k": [2, 2], "region": [0, -1], "hit_rate": [0.5, 0.9], "ci_low": [0.4, 0.8], "ci_high": [0.6, 0.95]}
     made = rows("convexity", values, weight_law="dirichlet", num_combinations=50)
     write_run(tmp_path, {"convexity": made}, settings=SMOOTH)
-    (row,) = convexity.drawn_data(records(tmp_path)).to_dict("records")
+    (row,) = convexity_data(records(tmp_path)).to_dict("records")
     assert (row["value"], row["low"], row["high"]) == (0.9, 0.8, 0.95)
     write_run(tmp_path, {"convexity": made.assign(hit_rate=0.7)}, settings=SMOOTH, seed=1)
-    (row,) = convexity.drawn_data(records(tmp_path)).to_dict("records")
+    (row,) = convexity_data(records(tmp_path)).to_dict("records")
     assert (row["value"], row["low"], row["high"]) == (pytest.approx(0.8), 0.7, 0.9)
 
 
 def test_families_count_points_that_are_mostly_on_their_own_side(tmp_path, write_run, records):
     values = {"share_own_side": [0.9, 0.6, 0.4, 0.51], "mean_kappa": [1.0, 0.5, -0.5, np.nan]}
     write_run(tmp_path, {"tangent_sides": rows("tangent_sides", values, family="random_dir", t=0.3)}, settings=SMOOTH)
-    drawn = families.drawn_data(records(tmp_path)).set_index("panel")
+    drawn = families_data(records(tmp_path)).set_index("panel")
     assert drawn.loc["side", "value"] == 0.75
     assert drawn.loc["curvature", "value"] == pytest.approx(1 / 3)
     assert drawn["num_images"].to_dict() == {"side": 4, "curvature": 3}
@@ -118,7 +99,7 @@ def test_the_profile_is_the_mean_over_seeds_at_each_rank(tmp_path, write_run, re
         made = rows("curvature_profile", values, family="nearest_refined", method="ad", num_points=5)
         made["mean"] += seed
         write_run(tmp_path, {"curvature_profile": made}, settings=SMOOTH, seed=seed)
-    drawn = profile.drawn_data(records(tmp_path))
+    drawn = profile_data(records(tmp_path))
     assert drawn["value"].tolist() == [2.5, -0.5]
     assert set(drawn["method"]) == {"ad"}
 
@@ -128,11 +109,11 @@ def test_sensitivity_is_drawn_of_runs_with_several_scales_of_a_method(tmp_path, 
     made = rows("curvature_summary", values, family="nearest_refined", sym_defect=0.5)
     run = write_run(tmp_path, {}, settings=SMOOTH)
     measure(run, "curvature", {"curvature_summary": made.iloc[1:]})
-    assert sensitivity.drawn_data(records(tmp_path)).empty
+    assert sensitivity_data(records(tmp_path)).empty
     # the second has one row in common with the first, and an image that only the exact method saw
     elsewhere = made.tail(1).assign(index=7, kmax=100.0)
     measure(run, "curvature", {"curvature_summary": pd.concat([made, elsewhere])}, number=1)
-    drawn = sensitivity.drawn_data(records(tmp_path))
+    drawn = sensitivity_data(records(tmp_path))
     largest = drawn[drawn["series"] == "largest"]
     assert largest["value"].tolist() == [4, 3, 2]
     assert set(drawn["num_images"]) == {1}
@@ -150,7 +131,7 @@ def test_curves_over_training_take_the_smallest_distance_of_kinked_networks(tmp_
     sides = rows("tangent_sides", moments | {"t": [0.3, 3.0] * 2}, share_own_side=0.7, family="nearest_refined")
     relu = {"arch": {"name": "avgcnn", "activation": "relu"}}
     write_run(tmp_path, {"curvature_summary": made, "tangent_sides": sides}, settings=relu)
-    drawn = over_training.curvature_data(records(tmp_path))
+    drawn = curvature_data(records(tmp_path))
     assert drawn.loc[drawn["panel"] == "kmax", "value"].tolist() == [1, 2]
     assert drawn.loc[drawn["panel"] == "side", "value"].tolist() == [1, 1]
     assert (drawn["panel"] == "frac_abs_lt_5pct").sum() == 0
@@ -158,7 +139,7 @@ def test_curves_over_training_take_the_smallest_distance_of_kinked_networks(tmp_
 
 def test_an_activation_has_one_colour_and_a_training_one_line():
     series = ["relu, standard", "relu, PGD linf", "silu, PGD linf"]
-    placed, legend = legends.by_activation_and_training(
+    placed, legend = by_activation_and_training(
         pd.DataFrame({"series": series, "training": ["standard", "pgd linf", "pgd linf"]})
     )
     standard, adversarial, smooth = (legend.style(*key) for key in placed[["series", "line"]].itertuples(index=False))
@@ -174,7 +155,7 @@ def test_a_share_of_points_has_no_quartiles(tmp_path, write_run, records):
     )
     bent = rows("curvature_summary", {"step": [0, 5], "kmax": [1.0, 2.0]}, family="nearest_refined", method="ad")
     write_run(tmp_path, {"curvature_summary": bent, "tangent_sides": made}, settings=SMOOTH)
-    drawn = over_training.curvature_data(records(tmp_path))
+    drawn = curvature_data(records(tmp_path))
     side = drawn[drawn["panel"] == "side"]
     assert side["value"].tolist() == [0.5, 1]
     assert side[["low", "high"]].isna().all(axis=None)

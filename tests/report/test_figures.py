@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from bdry.errors import UsageError
-from bdry.report import FIGURES, draw_figures, margin_evolution, results
-from bdry.report.margin_evolution import drawn_data
 from bdry.runs import SCHEMA_VERSION, Run
 from bdry.settings.figures import PAPERS
+from bdry.selection.overview import results
+from bdry.studies.figures import FIGURES, draw_figures
+from bdry.studies.margins.figures.training import _evolution_figure
+from bdry.studies.margins.figures.training import evolution_data as drawn_data
 
 
 def make_run(folder, adv, seed, *, num_seeds_apart=0.0, eps=0.1, clipped=False):
@@ -102,7 +104,7 @@ def test_there_is_no_panel_without_a_curve(tmp_path, records):
     make_run(tmp_path, "none", 0)
     drawn = drawn_data(records(tmp_path))
     for panels in (["l2", "error"], ["error"], ["linf", "l2", "error", "robust_error"]):
-        figure = margin_evolution._figure(drawn[drawn["panel"].isin(panels)], "title")
+        figure = _evolution_figure(drawn[drawn["panel"].isin(panels)], "title")
         shown = [place for place in figure.axes if place.get_visible()]
         assert len(shown) == len(panels)
         assert all(place.lines for place in shown)

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdry.report import FIGURES, draw_figures
-from bdry.report.li2018 import bias, convergence, maps, overlap, solver
 from bdry.runs import SCHEMA_VERSION, TABLES, Measurement, find_runs
+from bdry.studies.figures import FIGURES, draw_figures
+from bdry.studies.lastlayer.figures.convergence import bias_data, convergence_data, overlap_data, solver_data
 
 DEFAULTS = {"int": 1, "float": 0.5, "str": "x", "bool": False}
 SETTINGS = {"training": {"epochs": 8, "batch_size": 10}, "optim": {"name": "sgd", "lr": 0.1}}
@@ -139,11 +139,11 @@ def test_all_figures_come_with_captions_and_the_same_bytes_again(tmp_path, study
 
 @pytest.mark.parametrize("name", FIGURES["li2018"])
 def test_without_data_a_figure_is_nothing(name, tmp_path):
-    assert FIGURES["li2018"][name].draw([], tmp_path) == []
+    assert FIGURES["li2018"][name].draw(name, [], tmp_path) == []
 
 
 def test_moments_without_an_svm_are_left_out_and_stages_are_of_layers_as_trained(study):
-    drawn = convergence.drawn_data(study)
+    drawn = convergence_data(study)
     assert drawn["step"].min() == 10
     assert set(drawn["stage"]) == {"whole", "last_only_loss_scaled"}
     assert len(drawn) == 2 * (4 * 3 + 4)
@@ -152,11 +152,11 @@ def test_moments_without_an_svm_are_left_out_and_stages_are_of_layers_as_trained
 def test_what_probe_and_command_both_measured_is_drawn_once(tmp_path, write_run):
     tables = {"svm_convergence": whole()}
     leave(tmp_path, write_run, probe=tables, measured={"whole": tables})
-    assert len(convergence.drawn_data(find_runs([str(tmp_path)])[0])) == 4 * 3
+    assert len(convergence_data(find_runs([str(tmp_path)])[0])) == 4 * 3
 
 
 def test_the_bias_figure_counts_alike_in_epochs(study):
-    drawn = bias.drawn_data(study)
+    drawn = bias_data(study)
     ends = drawn[drawn["progress"] == 8].groupby(["rescaled", "stage"])["beta_off"].mean().to_dict()
     arms = {"whole": 0.1, "last_only": 0.2, "last_only_loss_scaled": 0.2}
     assert ends == {(flag, arm): pytest.approx(off) for flag in (False, True) for arm, off in arms.items()}
@@ -164,13 +164,13 @@ def test_the_bias_figure_counts_alike_in_epochs(study):
 
 
 def test_overlaps_are_means_over_seeds(study):
-    drawn = overlap.drawn_data(study)
+    drawn = overlap_data(study)
     assert set(drawn["num_seeds"]) == {2}
     assert set(drawn["panel"]) == {"Jaccard index", "agreement with S1"}
 
 
 def test_a_map_says_how_many_points_agree(tmp_path, study):
-    paths = maps.draw(study, tmp_path)
+    paths = draw_figures("li2018", "maps", study, tmp_path)
     rows = pd.read_csv(next(path for path in paths if path.suffix == ".csv"))
     assert set(rows["stage"]) == {"whole", "last_only_loss_scaled"}
     same = rows[rows["map"] == "S3"]["agreement"]
@@ -179,5 +179,5 @@ def test_a_map_says_how_many_points_agree(tmp_path, study):
 
 
 def test_the_solver_figure_keeps_what_was_not_separable(study):
-    drawn = solver.drawn_data(study)
+    drawn = solver_data(study)
     assert set(drawn["separable"]) == {True, False}

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdry.report.estimator_check import compare
-from bdry.report.margin_histogram import draw, drawn_data
+from bdry.studies.margins.figures.estimators import compare
+from bdry.studies.margins.figures.estimators import draw_histograms as draw
+from bdry.studies.margins.figures.estimators import histogram_data as drawn_data
 
 
 def margins(values, *, step=0, split="test", norm="l2", correct=True, found=True):

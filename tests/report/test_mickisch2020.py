@@ -8,8 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bdry.report import FIGURES, draw_figures
-from bdry.report.mickisch2020 import calibration, controls, estimators, noise, r1, r2, r3, r4, r5, transfer
+from bdry.studies.directions.figures import r5_data
+from bdry.studies.figures import FIGURES, draw_figures
+from bdry.studies.margins.figures.estimators import estimators_data
+from bdry.studies.margins.figures.images import calibration_data, r4_data, reliability
+from bdry.studies.margins.figures.training import controls_data, r1_data, r2_data, r3_data, transfer_data
+from bdry.studies.noise.figures import noise_data
 
 NAMES = ["R1", "R2", "R3", "R4", "R5", "T1", "T2", "trend"]
 NAMES += ["transfer", "calibration", "noise", "controls", "estimators"]
@@ -38,7 +42,7 @@ def test_all_figures_of_a_study_come_with_captions_and_the_same_bytes_again(tmp_
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_data_a_figure_is_nothing(name, tmp_path):
-    assert FIGURES["mickisch2020"][name].draw([], tmp_path) == []
+    assert FIGURES["mickisch2020"][name].draw(name, [], tmp_path) == []
 
 
 def leave(folder, write_run, made, value, correct=True, moments=TWO, confidence=0.5, more=None, norm="l2", **about):
@@ -51,7 +55,7 @@ def test_r1_is_of_standard_runs_of_the_main_study(tmp_path, write_run, made, rec
     leave(tmp_path, write_run, made, [[1.0] * 4, [3.0] * 4])
     leave(tmp_path, write_run, made, [[9.0] * 4, [9.0] * 4], training="pgd linf")
     leave(tmp_path, write_run, made, [[9.0] * 4, [9.0] * 4], study="control: x", settings={"margin": {"name": "x"}})
-    drawn = r1.drawn_data(records(tmp_path))
+    drawn = r1_data(records(tmp_path))
     assert drawn.loc[drawn["panel"] == "l2", "value"].tolist() == [1, 3]
     errors = drawn[(drawn["panel"] == "error") & (drawn["split"] == "train")]
     assert errors["value"].tolist() == pytest.approx([0.1, 0.1])
@@ -62,19 +66,19 @@ def test_r2_leaves_out_cells_with_too_few_images_and_says_so(tmp_path, write_run
     value = np.where(correct, 4.0, 1.0)
     for seed in (0, 1):
         leave(tmp_path, write_run, made, value, correct, seed=seed)
-    drawn = r2.drawn_data(records(tmp_path))
+    drawn = r2_data(records(tmp_path))
     points = {(row.series, row.step): (row.value, row.num_images) for row in drawn.itertuples()}
     assert points == {("correct", 10): (4, 30), ("misclassified", 0): (1, 40), ("misclassified", 10): (1, 20)}
-    paths = r2.draw(records(tmp_path), tmp_path)
+    paths = draw_figures("mickisch2020", "R2", records(tmp_path), tmp_path)
     assert "fewer than 20 images in a seed: standard, test correct at epoch 0." in paths[-1].read_text()
 
 
 def test_r3_and_transfer_need_adversarial_runs(tmp_path, write_run, made, records):
     leave(tmp_path, write_run, made, [[1.0] * 4, [2.0] * 4])
-    assert r3.drawn_data(records(tmp_path)).empty
+    assert r3_data(records(tmp_path)).empty
     leave(tmp_path, write_run, made, [[1.0] * 4, [6.0] * 4], training="pgd l2", study="transfer")
-    assert r3.drawn_data(records(tmp_path)).empty
-    drawn = transfer.drawn_data(records(tmp_path))
+    assert r3_data(records(tmp_path)).empty
+    drawn = transfer_data(records(tmp_path))
     last = drawn[drawn["panel"] == "last l2"].set_index("series")["value"]
     assert last.to_dict() == {"standard": 2, "PGD l2": 6}
     assert set(drawn.loc[drawn["series"] == "PGD l2", "adv_eps"]) == {0.5}
@@ -83,7 +87,7 @@ def test_r3_and_transfer_need_adversarial_runs(tmp_path, write_run, made, record
 def test_r4_is_the_distribution_function(tmp_path, write_run, made, records):
     value = np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 1.0, np.nan, 2.0]])
     leave(tmp_path, write_run, made, value, moments=[(10, 1.0), (20, 2.0)])
-    drawn = r4.drawn_data(records(tmp_path))
+    drawn = r4_data(records(tmp_path))
     for name, share in (("early", 0.5), ("last", 0.75)):
         curve = drawn[drawn["series"] == name]
         assert curve.loc[curve["margin"] < 1, "value"].eq(0).all()
@@ -96,7 +100,7 @@ def test_r5_takes_medians_over_the_same_images_and_counts_rays_that_meet_nothing
     rays = rays.assign(step=0, epoch=0.0, split="test", correct=True, boundary_class=1)
     rays["success"] = rays["distance"].notna()
     leave(tmp_path, write_run, made, [[1.0, 2.0, 3.0, 90.0, 90.0]], moments=ONE, more={"directions": rays})
-    drawn = r5.drawn_data(records(tmp_path)).set_index(["panel", "line"])["value"]
+    drawn = r5_data(records(tmp_path)).set_index(["panel", "line"])["value"]
     assert drawn["distance test", "margin"] == 2
     assert drawn["distance test", "random directions"] == 7
     assert drawn["found test", "random directions"] == pytest.approx(5 / 6)
@@ -107,7 +111,7 @@ def test_the_calibration_error_and_rank_correlation_of_known_images(tmp_path, wr
     confidence = np.repeat([0.95, 0.35], 40) + np.linspace(0, 1e-3, 80)
     correct = np.concatenate([np.arange(40) < 30, np.arange(40) < 10])
     leave(tmp_path, write_run, made, confidence[None] ** 2, correct, moments=ONE, confidence=confidence[None])
-    drawn = calibration.drawn_data(records(tmp_path))
+    drawn = calibration_data(records(tmp_path))
     ece = drawn.loc[drawn["panel"] == "ece", "value"].item()
     assert ece == pytest.approx((0.2 + 0.1) / 2, abs=1e-3)
     bins = drawn[drawn["panel"] == "reliability"]
@@ -120,7 +124,7 @@ def test_the_calibration_error_and_rank_correlation_of_known_images(tmp_path, wr
 def test_every_image_is_in_one_bin_of_the_reliability_diagram():
     draw = np.random.default_rng(0)
     confidence = np.concatenate([draw.random(500), np.arange(11) / 10])
-    bins = calibration.reliability(draw.random(511) < confidence, confidence)
+    bins = reliability(draw.random(511) < confidence, confidence)
     assert bins["num_images"].sum() == 511
     np.testing.assert_allclose(np.average(bins["confidence"], weights=bins["num_images"]), confidence.mean())
 
@@ -130,7 +134,7 @@ def test_noise_shows_the_last_moment_and_its_relation_to_the_margin(tmp_path, wr
     rows = rows.assign(split="test", noise="gaussian", num_images=4, num_draws=1, accuracy=[0.9, 0.7, 0.6, 0.4])
     moments = [(10, 1.0), (20, 2.0)]
     leave(tmp_path, write_run, made, [[2.0] * 4, [1.0] * 4], moments=moments, more={"noise": rows})
-    drawn = noise.drawn_data(records(tmp_path))
+    drawn = noise_data(records(tmp_path))
     assert drawn.loc[drawn["panel"] == "gaussian", "value"].tolist() == [0.6, 0.4]
     against = drawn[drawn["panel"] == "gaussian against margin"]
     assert against["margin"].tolist() == [2, 1]
@@ -139,12 +143,12 @@ def test_noise_shows_the_last_moment_and_its_relation_to_the_margin(tmp_path, wr
 
 def test_controls_stand_beside_the_main_runs(tmp_path, study, records):
     study(tmp_path, seeds=(0,), datasets=("mnist",), num_images=25)
-    drawn = controls.drawn_data(records(tmp_path))
+    drawn = controls_data(records(tmp_path))
     assert set(drawn["series"]) == {
         "standard, lenet", "he initialisation, lenet", "sgd, lenet", "weight decay, lenet", "lr drop, lenet",
         "architecture, mlp",
     }  # fmt: skip
-    checked = estimators.drawn_data(records(tmp_path))
+    checked = estimators_data(records(tmp_path))
     assert set(checked["training_label"]) == {"standard", "PGD linf"}
     ratios = checked[checked["panel"] == "ratio l2"].groupby("series")["value"].agg(["min", "max"])
     assert (ratios.loc["walk"] == 1).all()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bdry.report.mickisch2020.tables import auroc, draw_t1, t1, t2
-from bdry.report.trend import trend
+from bdry.figures.statistics import auroc
+from bdry.studies.figures import draw_figures
+from bdry.studies.margins.figures.tables import t1, t2, trend
 
 MOMENTS = [(0, 0.0), (5, 0.5), (10, 1.0), (80, 8.0), (120, 12.0), (200, 20.0)]
 MEANS = np.array([9.0, 2.0, 4.0, 3.0, 5.0, 1.0])
@@ -72,7 +73,7 @@ def test_t1_gives_the_mean_and_the_ends_over_seeds_of_the_main_study(tmp_path, f
     assert row["test_accuracy"] == pytest.approx(0.7)
     assert (row["margin_peak"], row["margin_peak_low"], row["margin_peak_high"]) == (8, 4, 12)
     assert row["success_rate"] == 39 / 40
-    paths = draw_t1(records(tmp_path), tmp_path)
+    paths = draw_figures("mickisch2020", "T1", records(tmp_path), tmp_path)
     assert [path.name for path in paths] == ["T1.csv", "T1.md"]
     text = paths[1].read_text()
     assert "| digits | mlp | standard | l2 | test | 3 | 100.0% | 70.0% | 25.0% | 18 [9, 27] | 8 [4, 12] |" in text

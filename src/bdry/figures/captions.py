@@ -68,8 +68,10 @@ def caption(
 ) -> str:
     """The caption of what is drawn, in Markdown.
 
-    drawn: has the columns experiment, num_seeds and num_images. quartiles: whether a curve of one seed has the quartiles over
-    images for its band, else it has none; None: `what` says what its band is.
+    Args:
+        drawn: has the columns experiment, num_seeds and num_images.
+        quartiles: whether a curve of one seed has the quartiles over images for its band, else it has none; None:
+            `what` says what its band is.
     """
     chosen = drawn_from(drawn, records)
     sentences = [

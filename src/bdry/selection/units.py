@@ -41,7 +41,7 @@ class Study:
     Args:
         tables: the columns that name a unit, by table.
         which: settings that only list what is measured, so that two measurements may differ in them.
-        apart: settings by which measurements of one command are about different things, such as the stage of `bdry svm`.
+        apart: settings by which one command's measurements are about different things: the stage of `bdry svm`.
         other: settings that, where they are set, make another quantity of the table; such rows never count.
         main: column -> setting: the rows of the setting's value are the main ones, the others are a sweep beside them.
         probe: the name of the probe whose config has the same settings; "" where there is none.

@@ -12,23 +12,15 @@ from ..runs.files import refuse_links, write_text
 from ..selection import in_words, passed_over
 from .curvature import figures as curvature
 from .deepdig import figures as deepdig
-from .deepdig import figures_pictures as deepdig_pictures
-from .deepdig import figures_segments as deepdig_segments
 from .detection import figures as detection
 from .directions import figures as directions
 from .lastlayer import figures as lastlayer
-from .lastlayer import figures_layers as lastlayer_layers
-from .margins import figures_estimators, figures_images, figures_tables, figures_training
+from .margins import figures as margins
 from .noise import figures as noise
 from .regions import figures as regions
 from .shared import figures as shared
 
-STUDIES = (
-    *(figures_training, figures_images, directions, figures_tables, noise, figures_estimators),
-    *(lastlayer, lastlayer_layers),
-    *(deepdig_pictures, deepdig_segments, deepdig),
-    *(regions, curvature, shared, detection),
-)
+STUDIES = (margins, directions, noise, lastlayer, deepdig, regions, curvature, shared, detection)
 # in the order in which they are listed and drawn
 NAMES = {
     "fawzi2017": "filmstrips paths convexity profile sections families sensitivity shared_rho shared_directions "

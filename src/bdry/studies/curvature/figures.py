@@ -1,4 +1,4 @@
-"""Figures of the boundary's curvature (fawzi2017): `profile`, `sections`, `families`, `sensitivity`, and over training."""
+"""Figures of the boundary's curvature (fawzi2017): `profile`, `sections`, `families`, `sensitivity`; over training."""
 
 from __future__ import annotations
 
@@ -303,7 +303,10 @@ CURVATURE_WHAT = (
 
 
 def curvature_data(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """Exactly what `curvature_over_training` draws: panels are columns of `curvature_summary`, and `side`; as `points.over_seeds`."""
+    """Exactly what `curvature_over_training` draws; columns of `points.over_seeds`.
+
+    Panels are columns of `curvature_summary`, and `side`.
+    """
     rows, sides = curve_rows(records, "curvature_summary"), curve_rows(records, "tangent_sides")
     if rows.empty:
         return pd.DataFrame(columns=["dataset", "arch"])

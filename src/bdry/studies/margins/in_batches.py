@@ -15,7 +15,7 @@ from ...data import Split
 from ...margins import Estimator
 from ..measured import Measured
 from .batches import FittingBatches
-from .figures_estimators import draw_histograms
+from .figures.estimators import draw_histograms
 from .nearest_points import nearest_points
 from .probe import measure_batch, summarise
 from ...runs import TABLES, Measurement, read_table

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ..printed import Rows, Tables
-from .figures_estimators import compare
+from .figures.estimators import compare
 
 HEADINGS = ("norm", "split", "step (epoch)", "images", "found", "mean", "median", "smallest")
 CHECKED = ("norm", "estimator", "found", "mean margin", "to best known")

@@ -177,7 +177,10 @@ REGIONS_WHAT = (
 
 
 def regions_data(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """Exactly what `regions_over_training` draws: panels `found`, `straight`, `length` and `convex`; as `points.over_seeds`."""
+    """Exactly what `regions_over_training` draws; columns of `points.over_seeds`.
+
+    Panels are `found`, `straight`, `length` and `convex`.
+    """
     rows, convex = curve_rows(records, "paths"), curve_rows(records, "convexity")
     if rows.empty:
         return pd.DataFrame(columns=["dataset", "arch"])

@@ -13,12 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from ...figures.captions import keep
-from ...figures.drawing import Draw, Drawing, seeds_shown
-from ...figures.style import COLOURS, RC
-from ...runs import RunRecord
-from ...runs.files import file_name
-from .figures_common import STAGES, SVM, Layer, layers
+from ....figures.captions import keep
+from ....figures.drawing import Draw, Drawing, seeds_shown
+from ....figures.style import COLOURS, RC
+from ....runs import RunRecord
+from ....runs.files import file_name
+from .common import STAGES, SVM, Layer, layers
 
 MAPS_WHAT = (
     "Regions of the network and of SVMs, training images as points, support vectors of S1 ringed; grey: where the two "

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...figures.curves import Legend, Panel, add_legend, epoch_axis, grid, norms_in, plot, share_panel
-from ...figures.drawing import Drawing, each
-from ...figures.points import (
+from ....figures.curves import Legend, Panel, add_legend, epoch_axis, grid, norms_in, plot, share_panel
+from ....figures.drawing import Drawing, each
+from ....figures.points import (
     EXPERIMENT,
     FEWEST_IMAGES,
     IDENTITY,
@@ -22,10 +22,10 @@ from ...figures.points import (
     rows_of,
     series,
 )
-from ...figures.statistics import spearman
-from ...figures.style import NORM_LABELS, RC
-from ...runs import RunRecord
-from .figures_tables import LATE_ACCURACY
+from ....figures.statistics import spearman
+from ....figures.style import NORM_LABELS, RC
+from ....runs import RunRecord
+from .tables import LATE_ACCURACY
 
 MARGINS = "runs with probe=[margin]"
 SPLITS = {"train": 0, "test": 1}

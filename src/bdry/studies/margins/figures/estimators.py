@@ -11,11 +11,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...figures.curves import Legend, Panel, margin_panel, norms_in, over_epochs
-from ...figures.drawing import Drawing, each
-from ...figures.points import EXPERIMENT, IDENTITY, of_study, over_seeds, series
-from ...figures.style import COLOURS, NORM_LABELS, RC, save
-from ...runs import RunRecord
+from ....figures.curves import Legend, Panel, margin_panel, norms_in, over_epochs
+from ....figures.drawing import Drawing, each
+from ....figures.points import EXPERIMENT, IDENTITY, of_study, over_seeds, rows_of, series
+from ....figures.style import COLOURS, NORM_LABELS, RC, save
+from ....runs import RunRecord
 
 SPLITS = {"train": 0, "test": 1}
 ESTIMATORS_WHAT = (

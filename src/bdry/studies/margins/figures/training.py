@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...figures.curves import (
+from ....figures.curves import (
     Legend,
     Panel,
     add_legend,
@@ -21,8 +21,8 @@ from ...figures.curves import (
     plot,
     share_panel,
 )
-from ...figures.drawing import Drawing, each
-from ...figures.points import (
+from ....figures.drawing import Drawing, each
+from ....figures.points import (
     CONTROL,
     EXPERIMENT,
     FEWEST_IMAGES,
@@ -34,8 +34,8 @@ from ...figures.points import (
     over_seeds,
     series,
 )
-from ...figures.style import RC, shown
-from ...runs import RunRecord
+from ....figures.style import RC, shown
+from ....runs import RunRecord
 
 MARGINS = "runs with probe=[margin]"
 SPLITS = {"train": 0, "test": 1}
@@ -50,7 +50,9 @@ EVOLUTION_WHAT = (
 
 
 def evolution_data(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """Exactly what `margin_evolution` draws: a row a point of a curve, in panels `l2`, `linf`, `error` and `robust_error`.
+    """Exactly what `margin_evolution` draws: one row per point of a curve.
+
+    Panels are `l2`, `linf`, `error` and `robust_error`.
 
     value, low, high, num_seeds, num_images: as in `points.over_seeds`. lower_bound: mean certified one, where margins
     were bracketed. adv_eps: the radius trained against, in the norm of the panel.

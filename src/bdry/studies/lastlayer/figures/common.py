@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...figures.points import EXPERIMENT
-from ...figures.style import COLOURS
-from ...runs import RunRecord
-from ...selection import Source, rank, select
-from ...selection.units import study_of
+from ....figures.points import EXPERIMENT
+from ....figures.style import COLOURS
+from ....runs import RunRecord
+from ....selection import Source, rank, select
+from ....selection.units import study_of
 
 PLACE = ["dataset", "study", "experiment"]
 SVM = "runs with probe=[svm], or measured by bdry svm run=<run>"

@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from ...figures.curves import Legend, epoch_axis, over_epochs, share_panel
-from ...figures.drawing import Drawing, each_experiment
-from ...figures.points import EXPERIMENT, over_seeds
-from ...figures.style import COLOURS, RC
-from ...runs import RunRecord
-from ...selection import select
-from .figures_common import LABELS, PLACE, STAGE_LINES, STAGES, SVM, VARIANTS, colour, separable_rows
+from ....figures.curves import Legend, epoch_axis, over_epochs, share_panel
+from ....figures.drawing import Drawing, each_experiment
+from ....figures.points import EXPERIMENT, over_seeds
+from ....figures.style import COLOURS, RC
+from ....runs import RunRecord
+from ....selection import select
+from .common import LABELS, PLACE, STAGE_LINES, STAGES, SVM, VARIANTS, colour, separable_rows
 
 CONVERGENCE_WHAT = (
     "Angle between the centred last layer [W b] and each SVM on its own features, and what is missing of the SVM's "

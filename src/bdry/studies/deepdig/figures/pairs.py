@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from ...figures.drawing import Drawing, each_network
-from ...figures.style import COLOURS, RC
-from ...runs import RunRecord
-from .figures_common import CLOSELY, MEASURED, METHOD_LABELS, METHODS, PAIR, arrow, last_rows
+from ....figures.drawing import Drawing, each_network
+from ....figures.style import COLOURS, RC
+from ....runs import RunRecord
+from .common import CLOSELY, MEASURED, METHOD_LABELS, METHODS, PAIR, arrow, last_rows
 
 MOST_PAIRS = 6
 OUTCOMES = {"success": COLOURS[0], "third class": COLOURS[1], "stalled": "#999999"}

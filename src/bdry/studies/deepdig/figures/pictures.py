@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...figures.drawing import Drawing
-from ...figures.style import COLOURS, RC
-from .figures_common import CLOSELY, Detailed, arrow, detailed_pairs, each_detailed
+from ....figures.drawing import Drawing
+from ....figures.style import COLOURS, RC
+from .common import CLOSELY, Detailed, arrow, detailed_pairs, each_detailed
 
 MOST_IMAGES = 4
 # heading, method, which picture of it

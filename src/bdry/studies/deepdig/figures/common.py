@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...figures.captions import keep
-from ...figures.drawing import Draw
-from ...runs import RunRecord
-from ...runs.files import file_name
-from ...selection import IDENTITY, Source, rank, select
-from ...selection.units import study_of
+from ....figures.captions import keep
+from ....figures.drawing import Draw
+from ....runs import RunRecord
+from ....runs.files import file_name
+from ....selection import IDENTITY, Source, rank, select
+from ....selection.units import study_of
 
 METHODS = ("deepdig", "real_ae1", "margin_bisect", "epbs", "epbs_as_coded", "rpbs")
 METHOD_LABELS = {

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...figures.captions import describe_runs, drawn_from
-from ...figures.drawing import Data, Draw, Drawing
-from ...figures.points import EXPERIMENT, FEWEST_IMAGES, IDENTITY, TRAININGS, last_moment, of_study, rows_of
-from ...figures.statistics import auroc, spearman
-from ...figures.style import write_csv
-from ...runs import RunRecord
-from ...runs.files import write_text
+from ....figures.captions import describe_runs, drawn_from
+from ....figures.drawing import Data, Draw, Drawing
+from ....figures.points import EXPERIMENT, FEWEST_IMAGES, IDENTITY, TRAININGS, last_moment, of_study, rows_of
+from ....figures.statistics import auroc, spearman
+from ....figures.style import write_csv
+from ....runs import RunRecord
+from ....runs.files import write_text
 
 MARGINS = "runs with probe=[margin]"
 CURVE = ["split", "norm", "subset"]
