@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,14 +15,17 @@ from rich.table import Table
 
 from ..claims import CLAIMS, Evidence, judge, page
 from ..conf import load_grid
-from ..errors import BdryError, RunError, UsageError
+from ..errors import BdryError, BusyError, RunError, UsageError
 from ..report import draw_figures
 from ..runs import RunRecord, find_runs
 from ..schema import Grid, ReproduceConfig
 from ..schema.reproduce import Measuring
 from ..session.cores import num_cores
+from ..session.python_child import run_bdry
 
-FAILED, USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
+USAGE, SOME_FAILED, INTERRUPTED = 2, 3, 130
+# between two looks at work that another process, such as one that a killed reproduce has left, is busy with
+WAIT_S = 10.0
 COLOURS = {"holds": "green", "does not hold": "red", "not tested": "yellow"}
 
 
@@ -102,7 +105,11 @@ def _command(words: list[str]) -> list[str]:
     shown = "bdry " + " ".join(words)
     # in one write: commands run side by side
     print(shown + "\n", end="", flush=True)
-    code = subprocess.call([sys.executable, "-m", "bdry", *words])
+    code = run_bdry(words)
+    while code == BusyError.exit_code:
+        print(f"waiting for the process that works on it: {shown}", flush=True)
+        time.sleep(WAIT_S)
+        code = run_bdry(words)
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     if code == USAGE:
