@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+# a full disk, a quota used up: no mistake of the command line
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BdryError(Exception):
@@ -28,6 +32,8 @@ class RunError(UsageError):
 
 class BusyError(RunError):
     """Another process works on the run already."""
+
+    exit_code = 4
 
 
 class TrainingError(BdryError):
@@ -60,6 +66,12 @@ class ConfigError(UsageError):
     def inside(self, path: str) -> ConfigError:
         """The same error, its key prefixed by the dotted `path`."""
         return ConfigError(f"{path}.{self.key}", self.value, self.problem)
+
+
+def unwritable(place: object, error: OSError, way_out: str = "") -> BdryError:
+    """The error for a file or folder that cannot be written; a full disk is no usage error."""
+    line = f"{error.filename or place}: cannot be written ({error.strerror or error})"
+    return BdryError(line) if error.errno in NO_ROOM else RunError(f"{line}{way_out}")
 
 
 def reason(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from contextlib import suppress
 from functools import partial
@@ -20,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from .. import __version__
 from ..commands import module_of
 from ..conf import COMMANDS, HYDRA_VERSION_BASE, conf_dir, typed
-from ..errors import BdryError, UsageError, did_you_mean, one_line, reason
+from ..errors import NO_ROOM, BdryError, UsageError, did_you_mean, one_line, reason
 from ..plugins import problems
 from . import streams
 from .completion import SHELLS, candidates, script
@@ -30,11 +31,19 @@ from .plain import PLAIN, run_plain
 from .sweep import attempt
 from .workers import take_share
 
+# settings that are paths, and values of these that Hydra's grammar reads as they are meant: plain letters, what is
+# quoted, lists, several values of a sweep, its functions and interpolations
+PATHS = ("outputs", "run", "runs", "weights")
+HYDRAS_OWN = (
+    r"[A-Za-z0-9_./%@+*?:=-]*|'.*'|\".*\"|\[.*\]|[^'\"(]*,.*|(choice|glob|range|interval|shuffle|sort)\(.*\)|.*\$\{.*"
+)
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command line and returns its exit code.
 
-    0 done, 1 failed, 2 usage or config, 3 some jobs of a sweep failed, 75 stopped early by a signal, 130 interrupted.
+    0 done, 1 failed, 2 usage or config, 3 some jobs of a sweep failed, 4 another process works on it, 75 stopped early
+    by a signal, 130 interrupted.
     """
     argv = sys.argv[1:] if argv is None else argv
     streams.prepare()
@@ -98,7 +107,8 @@ def _run_hydra(command: str, rest: list[str]) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(explain(error, command, rest)) from None
     except OSError as error:
-        raise UsageError(reason(error)) from None
+        kind = BdryError if error.errno in NO_ROOM else UsageError
+        raise kind(reason(error)) from None
     except (ValueError, RuntimeError) as error:
         # what Hydra and submitit raise for a user's mistake; anything else is a bug and keeps its traceback
         if str(error).startswith("Config group override"):
@@ -116,9 +126,13 @@ def _renamed(command: str, word: str) -> str:
 
 
 def _escaped(word: str) -> str:
-    """A path such as run=outputs/runs/x/seed=0 as Hydra's grammar wants it: a second = must be escaped."""
+    """A path such as run=outputs/runs/x/seed=0 as Hydra's grammar wants it: a second = escaped, odd letters quoted."""
     key, assigns, value = word.partition("=")
-    if word.startswith("-") or not assigns or set(value) & set("'\"(\\"):
+    if word.startswith("-") or not assigns:
+        return word
+    if key in PATHS and not re.fullmatch(HYDRAS_OWN, value):
+        return f"{key}='" + re.sub(r"(\\*)'", r"\1\1\'", value) + "'"
+    if set(value) & set("'\"(\\"):
         return word
     return key + assigns + value.replace("=", "\\=")
 

@@ -35,7 +35,9 @@ def explain(error: Exception, command: str, words: list[str]) -> str:
     for launcher, (plugin, extra) in LAUNCHERS.items():
         if launcher in text and not _installed(plugin):
             return f"launch={extra} needs a plug-in that is not installed: pip install 'bdry[{extra}]'"
-    if isinstance(error, MissingConfigException) and (missing := re.search(r"'([^'/\s]+)/(\S+)'", text)):
+    if isinstance(error, MissingConfigException) and (
+        missing := re.search(r"find '((?:hydra/)?[^'/\s]+)/(\S+)'", text)
+    ):
         return _no_such_option(command, *missing.groups())
     if unknown := re.search(r"Could not override '([^']+)'", text):
         return _no_such_key(command, unknown.group(1).split("@")[0], words)

@@ -64,7 +64,8 @@ def attempt(task: Callable[[], Any]) -> None:
 def close(folder: Path, jobs: Sequence[Sequence[str]]) -> None:
     """Prints how each of the sweep's jobs ended. jobs: the overrides of each, in order.
 
-    Raises `SweepError` where one failed, `StoppedError` where one was stopped and none failed.
+    Raises `SweepError` where one failed; else `BusyError` where another process works on one, `StoppedError` where one
+    was stopped.
     """
     from ..runs import Sweep
 
@@ -76,6 +77,8 @@ def close(folder: Path, jobs: Sequence[Sequence[str]]) -> None:
         raise SweepError(
             f"{counts['failed']} of {len(jobs)} jobs failed; the same command again runs only what is missing"
         )
+    if counts["running elsewhere"]:
+        raise BusyError(f"{counts['running elsewhere']} of {len(jobs)} jobs are another process's, not finished yet")
     if counts["stopped"]:
         raise StoppedError(f"{counts['stopped']} of {len(jobs)} jobs were stopped; the same command goes on")
 

@@ -7,7 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from ..errors import RunError, UsageError
+from ..errors import UsageError, unwritable
 from ..runs import find_runs
 from ..runs.files import replacing
 
@@ -35,6 +35,8 @@ def run(parsed: argparse.Namespace) -> None:
     patterns = [*KEPT, *(f"measurements/*/{pattern}" for pattern in KEPT)]
     if parsed.checkpoints:
         patterns.append("checkpoints/step=*.safetensors")
+    if not parsed.output.strip():
+        raise UsageError("--output: needs the archive's name, as in --output runs.zip")
     output = Path(parsed.output).expanduser()
     try:
         with replacing(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -45,5 +47,5 @@ def run(parsed: argparse.Namespace) -> None:
                     if path.is_file() and path.resolve() == path:
                         archive.write(path, f"{record.run.name}/{path.relative_to(folder).as_posix()}")
     except OSError as error:
-        raise RunError(f"{output}: cannot be written ({error.strerror})") from None
+        raise unwritable(output, error) from None
     print(f"{output}: {len(records)} runs, {output.stat().st_size / 1e6:.1f} MB")

@@ -113,7 +113,7 @@ def run(config: Any) -> Measurement:
         return work
 
     carry_out(folder, begin)
-    _print(MEASURING[name].summary, folder, {**record, "title": opened.title})
+    _print(MEASURING[name].summary, folder, {**record, "title": opened.title, "accuracy_said": folder.was_claimed})
     print(folder.path)
     return folder
 

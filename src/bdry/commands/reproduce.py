@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,15 +15,18 @@ from rich.table import Table
 
 from ..claims import CLAIMS, judge
 from ..conf import load_grid
-from ..errors import BdryError, RunError, UsageError
+from ..errors import BdryError, BusyError, RunError, UsageError
 from ..runs import RunRecord, find_runs
 from ..settings import Grid, ReproduceConfig
 from ..settings.reproduce import Measuring
 from ..selection import Evidence, page
 from ..studies.figures import draw_figures
 from ..session.cores import num_cores
+from ..session.python_child import run_bdry
 
-FAILED, USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
+USAGE, SOME_FAILED, INTERRUPTED = 2, 3, 130
+# between two looks at work that another process, such as one that a killed reproduce has left, is busy with
+WAIT_S = 10.0
 COLOURS = {"holds": "green", "does not hold": "red", "not tested": "yellow"}
 
 
@@ -103,7 +106,11 @@ def _command(words: list[str]) -> list[str]:
     shown = "bdry " + " ".join(words)
     # in one write: commands run side by side
     print(shown + "\n", end="", flush=True)
-    code = subprocess.call([sys.executable, "-m", "bdry", *words])
+    code = run_bdry(words)
+    while code == BusyError.exit_code:
+        print(f"waiting for the process that works on it: {shown}", flush=True)
+        time.sleep(WAIT_S)
+        code = run_bdry(words)
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     if code == USAGE:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from ..errors import BdryError, RunError, one_line
 from ..runs.provenance import provenance
 from ..session.made_by import command, settings_given
+from ..session.python_child import run_bdry
 from .show import one_run
 
 # settings that say where to write
@@ -40,7 +40,7 @@ def run(parsed: argparse.Namespace) -> None:
     print(command(words), flush=True)
     if parsed.execute:
         _check_places(words)
-        code = subprocess.call([sys.executable, "-m", "bdry", "train", *words])
+        code = run_bdry(["train", *words])
         if code:
             raise RerunError(f"the command ended with {code}")
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ..errors import UsageError, did_you_mean
 from ..runs import find_runs
+from ..runs.reading import harmless
 from ..selection.overview import COLUMNS, inventory
 from ..session.console import plain_console
 
@@ -61,6 +62,8 @@ def run(parsed: argparse.Namespace) -> None:
     for reason in skipped:
         print(f"skipped: {reason}", file=sys.stderr)
     if parsed.csv:
+        # a folder's name may be a formula to a spreadsheet, and its path from here is no less right
+        rows["path"] = [path if harmless(path) else f"./{path}" for path in rows["path"]]
         print(rows.to_csv(index=False, float_format="%.9g", lineterminator="\n"), end="")
         return
     plain_console(WIDTH).print(_shown(rows))

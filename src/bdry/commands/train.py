@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ..errors import ConfigError
 from ..runs import SCHEMA_VERSION, TABLES, Run, read_table
+from ..runs.reading import harmless
 from ..settings import TrainConfig, science
 from ..session.lifecycle import carry_out
 from ..session.training_run import TrainingRun
@@ -10,6 +12,8 @@ from ..session.training_run import TrainingRun
 
 def run(config: TrainConfig) -> Run:
     """Trains the run that `config` names, or says that it is finished."""
+    if not harmless(config.study):
+        raise ConfigError("study", config.study, "a label has no control characters, and no formula of a spreadsheet")
     folder = Run.of(config.outputs, {"schema": SCHEMA_VERSION, **science(config)}, config.seed)
     carry_out(folder, lambda: TrainingRun(config, folder))
     if folder.was_claimed:

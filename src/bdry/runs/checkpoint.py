@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -128,7 +130,12 @@ def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     on_cpu = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        save_file(on_cpu, temporary, metadata={"format": FORMAT, **metadata})
+        try:
+            save_file(on_cpu, temporary, metadata={"format": FORMAT, **metadata})
+        except SafetensorError as error:
+            # its words for what the system refused, such as a full disk
+            code = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(code[1]) if code else errno.EIO, one_line(error)) from None
 
 
 def _read(

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..errors import RunError, one_line
 from .files import write_text
-from .reading import damaged, harmless, regular
+from .reading import TABLE_LIMIT, damaged, harmless, regular
 from .table import KINDS, Column, Table
 
 
@@ -107,7 +107,7 @@ def read_table(path: Path, table: Table) -> pd.DataFrame:
 
 
 def _whole_lines(path: Path) -> list[str]:
-    text = regular(path).read_text(encoding="utf-8", errors="replace")
+    text = regular(path, TABLE_LIMIT).read_text(encoding="utf-8", errors="replace")
     return text[: text.rfind("\n") + 1].splitlines()
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
-from ..errors import BusyError, RunError
+from ..errors import BusyError, RunError, unwritable
 from .csvfile import TableWriter
 from .files import refuse_links, replacing, write_json, write_text
 from .reading import read_config, read_json, read_npz
@@ -98,7 +98,7 @@ class OwnedFolder:
         except Timeout:
             raise BusyError(f"{self.path}: another process works on this {self.noun} ({self._owner()})") from None
         except OSError as error:
-            raise RunError(f"{self.path}: cannot be written ({error.strerror or error}){self.way_out}") from None
+            raise unwritable(self.path, error, self.way_out) from None
         self.was_claimed = True
         # what an owner that was killed was writing
         for left_behind in self.path.rglob(".*.part"):
@@ -150,7 +150,14 @@ class OwnedFolder:
         owner = {"host": socket.gethostname(), "pid": os.getpid(), "user": _user()}
         known = self.status()
         started = {"started": now} if state == "running" and known.get("pid") != os.getpid() else {}
-        write_json(self.path / "status.json", {**known, **owner, **started, "state": state, "updated": now, **fields})
+        found = {**known, **owner, **started, "state": state, "updated": now, **fields}
+        try:
+            write_json(self.path / "status.json", found)
+        except OSError:
+            # a full disk: the file that is there has its room already
+            with (self.path / "status.json").open("r+", encoding="utf-8") as file:
+                file.write(json.dumps(found))
+                file.truncate()
 
     @property
     def finished(self) -> bool:

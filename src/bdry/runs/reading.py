@@ -18,7 +18,9 @@ import yaml
 
 from ..errors import RunError, one_line
 
-CONFIG_LIMIT, JSON_LIMIT, ARRAYS_LIMIT = 2**20, 2**26, 2**31
+CONFIG_LIMIT, JSON_LIMIT, TABLE_LIMIT, ARRAYS_LIMIT = 2**20, 2**26, 2**31, 2**31
+# no number of a config is larger; far larger ones cannot even be printed
+LARGEST_NUMBER = 2**64
 
 # what the parsers of YAML, JSON and npz raise for bytes that nobody meant to be read
 PARSING = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)
@@ -79,7 +81,12 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 def harmless(word: object) -> bool:
     """Whether it is a text that neither a terminal nor a spreadsheet obeys: no control character, no formula."""
-    return isinstance(word, str) and word.isprintable() and not re.match(r"[=@+-](?![\d.])", word)
+    if not isinstance(word, str) or not word.isprintable():
+        return False
+    return (
+        re.match(r"[\s'\"]*[=@+-]", word) is None
+        or re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", word) is not None
+    )
 
 
 def damaged(path: Path, error: BaseException) -> RunError:
@@ -110,3 +117,5 @@ def _check_plain(value: object) -> None:
             raise ValueError(f"{value!r} is not resolved")
     elif value is not None and not isinstance(value, (bool, int, float)):
         raise ValueError(f"{value!r} is not plain data")
+    elif isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        raise ValueError(f"a number of {value.bit_length()} bits")

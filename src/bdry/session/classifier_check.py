@@ -21,7 +21,10 @@ class UnmeasurableError(ValueError):
 
 
 class Measurable(nn.Module):
-    """A user's module as estimators need it: it sees a copy of the images, and its logits have their dtype."""
+    """A user's module as estimators need it.
+
+    It sees a copy of the images, its logits have their dtype, and a logit of -inf is a finite one below the others.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -30,7 +33,11 @@ class Measurable(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, K)."""
         logits: Tensor = self.module(x.clone()).to(x.dtype)
-        return logits
+        masked = logits == -torch.inf
+        # below the least of the others by their spread: no boundary leads there, and rounding stays what it was
+        least = logits.masked_fill(masked, torch.inf).amin(1, keepdim=True)
+        spread = (logits.amax(1, keepdim=True) - least).detach()
+        return torch.where(masked, least - spread, logits)
 
 
 def check_classifier(
@@ -39,7 +46,8 @@ def check_classifier(
     """The module as it can be measured, and what its user should know of it, a line each.
 
     The module itself is given back, or behind `Measurable` where it changes its input in place or its logits have
-    another dtype than the images. Parameters, modes, images and the global random state are as they were afterwards.
+    another dtype than the images or are -inf. Parameters, modes, images and the global random state are afterwards as
+    they were.
 
     Args:
         module: gives logits for images in [0, 1].
@@ -66,13 +74,16 @@ def check_classifier(
 
 def _checked(module: nn.Module, images: Tensor) -> tuple[nn.Module, list[str]]:
     seen = images.clone()
+    version = seen._version
     with torch.no_grad():
         logits = module(seen)
     if not logits.is_floating_point():
         raise UnmeasurableError(f"its logits are whole numbers ({_name(logits)}), which have no gradients")
-    in_place = not torch.equal(seen, images)
-    measurable = Measurable(module) if in_place or logits.dtype != images.dtype else module
-    _check_again(measurable, images, logits.to(images.dtype), ROUNDING.get(logits.dtype, 1e-4))
+    # counts writes, also those that have changed no value
+    in_place = seen._version != version
+    masked = bool((logits == -torch.inf).any())
+    measurable = Measurable(module) if in_place or masked or logits.dtype != images.dtype else module
+    _check_again(measurable, images, ROUNDING.get(logits.dtype, 1e-4))
     _check_gradients(measurable, images)
     notes = [] if not in_place else ["it changes its input in place; it is given copies"]
     if logits.dtype != images.dtype:
@@ -90,11 +101,11 @@ def _check_logits(logits: object, num_classes: int | None, called: str) -> None:
         raise UnmeasurableError("gives a single logit an image; a boundary lies between two classes")
 
 
-def _check_again(measurable: nn.Module, images: Tensor, logits: Tensor, rounding: float) -> None:
+def _check_again(measurable: nn.Module, images: Tensor, rounding: float) -> None:
     """Raises `UnmeasurableError` where an image gets other logits at a second look, or in a batch of another size."""
     with torch.no_grad():
-        again = measurable(images)
-        if _differ(again, logits, rounding):
+        logits = measurable(images)
+        if _differ(measurable(images), logits, rounding):
             raise UnmeasurableError("gives other logits at a second look at an image (dropout or noise in eval mode?)")
         for size in (1, len(images) // 2 + 1):
             if _differ(measurable(images[:size]), logits[:size], rounding):
@@ -129,7 +140,7 @@ def _notes(logits: Tensor) -> list[str]:
     if masked:
         notes.append(f"class {', '.join(map(str, masked))} has the logit -inf always: no boundary leads there")
     if len(known) > 1 and bool((known == known[0]).all()):
-        notes.append("its logits are the same for all images: there may be no boundary to find")
+        notes.append("its logits are the same for all of these images: is there a boundary to find?")
     if bool((known >= 0).all()) and bool(((known.sum(1) - 1).abs() < SUM_OF_ONE).all()):
         notes.append("its outputs are probabilities; give logits: behind a softmax margins are found less well")
     return notes

@@ -16,6 +16,9 @@ from ..runs.provenance import provenance
 from .progress import Counting
 from .stopping import Stop, stopping
 
+# letters of an error's message kept in status.json
+LONGEST = 1000
+
 
 class Work(Protocol):
     """What is done in a folder, in an order that a kill at any moment does not spoil.
@@ -66,9 +69,9 @@ def carry_out(folder: OwnedFolder, begin: Callable[[], Work]) -> None:
                 work.go_on(stop)
             work.finish()
         except BaseException as error:
-            # a full disk may have no room for the word either
+            # what has gone wrong is not hidden by a folder that cannot be written at all
             with suppress(OSError):
-                folder.set_status(_ended(error), error=str(error) or type(error).__name__)
+                folder.set_status(_ended(error), error=str(error)[:LONGEST] or type(error).__name__)
             raise
         folder.set_status("finished")
 

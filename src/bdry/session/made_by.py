@@ -17,7 +17,7 @@ def settings_given(entry: dict[str, Any]) -> list[str] | None:
     """What was typed after `bdry train` at a start, or None where it is not such a list.
 
     None too for what `bdry train` has no setting for: Hydra's own keys and flags can name code to be called, a group's
-    option any file, and an interpolation reads the environment.
+    option any file, and an interpolation, however escaped, reads the environment.
     """
     words = entry.get("overrides")
     if not isinstance(words, list) or not all(isinstance(word, str) and _is_setting(word) for word in words):
@@ -38,7 +38,7 @@ def made_by(entry: dict[str, Any]) -> str:
 
 def _is_setting(word: str) -> bool:
     match = re.fullmatch(r"(\+\+?)?([A-Za-z_]\w*)([.\w/-]*)=(.*)", word, flags=re.ASCII)
-    if match is None or not word.isprintable() or re.search(r"\$\{[^}]*:", word):
+    if match is None or not word.isprintable() or "${" in re.sub(r"[\\'\"\s]", "", word):
         return False
     _, first, further, value = match.groups()
     if first in groups("train") and not further.startswith("."):

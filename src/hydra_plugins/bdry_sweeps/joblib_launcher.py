@@ -33,7 +33,9 @@ class JoblibLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs the jobs. Where a worker dies joblib ends the others: the jobs that had not begun are launched anew."""
         from bdry.runs import Sweep
+        from bdry.session.python_child import keep_out_current_folder
 
+        keep_out_current_folder()
         try:
             return self.stock.launch(job_overrides, initial_job_idx)
         except BrokenExecutor:

@@ -60,7 +60,10 @@ class SlurmLauncher(Launcher):
         from submitit.core.utils import FailedJobError
 
         from bdry.errors import UsageError
+        from bdry.session.python_child import keep_out_current_folder
 
+        # sbatch hands the environment on
+        keep_out_current_folder()
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = dict(self.stock.params)
         executor = submitit.AutoExecutor(

@@ -17,9 +17,9 @@ NEAR_CHANCE = 0.1
 
 
 def summary(tables: Tables, settings: Mapping[str, Any]) -> Iterator[str | Rows]:
-    """Accuracy and margins of the images measured; the estimators beside each other where there were several."""
+    """Accuracy (unless said before) and margins of the images; the estimators beside each other where several."""
     margins, summed, checked = tables("margins"), tables("margin_summary"), tables("estimator_check")
-    if margins is not None and not margins.empty:
+    if margins is not None and not margins.empty and not settings["accuracy_said"]:
         last = margins[margins["step"] == margins["step"].max()]
         images = last.drop_duplicates(["split", "index"])
         for split, part in images.groupby("split", sort=False):

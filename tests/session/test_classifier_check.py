@@ -1,0 +1,145 @@
+"""Modules as users bring them: measured, or refused in a line."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from bdry.core.measuring import measuring
+from bdry.margins import ESTIMATORS
+from bdry.session.classifier_check import check_classifier
+from bdry.session.code_digest import code_digest
+
+X = torch.rand(24, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+def net() -> nn.Module:
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 5))
+    draw = torch.Generator().manual_seed(1)
+    for parameter in layers.parameters():
+        nn.init.normal_(parameter, std=0.5, generator=draw)
+    return layers
+
+
+class Around(nn.Module):
+    def __init__(self, before=lambda x: x, after=lambda logits: logits, inner=None):
+        super().__init__()
+        self.net, self.before, self.after = inner or net(), before, after
+
+    def forward(self, x):
+        return self.after(self.net(self.before(x)))
+
+
+class InBfloat16(Around):
+    def forward(self, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.net(x)
+
+
+class NoEval(Around):
+    def train(self, mode=True):
+        if not mode:
+            raise RuntimeError("never in eval mode")
+        return super().train(mode)
+
+
+PLAIN = net()
+
+
+def margins(module, x=X):
+    model, notes = check_classifier(module, x)
+    with measuring(model):
+        found = ESTIMATORS["walk"](model, x, norm="l2")
+    assert found.success.float().mean() > 0.9
+    return found.margin, notes
+
+
+@pytest.mark.parametrize(
+    ("module", "like", "tolerance", "note"),
+    [
+        (Around(after=lambda logits: logits.double()), net(), 1e-6, "float64"),
+        (Around(lambda x: x.double(), inner=net().double()), net(), 1e-4, "float64"),
+        (Around(after=lambda logits: logits.half()), net(), 2e-2, "float16"),
+        (InBfloat16(), net(), 0.2, "bfloat16"),
+        (Around(lambda x: x.sub_(0.5).div_(0.5)), Around(lambda x: (x - 0.5) / 0.5), 1e-6, "copies"),
+        (nn.Sequential(nn.ReLU(inplace=True), net()), nn.Sequential(nn.ReLU(), net()), 1e-6, "copies"),
+    ],
+    ids=["double logits", "double inside", "half", "bfloat16", "in place", "in place, no value changed"],
+)
+def test_measured_as_the_plain_module_is(module, like, tolerance, note):
+    before = X.clone()
+    found, notes = margins(module)
+    assert any(note in line for line in notes)
+    plain, none = margins(like)
+    assert none == []
+    both = found.isfinite() & plain.isfinite()
+    assert (found / plain)[both].log().abs().median() < tolerance
+    assert torch.equal(X, before)
+
+
+def test_a_masked_class_leaves_the_margins_of_the_others():
+    masked = Around(
+        after=lambda logits: torch.cat([logits, torch.full_like(logits[:, :1], -torch.inf)], 1), inner=PLAIN
+    )
+    found, notes = margins(masked)
+    assert "class 5 has the logit -inf" in notes[0]
+    torch.testing.assert_close(found, margins(PLAIN)[0], rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (Around(after=lambda logits: (logits, logits)), "gives tuple for 2 images"),
+        (Around(after=lambda logits: logits[:, :1]), "a single logit"),
+        (Around(after=lambda logits: logits.detach()), "without gradients"),
+        (Around(after=lambda logits: (100 * logits).long()), "whole numbers (int64)"),
+        (Around(after=torch.rand_like), "at a second look"),
+        (Around(lambda x: nn.functional.dropout(x, 0.2)), "at a second look"),
+        (Around(lambda x: nn.functional.batch_norm(x, None, None, training=True)), "in a batch of 1 than in one of 24"),
+        (Around(lambda x: x / len(x)), "in a batch of 1 than in one of 24"),
+        (Around(after=lambda logits: logits * torch.nan), "no class is predicted"),
+        (NoEval(), "never in eval mode"),
+        (Around(lambda x: sys.exit(0)), "SystemExit: 0"),
+    ],
+)
+def test_refused_in_a_line(module, message):
+    with pytest.raises(ValueError) as caught:
+        check_classifier(module, X)
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("after", "note"),
+    [
+        (lambda logits: logits.softmax(1), "probabilities"),
+        (lambda logits: logits * 0 + torch.arange(5.0), "the same for all"),
+    ],
+)
+def test_measured_with_a_word(after, note):
+    _, notes = check_classifier(Around(after=after, inner=PLAIN), X)
+    assert note in notes[0]
+
+
+def test_the_digest_follows_the_code_that_the_forward_is_made_of(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "digested.py").write_text(
+        "from digested_parts import Net\nimport torch\n\ndef build():\n    return Net()\n"
+    )
+    parts = tmp_path / "digested_parts.py"
+    parts.write_text(
+        "from torch import nn\n\nclass Net(nn.Linear):\n    def __init__(self):\n        super().__init__(2, 2)\n"
+    )
+    (tmp_path / "unrelated.py").write_text("a = 1\n")
+    import digested
+
+    with torch.random.fork_rng():
+        net = digested.build()
+    before = code_digest("digested", net)
+    (tmp_path / "unrelated.py").write_text("a = 2\n")
+    assert code_digest("digested", net) == before
+    parts.write_text(parts.read_text() + "\n    def forward(self, x):\n        return -super().forward(x)\n")
+    assert code_digest("digested", net) != before
