@@ -1,6 +1,6 @@
 """A process that has imported bdry once and forks for every command line; `tests/conftest.py` starts it and asks it.
 
-`python bdry_server.py all` imports every module of bdry, torch among them. `python bdry_server.py no-torch` imports
+`python bdry_server.py all` imports every module of bdry and what those import on their way, torch among them. `python bdry_server.py no-torch` imports
 the command line alone, and exits with 99 where anything imports torch, torchvision or scikit-learn.
 
 A request is a line of JSON on standard input: words, cwd, env, and the files that take standard output and error. The
@@ -14,6 +14,9 @@ import json
 import os
 import pkgutil
 import sys
+
+# what an optimiser, a figure and the digits import when they are first needed: 3 CPU seconds of every run
+LATER = ["torch._dynamo", "matplotlib.pyplot", "matplotlib.backends.backend_pdf", "fontTools.subset", "sklearn.datasets"]
 
 
 class Refuse:
@@ -50,9 +53,10 @@ import bdry  # noqa: E402
 from bdry.cli import main  # noqa: E402
 
 if sys.argv[1] == "all":
-    for module in pkgutil.walk_packages(bdry.__path__, "bdry."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+    every = [module.name for module in pkgutil.walk_packages(bdry.__path__, "bdry.")]
+    for name in [*every, *LATER]:
+        if not name.endswith("__main__"):
+            importlib.import_module(name)
 
 main_file = os.path.join(os.path.dirname(bdry.__file__), "__main__.py")  # noqa: PTH118, PTH120
 requests, answers = os.dup(0), os.dup(1)

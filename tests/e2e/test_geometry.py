@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from bdry.cli import main
 from bdry.studies.figures import FIGURES
 
 RUN = [
@@ -37,15 +33,8 @@ REGIONS = ["pairs=5", "spacing=1e-3", "ks=[2,3]", "combinations=20", "threads=1"
 CURVATURE = ["points=6", "directions=10", "resolution=21", "threads=1", "device=cpu"]
 
 
-def bdry(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bdry", *words]
-    return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=240, env={**os.environ, "PYTHONSAFEPATH": "1"}
-    )
-
-
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> dict[str, Path]:
+def trained(tmp_path_factory, bdry) -> dict[str, Path]:
     """The finished runs, each in an outputs folder of its own."""
     folder = tmp_path_factory.mktemp("trained")
     runs = {}
@@ -68,7 +57,7 @@ def table(run: Path, command: str, name: str) -> pd.DataFrame:
     return pd.read_csv(found)
 
 
-def test_a_two_class_network_has_its_regions_and_curvature_measured_and_drawn(run_of, tmp_path):
+def test_a_two_class_network_has_its_regions_and_curvature_measured_and_drawn(run_of, tmp_path, bdry):
     run = run_of("smooth")
     regions = bdry("regions", f"run={run}", *REGIONS, cwd=tmp_path)
     assert regions.returncode == 0, regions.stderr
@@ -100,7 +89,7 @@ def test_a_two_class_network_has_its_regions_and_curvature_measured_and_drawn(ru
         assert any(file.startswith(name) and file.endswith(".png") for file in drawn[0]), name
 
 
-def test_a_linear_network_has_no_curvature_and_that_is_said(run_of, tmp_path):
+def test_a_linear_network_has_no_curvature_and_that_is_said(run_of, tmp_path, bdry):
     run = run_of("linear")
     done = bdry("curvature", f"run={run}", *CURVATURE, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -108,7 +97,7 @@ def test_a_linear_network_has_no_curvature_and_that_is_said(run_of, tmp_path):
     assert (table(run, "curvature", "curvature_summary")[["kmax", "kmin", "mean_kappa"]].fillna(0) == 0).all().all()
 
 
-def test_a_relu_network_is_measured_at_a_finite_scale(run_of, tmp_path):
+def test_a_relu_network_is_measured_at_a_finite_scale(run_of, tmp_path, bdry):
     run = run_of("relu")
     done = bdry("curvature", f"run={run}", *CURVATURE, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -130,24 +119,17 @@ def test_a_relu_network_is_measured_at_a_finite_scale(run_of, tmp_path):
         ("regions", "smooth", ["checkpoint=7"], "no such step"),
     ],
 )
-def test_mistakes_are_answered_in_a_line(command, arch, words, line, run_of, tmp_path, monkeypatch, capsys):
-    run = run_of(arch)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+def test_mistakes_are_answered_in_a_line(command, arch, words, line, trained, tmp_path, bdry):
     small = REGIONS if command == "regions" else CURVATURE
     kept = [word for word in small if word.partition("=")[0] not in {other.partition("=")[0] for other in words}]
-    with pytest.raises(SystemExit) as caught:
-        main([command, f"run={run}", *kept, *words])
-    assert caught.value.code == 2
-    (complaint,) = [text for text in capsys.readouterr().err.splitlines() if text.startswith("bdry: ")]
+    done = bdry(command, f"run={trained[arch]}", *kept, *words, cwd=tmp_path)
+    assert done.returncode == 2
+    (complaint,) = [text for text in done.stderr.splitlines() if text.startswith("bdry: ")]
     assert line in complaint
 
 
 @pytest.mark.parametrize("command", ["regions", "curvature"])
-def test_without_a_run_there_is_nothing_to_measure(command, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    with pytest.raises(SystemExit):
-        main([command])
-    assert "run: must be given" in capsys.readouterr().err.replace("run=null: ", "run: ")
+def test_without_a_run_there_is_nothing_to_measure(command, bdry):
+    done = bdry(command)
+    assert done.returncode == 2
+    assert "run: must be given" in done.stderr.replace("run=null: ", "run: ")

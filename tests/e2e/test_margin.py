@@ -140,12 +140,21 @@ def test_last_is_the_last_step_and_settings_have_folders_of_their_own(folder, ma
     assert set(other["split"]) == {"test"}
 
 
+CHECKED = ["checkpoint=all", "check=[apgd]", "norms=[l2]", "splits=[test]"]
+
+
+@pytest.fixture(scope="module")
+def whole(trained, tmp_path_factory, bdry) -> Path:
+    """The folder with one finished measurement of the run, which nothing has interrupted."""
+    place = shutil.copytree(trained, tmp_path_factory.mktemp("whole") / "copy")
+    done = bdry("margin", f"run={run_of(place).relative_to(place)}", *SMALL, *CHECKED, cwd=place)
+    assert done.returncode == 0, done.stderr
+    return place
+
+
 @pytest.mark.parametrize("cut", ["inside a line", "whole lines", "a batch that was not counted"])
-def test_a_killed_measurement_goes_on_to_the_same_bytes(cut, folder, tmp_path, margin):
-    whole = shutil.copytree(folder, tmp_path / "whole")
-    words = ["checkpoint=all", "check=[apgd]", "norms=[l2]", "splits=[test]"]
-    for place in (whole, folder):
-        assert margin(place, *words).returncode == 0
+def test_a_killed_measurement_goes_on_to_the_same_bytes(cut, whole, tmp_path, margin):
+    folder = shutil.copytree(whole, tmp_path / "copy")
     path = measured(folder) / "tables"
     rows = (path / "margins.csv").read_bytes().splitlines(keepends=True)
     # 20 images in batches of 7, 7 and 6 at each of 4 steps
@@ -161,7 +170,7 @@ def test_a_killed_measurement_goes_on_to_the_same_bytes(cut, folder, tmp_path, m
         (path / "batches.csv").write_text("".join(lines[:4]))
     status = measured(folder) / "status.json"
     status.write_text(json.dumps({**json.loads(status.read_text()), "state": "running"}))
-    again = margin(folder, *words)
+    again = margin(folder, *CHECKED)
     assert again.returncode == 0, again.stderr
     done = 20 if cut == "a batch that was not counted" else 27
     assert f"going on after {done} of 80 images" in again.stdout

@@ -8,6 +8,9 @@ import shutil
 
 import pytest
 
+# an optimiser imports this when it is first made: once here, instead of in every process that the tests fork
+import torch._dynamo  # noqa: F401
+
 from bdry.cli import main
 
 SMALL = [
@@ -25,8 +28,8 @@ SMALL = [
 
 
 @pytest.fixture(scope="session")
-def bdry():
-    """`bdry(*words)`: exit code, standard output and standard error of one command line, in this process."""
+def bdry_here():
+    """`bdry_here(*words)`: exit code, standard output and standard error of one command line, in this process."""
     return command
 
 

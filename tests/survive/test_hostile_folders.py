@@ -132,7 +132,7 @@ def swap(path, old, new):
 
 
 @pytest.fixture(scope="module")
-def strangers(trained, tmp_path_factory, bdry):
+def strangers(trained, tmp_path_factory, bdry_here):
     """A tree with a run for each of `DAMAGES` and one that is whole, and what the commands on all of it have said."""
     place = tmp_path_factory.mktemp("strangers")
     for name, (damage, _) in {"whole": (lambda run: None, None), **DAMAGES}.items():
@@ -150,7 +150,7 @@ def strangers(trained, tmp_path_factory, bdry):
     before = Path.cwd()
     os.chdir(out)
     try:
-        said = {name: bdry(*words) for name, words in lines.items()}
+        said = {name: bdry_here(*words) for name, words in lines.items()}
     finally:
         os.chdir(before)
     return place, out, said
@@ -191,11 +191,11 @@ def test_a_bad_one_is_skipped_with_its_reason(name, strangers):
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_commands_on_a_single_one_end_in_a_line(name, strangers, bdry):
+def test_commands_on_a_single_one_end_in_a_line(name, strangers, bdry_here):
     place, _, _ = strangers
     run, whole = place / "runs" / name / "seed=0", place / "runs" / "whole" / "seed=0"
     for words in (["show", run], ["compare", run, whole], ["rerun", run]):
-        code, out, err = bdry(*words)
+        code, out, err = bdry_here(*words)
         assert code in (0, 2)
         assert all(letter.isprintable() or letter == "\n" for letter in out + err)
         complaints = [line for line in err.splitlines() if not line.startswith("warning: ")]
@@ -209,7 +209,7 @@ def test_commands_that_measure_refuse_its_config(name, strangers):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_what_is_no_setting_of_train_is_no_command(copied, bdry):
+def test_what_is_no_setting_of_train_is_no_command(copied, bdry_here):
     hostile = [
         "hydra.callbacks.x._target_=os.mkdir",
         f"+hydra.callbacks.x={{_target_:os.mkdir,_args_:[{MARK}]}}",
@@ -228,12 +228,12 @@ def test_what_is_no_setting_of_train_is_no_command(copied, bdry):
     for word in hostile:
         assert settings_given({"overrides": ["seed=0", word]}) is None, word
         (copied / "provenance.json").write_text(json.dumps([{"overrides": [word]}]))
-        code, out, err = bdry("rerun", copied, "--execute")
+        code, out, err = bdry_here("rerun", copied, "--execute")
         assert (code, out) == (2, "")
         assert "does not say which command made it" in err
 
 
-def test_values_do_not_reach_a_shell(copied, bdry):
+def test_values_do_not_reach_a_shell(copied, bdry_here):
     words = [
         f"study='$(mkdir {MARK})'",
         f"study=`mkdir {MARK}`;mkdir {MARK}",
@@ -242,7 +242,7 @@ def test_values_do_not_reach_a_shell(copied, bdry):
         "study=*",
     ]
     (copied / "provenance.json").write_text(json.dumps([{"overrides": words}]))
-    code, out, _ = bdry("rerun", copied)
+    code, out, _ = bdry_here("rerun", copied)
     assert code == 0
     assert shlex.split(out) == ["bdry", "train", *words]
     echoed = subprocess.run(
@@ -252,9 +252,9 @@ def test_values_do_not_reach_a_shell(copied, bdry):
 
 
 @pytest.mark.parametrize("word", ["outputs=/tmp/x", "outputs='../x'", "outputs=~/x", "dataset.root=/x", "+outputs=/x"])
-def test_a_rerun_is_not_executed_into_another_folder(word, copied, bdry):
+def test_a_rerun_is_not_executed_into_another_folder(word, copied, bdry_here):
     (copied / "provenance.json").write_text(json.dumps([{"overrides": [word]}]))
-    code, out, err = bdry("rerun", copied, "--execute")
+    code, out, err = bdry_here("rerun", copied, "--execute")
     assert code == 2
     assert out.startswith("bdry train ")
     assert "leads out of this folder" in err
@@ -316,11 +316,11 @@ def test_checkpoints_are_read_without_pickle_and_refused_in_a_line(damage, copie
 
 
 @pytest.mark.parametrize("damage", ["a pickle", "a pipe", "no step"])
-def test_commands_on_such_checkpoints_end_in_a_line(damage, copied, bdry, small):
+def test_commands_on_such_checkpoints_end_in_a_line(damage, copied, bdry_here, small):
     CHECKPOINTS[damage](copied / "checkpoints" / "last.safetensors")
     (copied / "status.json").write_text('{"state": "interrupted"}')
     for words in (["train", *small, f"outputs={copied.parents[2]}"], ["margin", f"run={copied}", "device=cpu"]):
-        code, _, err = bdry(*words)
+        code, _, err = bdry_here(*words)
         assert code == 2, err
         (line,) = err.splitlines()
         assert "last.safetensors: " in line
@@ -392,7 +392,7 @@ def test_training_does_not_go_on_through_a_link(name, copied, outside):
         pass
 
 
-def test_commands_that_write_through_a_link_end_in_a_line(copied, outside, tmp_path, bdry, small):
+def test_commands_that_write_through_a_link_end_in_a_line(copied, outside, tmp_path, bdry_here, small):
     (copied / "status.json").write_text('{"state": "interrupted"}')
     link("measurements")(copied, outside)
     figures = tmp_path / "drawn" / "figures"
@@ -403,7 +403,7 @@ def test_commands_that_write_through_a_link_end_in_a_line(copied, outside, tmp_p
         ["margin", f"run={copied}", "device=cpu", "num_train=2", "num_test=2"],
         ["figures", f"runs={copied}", "unfinished=true", f"outputs={figures.parent}", "figure=margin_evolution"],
     ):
-        code, _, err = bdry(*words)
+        code, _, err = bdry_here(*words)
         assert code == 2, err
         assert "a link or a device; bdry writes through none" in err.splitlines()[-1]
 
@@ -425,7 +425,7 @@ def test_a_temporary_file_is_not_written_through(copied, outside):
     assert (copied / "new").read_text() == "text"
 
 
-def test_an_archive_has_nothing_from_outside(copied, outside, tmp_path, monkeypatch, bdry):
+def test_an_archive_has_nothing_from_outside(copied, outside, tmp_path, monkeypatch, bdry_here):
     shutil.rmtree(copied / "figures")
     (copied / "figures").symlink_to(outside)
     (copied / "tables" / "mine.csv").symlink_to(outside / "mine.csv")
@@ -433,7 +433,7 @@ def test_an_archive_has_nothing_from_outside(copied, outside, tmp_path, monkeypa
     (copied / "measurements" / "m" / "tables").symlink_to(outside)
     monkeypatch.chdir(copied / "tables")
     # a path with .. in it must not become a name with .. in it
-    assert bdry("export", "..", "--output", tmp_path / "a.zip")[0] == 0
+    assert bdry_here("export", "..", "--output", tmp_path / "a.zip")[0] == 0
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         names = archive.namelist()
     assert f"{copied.parent.name}/seed=0/config.yaml" in names
