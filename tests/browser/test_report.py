@@ -46,7 +46,7 @@ def page(tmp_path_factory) -> Path:
     small = ("num_train=10", "num_test=10", "norms=[l2]", "threads=1")
     bdry("margin", f"run={run}", "check=[walk]", "keep_points=3", *small, cwd=folder)
     bdry("deepdig", f"run={run}", "pairs=[[0,1]]", "steps=20", "methods=[rpbs,margin_bisect]", "threads=1", cwd=folder)
-    bdry("report", "images=6", cwd=folder)
+    bdry("report", "num_images=6", cwd=folder)
     return folder / "outputs" / "report.html"
 
 

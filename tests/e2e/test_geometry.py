@@ -29,8 +29,8 @@ ARCHS = {
     "relu": ["arch.widths=[16]"],
     "linear": ["arch=linear"],
 }
-REGIONS = ["pairs=5", "spacing=1e-3", "ks=[2,3]", "combinations=20", "threads=1", "device=cpu"]
-CURVATURE = ["points=6", "directions=10", "resolution=21", "threads=1", "device=cpu"]
+REGIONS = ["num_pairs=5", "spacing=1e-3", "ks=[2,3]", "num_combinations=20", "threads=1", "device=cpu"]
+CURVATURE = ["num_images=6", "num_directions=10", "resolution=21", "threads=1", "device=cpu"]
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +112,8 @@ def test_a_relu_network_is_measured_at_a_finite_scale(run_of, tmp_path, bdry):
         ("curvature", "relu", ["methods=[ad]"], "ReLU"),
         ("curvature", "smooth", ["families=[nearest]"], "did you mean"),
         ("curvature", "smooth", ["methods=[]"], "must not be empty"),
-        ("curvature", "smooth", ["solver=lanczos", "principal=40"], "at most 31 at each end"),
-        ("curvature", "smooth", ["points=0"], "must be at least 1"),
+        ("curvature", "smooth", ["solver=lanczos", "num_principal=40"], "at most 31 at each end"),
+        ("curvature", "smooth", ["num_images=0"], "must be at least 1"),
         ("regions", "smooth", ["ks=[500]"], "no region has so many"),
         ("regions", "smooth", ["scenarios=[naturel]"], "did you mean natural"),
         ("regions", "smooth", ["checkpoint=7"], "no such step"),

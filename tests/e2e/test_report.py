@@ -34,7 +34,7 @@ def test_a_page_about_a_run_that_keeps_points(bdry, tmp_path):
     assert header.startswith("step,")
     assert measured == [row for row in rows if row.startswith(f"{last},")]
 
-    done = bdry("report", "papers=[mickisch2020]", "images=4", cwd=tmp_path)
+    done = bdry("report", "papers=[mickisch2020]", "num_images=4", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "outputs" / "report.html").read_text(encoding="utf-8")
     data = json.loads(re.search(r'id="explorer-data">(.*?)</script>', text, re.DOTALL).group(1))

@@ -8,8 +8,8 @@ from bdry.runs import TABLES, find_runs, read_table
 from bdry.studies.figures import draw_figures
 
 TRAIN = ["dataset=digits", "training.epochs=2", "probe=[]", "evaluation.robust_images=0", "threads=1"]
-SHARED = ["num_train=12", "num_test=8", "num_noise=60", "num_pca=50", "directions=10", "threads=1"]
-DETECT = ["n=12", "directions=[10]", "families=[nearest_refined,nat_segment]", "threads=1"]
+SHARED = ["num_train=12", "num_test=8", "num_noise=60", "num_pca=50", "num_directions=10", "threads=1"]
+DETECT = ["num_images=12", "num_directions=[10]", "families=[nearest_refined,nat_segment]", "threads=1"]
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -53,7 +53,7 @@ def test_a_linear_network_and_an_unfit_setting_are_answered_in_a_line(bdry, fold
         ("shared", SHARED, "every curvature of an affine network"),
         ("shared", ["dim=65"], "dim=65: images have 64 pixels"),
         ("detect", ["alphas=[]"], "must not be empty"),
-        ("detect", ["directions=[1]"], "must be at least 2"),
+        ("detect", ["num_directions=[1]"], "must be at least 2"),
     ):
         refused = bdry(command, f"run={run}", *words, cwd=folder)
         assert refused.returncode == 2

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 SMALL = ["dataset.num_train=200", "dataset.num_test=100", "training.batch_size=20", "evaluation.robust_images=0"]
-QUICK = ["probe.margin.num_train=4", "probe.margin.num_test=4", "probe.svm.grid_points=500", "threads=1"]
+QUICK = ["probe.margin.num_train=4", "probe.margin.num_test=4", "probe.svm.num_grid_points=500", "threads=1"]
 
 
 def tables(folder, name="svm_convergence"):
@@ -23,7 +23,7 @@ def test_digits_end_within_a_degree_of_the_svm_and_a_second_call_finds_them_ther
     (run,) = tmp_path.glob("outputs/runs/*/seed=0")
     in_training = pd.read_csv(run / "tables" / "svm_convergence.csv")
     assert sorted(in_training["epoch"].unique()) == [0, 1, 2, 4, 8, 16]
-    command = ["svm", f"run={run}", "stage=accelerated", "grid_points=500", "threads=1"]
+    command = ["svm", f"run={run}", "stage=accelerated", "num_grid_points=500", "threads=1"]
     result = bdry(*command, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "angles in degrees" in result.stdout

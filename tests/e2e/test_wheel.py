@@ -53,6 +53,6 @@ def test_the_wheel_trains_in_a_new_environment_elsewhere(wheel, tmp_path):
     assert "test accuracy" in out
     assert "digits-mlp-none-" in run(bdry, "figures", cwd=work)
     assert list(work.rglob("margin_evolution-digits-mlp.png"))
-    assert "report.html: 1 runs" in run(bdry, "report", "images=2", cwd=work)
+    assert "report.html: 1 runs" in run(bdry, "report", "num_images=2", cwd=work)
     # through the Hydra plug-ins that the wheel brings
     assert "2 jobs: 1 skipped, 1 finished" in run(bdry, "train", "-m", *small, "seed=0,1", cwd=work)

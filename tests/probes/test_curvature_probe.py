@@ -11,26 +11,27 @@ from bdry.core.moment import Moment
 from bdry.errors import UsageError
 from bdry.models import build_classifier
 from bdry.runs import TABLES, TableWriter, read_table
+from bdry.studies.curvature.settings import CurvatureSettings
 from bdry.studies.probes import PROBES, Context
 
 FAMILIES = ["nearest_refined", "deepfool_end", "nat_segment", "random_dir"]
 START = Moment(0, 0.0)
 BASE = {
-    "points": 6,
+    "num_images": 6,
     "split": "test",
     "families": FAMILIES,
     "spectra": FAMILIES,
     "methods": ["auto"],
     "solver": "auto",
-    "principal": 2,
+    "num_principal": 2,
     "distances": [0.05, 0.1],
-    "directions": 10,
+    "num_directions": 10,
     "betas": [10.0],
     "sigmas": [0.05],
-    "draws": 50,
-    "steps": [1.0],
+    "num_draws": 50,
+    "fd_steps": [1.0],
     "estimator": "walk",
-    "sections": 2,
+    "num_sections": 2,
     "extent": 0.5,
     "resolution": 9,
     "batch_size": 64,
@@ -57,7 +58,9 @@ def network(name="mlp", activation="softplus"):
 
 
 def measure(model, dataset, moment=START, **settings):
-    return PROBES["curvature"](Context(None, "none", 0), **(BASE | settings)).measure(model, dataset, moment)
+    return PROBES["curvature"](Context(None, "none", 0), CurvatureSettings(**(BASE | settings))).measure(
+        model, dataset, moment
+    )
 
 
 @pytest.mark.parametrize("model", [network(), network(activation="relu"), network("linear")])
@@ -102,7 +105,9 @@ def test_every_curvature_of_a_sphere_is_1_over_its_radius(method, radius, tiny_d
 
 def test_lanczos_and_means_agree_with_the_dense_solver(tiny_dataset):
     dense, lanczos, means = (
-        measure(network(), tiny_dataset, families=FAMILIES[:1], directions=400, **settings).tables["curvature_summary"]
+        measure(network(), tiny_dataset, families=FAMILIES[:1], num_directions=400, **settings).tables[
+            "curvature_summary"
+        ]
         for settings in ({"solver": "dense"}, {"solver": "lanczos"}, {"spectra": []})
     )
     for column in ("kmax", "kmin"):
@@ -135,7 +140,7 @@ def test_every_method_has_its_scales(tiny_dataset):
     settings = {
         "methods": ["geometric", "softplus_swap", "smoothed", "fd"],
         "betas": [5.0, 30.0],
-        "steps": [30.0, 100.0],
+        "fd_steps": [30.0, 100.0],
     }
     found = measure(network(activation="relu"), tiny_dataset, families=FAMILIES[:1], **settings)
     scales = found.tables["curvature_summary"].groupby("method")["scale"].unique()
@@ -163,7 +168,7 @@ def test_images_without_a_boundary_point_are_rows_without_numbers(tiny_dataset):
 def test_an_image_on_the_boundary_is_its_own_point(tiny_dataset):
     image = tiny_dataset.test.pixels()[:1].double()
     radius = float((image - 0.5).norm())
-    found = measure(Ball(radius), tiny_dataset, points=24, families=["nearest_refined"])
+    found = measure(Ball(radius), tiny_dataset, num_images=24, families=["nearest_refined"])
     row = found.tables["boundary"].set_index("index").loc[0]
     assert row["success"]
     assert row["stationary"]

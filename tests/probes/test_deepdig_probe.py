@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
 import numpy as np
 import pytest
 import torch
 
-from bdry.conf import compose, typed
 from bdry.core.moment import Moment
 from bdry.errors import UsageError
 from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
 from bdry.runs import TABLES, TableWriter, read_table
+from bdry.studies.deepdig.settings import DeepDigSettings
 from bdry.studies.probes import PROBES, Context
 
 QUICK = {
@@ -24,7 +23,7 @@ QUICK = {
     "widths": [12, 6],
     "min_collapse_ratio": 0.0,
     "log_every": 10,
-    "partners": 3,
+    "num_partners": 3,
     "max_starts": 4,
     "grid": 20,
     "further_grids": [10],
@@ -34,8 +33,7 @@ QUICK = {
 
 def probe(**settings):
     context = Context(functools.partial(ESTIMATORS["deepfool"], steps=50), "deepfool", 0)
-    config = typed(compose("deepdig", ["run=x"]))
-    return PROBES["deepdig"](context, **(config.probe_settings() | QUICK | settings))
+    return PROBES["deepdig"](context, DeepDigSettings(**(QUICK | settings)))
 
 
 @pytest.fixture
@@ -80,8 +78,3 @@ def test_without_methods_that_train_nothing_is_trained(tiny_dataset, classifier)
     found = probe(methods=["rpbs"], steps=10**9).measure(classifier, tiny_dataset, Moment(0, 0.0))
     assert set(found.tables) <= {"generation", "bisection", "idc", "runtime"}
     assert found.tables["generation"]["alpha"].isna().all()
-
-
-def test_every_setting_is_the_probes(tiny_dataset):
-    settings = {field.name for field in dataclasses.fields(PROBES["deepdig"])} - {"context"}
-    assert settings == set(typed(compose("deepdig", ["run=x"])).probe_settings())

@@ -14,6 +14,7 @@ from bdry.data import Dataset, Split
 from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
 from bdry.runs import TABLES, TableWriter, read_table
+from bdry.studies.detection.settings import DetectionSettings
 from bdry.studies.probes import PROBES, Context
 
 # torch's own forward-mode differentiation compiles with it when it is first used
@@ -26,17 +27,17 @@ RADIUS = 0.5
 def probe(data_seed=0, **settings):
     context = Context(functools.partial(ESTIMATORS["deepfool"], steps=50), "deepfool", data_seed)
     base = {
-        "n": 12,
+        "num_images": 12,
         "alphas": [1.0, 2.0],
         "overshoot": 0.02,
         "statistics": ["sample_curvature", "boundary_curvature"],
         "families": ["nearest_refined", "deepfool_end"],
-        "directions": [10, 40],
-        "step": None,
-        "candidates": None,
+        "num_directions": [10, 40],
+        "fd_step": None,
+        "num_candidates": None,
         "batch_size": 1000,
     }
-    return PROBES["detect"](context, **(base | settings))
+    return PROBES["detect"](context, DetectionSettings(**(base | settings)))
 
 
 class Ball(nn.Module):
@@ -71,7 +72,7 @@ def measure(model, dataset, **settings):
 
 @pytest.mark.parametrize("step", [None, 0.05])
 def test_a_ball_is_detected_without_error(step):
-    tables = measure(Ball(), around_the_ball(12), step=step)
+    tables = measure(Ball(), around_the_ball(12), fd_step=step)
     found = tables["detect_summary"]
     # 3 places, 2 numbers of directions, 2 alphas
     assert len(found) == 12
@@ -115,7 +116,7 @@ def test_two_classes(tiny_dataset):
 
 
 def test_one_image_is_too_few_for_a_summary_but_has_scores(tiny_dataset):
-    tables = measure(network(), tiny_dataset, n=1)
+    tables = measure(network(), tiny_dataset, num_images=1)
     assert tables["detect_summary"]["auc"].isna().all() and (tables["detect_summary"]["num_images"] <= 1).all()
     assert tables["detect_scores"]["index"].nunique() == 1
 

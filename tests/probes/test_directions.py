@@ -19,13 +19,22 @@ from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
 from bdry.runs import TABLES, TableWriter, read_table
 from bdry.studies.directions.probe import unit_directions
+from bdry.studies.directions.settings import DirectionsSettings
+from bdry.studies.margins.settings import MarginSettings
 from bdry.studies.probes import PROBES, Context
 
 
 def probe(data_seed=0, **settings):
     context = Context(functools.partial(ESTIMATORS["deepfool"], steps=50), "deepfool", data_seed)
-    base = {"num_train": 9, "num_test": 6, "num_directions": 4, "max_distance": 20.0, "samples": 50, "batch_size": 16}
-    return PROBES["directions"](context, **(base | settings))
+    base = {
+        "num_train": 9,
+        "num_test": 6,
+        "num_directions": 4,
+        "max_distance": 20.0,
+        "num_samples": 50,
+        "batch_size": 16,
+    }
+    return PROBES["directions"](context, DirectionsSettings(**(base | settings)))
 
 
 @pytest.fixture
@@ -70,7 +79,9 @@ def test_every_row_is_the_crossing_of_its_own_image_and_direction(tiny_dataset, 
 def test_the_images_have_margins_where_the_margin_probe_takes_as_many(tiny_dataset, classifier):
     rows = probe().measure(classifier, tiny_dataset, Moment(0, 0.0)).tables["directions"]
     margin = (
-        PROBES["margin"](probe().context, num_train=20, num_test=6, norms=["l2"], clipped=[False], batch_size=50)
+        PROBES["margin"](
+            probe().context, MarginSettings(num_train=20, num_test=6, norms=["l2"], clipped=[False], batch_size=50)
+        )
         .measure(classifier, tiny_dataset, Moment(0, 0.0))
         .tables["margins"]
     )

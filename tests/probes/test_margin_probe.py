@@ -13,13 +13,14 @@ from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
 from bdry.runs import TABLES, TableWriter, read_table
 from bdry.studies.margins.probe import summarise
+from bdry.studies.margins.settings import MarginSettings
 from bdry.studies.probes import PROBES, Context
 
 
 def probe(**settings):
     context = Context(functools.partial(ESTIMATORS["deepfool"], steps=50), "deepfool", data_seed=0)
     base = {"num_train": 9, "num_test": 6, "norms": ["l2", "linf"], "clipped": [False, True], "batch_size": 4}
-    return PROBES["margin"](context, **(base | settings))
+    return PROBES["margin"](context, MarginSettings(**(base | settings)))
 
 
 @pytest.fixture

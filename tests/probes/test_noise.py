@@ -16,6 +16,7 @@ from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
 from bdry.runs import TABLES, TableWriter, read_table
 from bdry.studies.noise.probe import KINDS
+from bdry.studies.noise.settings import NoiseSettings
 from bdry.studies.probes import PROBES, Context
 
 GREY = 128 / 255
@@ -25,7 +26,7 @@ SHAPE = (1, 4, 4)
 def probe(data_seed=0, **settings):
     context = Context(functools.partial(ESTIMATORS["deepfool"], steps=50), "deepfool", data_seed)
     base = {"num_train": 0, "num_test": 24, "sizes": [0.1, 0.3], "num_draws": 2, "batch_size": 10}
-    return PROBES["noise"](context, **(base | settings))
+    return PROBES["noise"](context, NoiseSettings(**(base | settings)))
 
 
 def grey_images(n):

@@ -11,25 +11,26 @@ from bdry.core.moment import Moment
 from bdry.models import build_classifier
 from bdry.runs import TABLES, TableWriter, read_table
 from bdry.studies.probes import PROBES, Context
+from bdry.studies.regions.settings import RegionsSettings
 
 START = Moment(0, 0.0)
 BASE = {
-    "pairs": 6,
+    "num_pairs": 6,
     "scenarios": ["natural", "perturbed", "random"],
     "split": "test",
-    "images": None,
+    "num_images": None,
     "spacing": 1e-3,
     "depth": 6,
-    "calls": 200,
-    "retries": 2,
+    "num_segments": 200,
+    "num_retries": 2,
     "projection_steps": 30,
     "overshoot": 0.02,
     "clipped": False,
     "recheck": 0,
-    "films": 2,
-    "film_images": 5,
+    "num_films": 2,
+    "num_film_images": 5,
     "ks": [2, 3],
-    "combinations": 20,
+    "num_combinations": 20,
     "weight_laws": ["dirichlet", "uniform"],
     "batch_size": 256,
 }
@@ -70,7 +71,7 @@ def classifier(tiny_dataset):
 
 
 def measure(model, dataset, moment=START, data_seed=0, **settings):
-    probe = PROBES["regions"](Context(None, "none", data_seed), **(BASE | settings))
+    probe = PROBES["regions"](Context(None, "none", data_seed), RegionsSettings(**(BASE | settings)))
     return probe.measure(model, dataset, moment)
 
 
@@ -101,7 +102,7 @@ def test_a_half_space_is_connected_and_convex(tiny_dataset):
 
 def test_parts_that_a_slab_divides_are_not_joined(tiny_dataset):
     middle = float(tiny_dataset.test.pixels().mean())
-    paths = measure(Slab(middle, 1e-3), tiny_dataset, scenarios=["natural"], pairs=20).tables["paths"]
+    paths = measure(Slab(middle, 1e-3), tiny_dataset, scenarios=["natural"], num_pairs=20).tables["paths"]
     means = dict(zip(tiny_dataset.test.index.tolist(), tiny_dataset.test.pixels().mean((1, 2, 3)), strict=True))
     for row in paths[paths["label"] == 0].itertuples():
         together = (means[row.index1] > middle) == (means[row.index2] > middle)

@@ -16,6 +16,7 @@ from bdry.models import build_classifier
 from bdry.runs import TABLES, TableWriter, read_table
 from bdry.studies.probes import PROBES, Context
 from bdry.studies.shared.probe import default_dim
+from bdry.studies.shared.settings import SharedSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 
@@ -29,17 +30,17 @@ def probe(**settings):
         "num_test": 10,
         "num_noise": 24,
         "num_pca": 40,
-        "per_image": 3,
+        "num_per_image": 3,
         "dim": 4,
         "method": "auto",
         "beta": 10.0,
-        "c": 10.0,
-        "directions": 20,
+        "fd_step": 10.0,
+        "num_directions": 20,
         "rel_norms": [0.1, 0.5],
         "energy_dims": [1, 4, 100],
         "batch_size": 100,
     }
-    return PROBES["shared"](context, **(base | settings))
+    return PROBES["shared"](context, SharedSettings(**(base | settings)))
 
 
 def network(arch="mlp", activation="softplus"):
@@ -64,7 +65,7 @@ def measure(model, dataset, **settings):
 
 def test_the_directions_that_a_network_sees_are_found_and_called_confounded(tiny_dataset):
     truth = torch.linalg.qr(torch.randn(16, 3, generator=torch.Generator().manual_seed(5))).Q
-    measured = measure(bent_along(truth), tiny_dataset, per_image=2, dim=5, rel_norms=[10.0])
+    measured = measure(bent_along(truth), tiny_dataset, num_per_image=2, dim=5, rel_norms=[10.0])
     summary = measured.tables["shared_summary"].iloc[0]
     assert (summary["dim"], summary["rank"], summary["reach_rank"], summary["confounded"]) == (3, 3, 3, True)
     found = measured.arrays["shared_dirs"]["shared"].reshape(3, 16)
@@ -103,7 +104,7 @@ def test_the_same_every_time(tiny_dataset):
 
 
 def test_fewer_points_than_dimensions_span_a_smaller_subspace(tiny_dataset):
-    summary = measure(network(), tiny_dataset, num_train=1, per_image=2, dim=8).tables["shared_summary"].iloc[0]
+    summary = measure(network(), tiny_dataset, num_train=1, num_per_image=2, dim=8).tables["shared_summary"].iloc[0]
     assert summary["dim"] == 2
 
 
@@ -127,7 +128,7 @@ def test_what_cannot_be_shared_is_refused_in_a_line(tiny_dataset):
 
 
 def test_central_differences_of_a_relu_network(tiny_dataset):
-    summary = measure(network(activation="relu"), tiny_dataset, method="fd", c=200.0).tables["shared_summary"].iloc[0]
+    summary = measure(network(activation="relu"), tiny_dataset, method="fd", fd_step=200.0).tables["shared_summary"].iloc[0]
     assert summary["method"] == "fd" and summary["scale"] == pytest.approx(4 * 200 / 512)
 
 

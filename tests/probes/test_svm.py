@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import time
@@ -14,10 +15,11 @@ from torch import nn
 from bdry.core.moment import Moment
 from bdry.data import DATASETS, Dataset, Split
 from bdry.errors import UsageError
-from bdry.lastlayer import continue_last_layer, hard_margin_svm, last_layer
+from bdry.lastlayer import TrainingRecipe, continue_last_layer, hard_margin_svm, last_layer, retrain_last_layer
 from bdry.margins import ESTIMATORS
 from bdry.models.classifier import Classifier, Normalise
 from bdry.runs import TABLES, TableWriter, read_table
+from bdry.studies.lastlayer.settings import StageSettings, SvmSettings
 from bdry.studies.probes import PROBES, Context
 
 SETTINGS = {
@@ -26,7 +28,7 @@ SETTINGS = {
     "variants": ["S1", "S3", "paper"],
     "gap": 1e-6,
     "seconds": 2.0,
-    "grid_points": 200,
+    "num_grid_points": 200,
     "grid_seed": 100,
     "map_resolution": 21,
     "batch_size": 64,
@@ -34,8 +36,14 @@ SETTINGS = {
 MOMENT = Moment(5, 0.5)
 
 
-def probe(**settings):
-    return PROBES["svm"](Context(functools.partial(ESTIMATORS["deepfool"]), "deepfool", 0), **SETTINGS | settings)
+@dataclasses.dataclass
+class Settings(SvmSettings, StageSettings):
+    """As the command has them, without the run."""
+
+
+def probe(recipe=None, **settings):
+    context = Context(functools.partial(ESTIMATORS["deepfool"]), "deepfool", 0)
+    return PROBES["svm"](context, Settings(**SETTINGS | settings), recipe)
 
 
 class Scaled(nn.Module):
@@ -122,7 +130,7 @@ def test_the_bias_of_a_free_bias_svm_is_midway():
 
 def recipe(batch_size, epochs=4, momentum=0.9):
     sgd = functools.partial(torch.optim.SGD, lr=0.5, momentum=momentum)
-    return Recipe(sgd, lambda done: 0.5, epochs, batch_size)
+    return TrainingRecipe(sgd, lambda done: 0.5, epochs, batch_size)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +139,7 @@ def recipe(batch_size, epochs=4, momentum=0.9):
         {},
         {"stage": "accelerated", "fresh": True},
         {"stage": "last_only", "momentum": 0.0, "steps": 50},
-        {"study": "bias", "recipe": recipe(20), "checkpoints": 5},
+        {"study": "bias", "recipe": recipe(20), "num_checkpoints": 5},
         {"variants": ["S1", "S2", "hard_ovr"]},
     ],
     ids=["whole", "accelerated", "last_only", "bias", "other SVMs"],
@@ -183,7 +191,7 @@ def test_rates_of_loss_scaled_steps():
 def test_the_bias_experiment_has_all_its_arms():
     dataset = toy()
     net = midway(dataset, factors=(100.0, 100.0))
-    found = probe(study="bias", recipe=recipe(20), checkpoints=5).measure(net, dataset, MOMENT)
+    found = probe(study="bias", recipe=recipe(20), num_checkpoints=5).measure(net, dataset, MOMENT)
     rows = table(found, variant="S1")
     arms = rows.groupby(["rescaled", "stage", "fresh"])["stage_step"].max().to_dict()
     steps = 4 * math.ceil(len(dataset.train) / 20)
@@ -203,7 +211,7 @@ def test_retraining_with_whole_batches_is_the_momentum_method():
     dataset = toy(3)
     features, labels = dataset.train.pixels().flatten(1).double(), dataset.train.labels
     start = last_layer(torch.randn(3, 2, generator=torch.Generator().manual_seed(0)))
-    *_, alone = retrain(features, labels, start, recipe(len(features), epochs=30), 0, 4)
+    *_, alone = retrain_last_layer(features, labels, start, recipe(len(features), epochs=30), seed=0, checkpoints=4)
     *_, full = continue_last_layer(features, labels, start, "momentum", steps=30, lr=0.5, momentum=0.9)
     assert alone.step == 30
     assert alone.lr_sum == pytest.approx(15)

@@ -27,11 +27,11 @@ EXAMPLES = {
         "bdry margin classifier=my_module:build weights=w.safetensors dataset=mnist num_test=1000",
     ),
     "regions": (
-        "bdry regions run=outputs/runs/fashion_mnist-lenet-none-<hash>/seed=0 pairs=50",
+        "bdry regions run=outputs/runs/fashion_mnist-lenet-none-<hash>/seed=0 num_pairs=50",
         "bdry regions run=... checkpoint=all spacing=1e-3 scenarios=[natural,perturbed] recheck=10",
     ),
     "curvature": (
-        "bdry curvature run=outputs/runs/fashion_mnist-avgcnn-none-<hash>/seed=0 points=50",
+        "bdry curvature run=outputs/runs/fashion_mnist-avgcnn-none-<hash>/seed=0 num_images=50",
         "bdry curvature run=... methods=[geometric,softplus_swap,fd] betas=[5,10,30,100] families=[nearest_refined]",
     ),
     "shared": (
@@ -39,8 +39,8 @@ EXAMPLES = {
         "bdry shared run=... num_train=50 num_test=50 dim=20 method=softplus_swap beta=30",
     ),
     "detect": (
-        "bdry detect run=outputs/runs/fashion_mnist-avgcnn-none-<hash>/seed=0 n=200",
-        "bdry detect run=... n=100 alphas=[1,5] families=[nearest_refined] directions=[50] step=0.5",
+        "bdry detect run=outputs/runs/fashion_mnist-avgcnn-none-<hash>/seed=0 num_images=200",
+        "bdry detect run=... num_images=100 alphas=[1,5] families=[nearest_refined] num_directions=[50] fd_step=0.5",
     ),
     "svm": (
         "bdry svm run=outputs/runs/digits-mlp-none-<hash>/seed=0 checkpoint=all",
@@ -63,7 +63,7 @@ EXAMPLES = {
     ),
     "report": (
         "bdry report runs=outputs/reproduce/mickisch2020-cpu",
-        "bdry report 'runs=[outputs/runs/digits-*,elsewhere/runs]' images=50 outputs=supplement",
+        "bdry report 'runs=[outputs/runs/digits-*,elsewhere/runs]' num_images=50 outputs=supplement",
     ),
 }
 

@@ -25,7 +25,7 @@ def run(config: ReportConfig) -> None:
     evidence = Evidence.of(drawn)
     papers = [Paper(name, judge(name, evidence), panels(name, drawn)) for name in config.papers]
     origins = [origin(record, [(made_by(entry), entry) for entry in record.run.starts()]) for record in records]
-    explorer = _explorer(drawn, config.images)
+    explorer = _explorer(drawn, config.num_images)
     path = Path(config.outputs).expanduser() / "report.html"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def run(config: ReportConfig) -> None:
 def _explorer(records: Sequence[RunRecord], num_images: int) -> Explorer:
     """The explorer, with the data sets' own images where they are here."""
     if not num_images:
-        return Explorer(notes=["The image explorer was left out: images=0."])
+        return Explorer(notes=["The image explorer was left out: num_images=0."])
     from ..session.dataset_images import LoadedImages
 
     originals = LoadedImages()

@@ -17,7 +17,7 @@ class ReportConfig:
     papers: list[str] = option(
         [*PAPERS], "whose figures and claims, as far as the runs have data", choices=PAPERS, may_be_empty=True
     )
-    images: int = option(20, "images of each run in the explorer; 0: no explorer", unit="images", ge=0, le=1000)
+    num_images: int = option(20, "images of each run in the explorer; 0: no explorer", unit="images", ge=0, le=1000)
     unfinished: bool = option(False, "also draw and judge runs that are still training or were cut short")
     outputs: str = option("outputs", "the page is <outputs>/report.html")
 

@@ -10,6 +10,8 @@ from bdry.data import Dataset
 from bdry.models import Classifier
 from bdry.studies.probes import PROBES, Context, Measured
 
+from .schema import Confidence
+
 
 @PROBES.register("confidence")
 @dataclass(frozen=True)
@@ -17,14 +19,14 @@ class ConfidenceProbe:
     """The largest probability of images, right or wrong."""
 
     context: Context
-    num_images: int
+    settings: Confidence
 
     def measure(self, classifier: Classifier, dataset: Dataset, moment: Moment) -> Measured:
         """Table `confidence`: a row a split."""
         rows = []
         with measuring(classifier):
             for name, split in dataset.splits().items():
-                chosen = split.balanced(self.num_images, self.context.data_seed)
+                chosen = split.balanced(self.settings.num_images, self.context.data_seed)
                 largest = logits_in_batches(classifier, chosen.pixels(), 500).softmax(1).amax(1)
                 row = {"step": moment.step, "epoch": moment.epoch, "split": name, "num_images": len(chosen)}
                 rows.append({**row, "mean": float(largest.mean()), "smallest": float(largest.min())})
