@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..errors import RunError
 from ..runs import Measurement, Run, RunRecord
-from ..selection import rank
+from ..selection import Source, rank
 from .arrays import ArrayFile
 from .curves import CURVE, IMAGE, Curves, below, plain, single_images
 
@@ -72,7 +72,7 @@ def nearest(record: RunRecord, margins: Curves) -> Nearest:
     last = rows[rows["step"] == rows.groupby(UNIT)["step"].transform("max")]
     # of each column the first value that is one: margins says the class beyond, estimator_check the ratio
     found = Nearest(last.groupby(UNIT, sort=False).first().reset_index())
-    for source in rank([record], "margins", variants=True)[0].sources:
+    for source in _sources(record):
         for step in sorted(set(rows["step"])):
             if source.folder.arrays_path("points", step).exists():
                 try:
@@ -80,3 +80,10 @@ def nearest(record: RunRecord, margins: Curves) -> Nearest:
                 except RunError as error:
                     found.notes.append(str(error))
     return found
+
+
+def _sources(record: RunRecord) -> list[Source]:
+    """The measurements that may keep points, those whose rows count first."""
+    tables = ("margins", "estimator_check")
+    found = [source for name in tables for source in rank([record], name, variants=True)[0].sources]
+    return list({source.name: source for source in found}.values())

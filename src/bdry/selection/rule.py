@@ -43,6 +43,8 @@ from .units import NO_SETTINGS, Study, study_of
 IDENTITY = ["experiment", "study", "dataset", "arch", "adv", "training", "seed"]
 # what the column `measurement` says of rows that a probe wrote
 PROBE = "training"
+# no table has such columns: the place of a row's measurement, and of the one that its unit is taken from
+ORDER, WINNER = "(order)", "(winner)"
 PASSED = ["experiment", "seed", "dataset", "table", "measurement", "num_rows", "reason"]
 
 Moments = Literal["all", "last", "curve"]
@@ -291,26 +293,26 @@ def _best(
     found: Sequence[tuple[Source, pd.DataFrame]], table: str, unit: Sequence[str], moments: Moments
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """One run's rows, each unit from the first measurement that has it; what the others had on the same units."""
-    together = pd.concat([rows.assign(rank=number) for number, (_, rows) in enumerate(found)], ignore_index=True)
+    together = pd.concat([rows.assign(**{ORDER: number}) for number, (_, rows) in enumerate(found)], ignore_index=True)
     key = [column for column in unit if column != "step" or moments != "curve"]
-    best = together.groupby(key, dropna=False)["rank"].transform("min") if key else together["rank"].min()
+    best = together.groupby(key, dropna=False)[ORDER].transform("min") if key else together[ORDER].min()
     passed = []
-    for (number, winner), rows in together.assign(winner=best)[together["rank"] > best].groupby(["rank", "winner"]):
+    for (number, winner), rows in together.assign(**{WINNER: best})[together[ORDER] > best].groupby([ORDER, WINNER]):
         reason = _outranked(found[number][0], found[winner][0])
         passed.append(_passed(found[number][0], table, rows, reason))
-    kept = together[together["rank"] == best]
+    kept = together[together[ORDER] == best]
     if moments == "last":
         last = kept["step"].max()
         before = kept[kept["step"] < last]
         ends = kept[kept["step"] == last]
         units = [column for column in unit if column != "step"]
         lost = before[~_keys(before, units).isin(_keys(ends, units))]
-        for number, rows in lost.groupby("rank"):
+        for number, rows in lost.groupby(ORDER):
             passed.append(
                 _passed(found[number][0], table, rows, f"of step {rows['step'].max()}, before the last, {last}")
             )
         kept = ends
-    return kept.drop(columns="rank"), passed
+    return kept.drop(columns=ORDER), passed
 
 
 def _keys(rows: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
