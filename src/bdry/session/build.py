@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..data import DATASETS, Dataset
-from ..errors import ConfigError
+from ..errors import ConfigError, one_line, show_value
 from ..margins import ESTIMATORS, Estimator
 from ..models import Classifier, build_classifier
 from ..probes import PROBES, Context, Probe
@@ -26,6 +26,9 @@ SELECTION = ("classes", "num_train", "num_test", "subset_seed", "pgd")
 INITIALISATION = ("init", "feature_dim", "feature_activation")
 SCHEDULE = ("schedule", "milestones", "gamma", "warmup")
 
+# far more than there are cores end in a crash of the system's libraries
+MOST_THREADS = 1024
+
 
 def options(node: Any, *without: str) -> dict[str, Any]:
     """The settings of an option, `name` and those listed left out."""
@@ -40,6 +43,8 @@ def prepare_machine(device: str, threads: int | None) -> torch.device:
     elif not available[device]:
         there = ", ".join(name for name, ok in available.items() if ok)
         raise ConfigError("device", device, f"not available here; there is {there} (device=auto takes the best)")
+    if threads is not None and threads > max(MOST_THREADS, num_cores()):
+        raise ConfigError("threads", threads, f"more than {MOST_THREADS}; there are {num_cores()} cores here")
     torch.set_num_threads(threads or num_cores())
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -55,6 +60,9 @@ def build_dataset(config: DatasetConfig, device: torch.device) -> Dataset:
     dataset = DATASETS[config.name](**own)
     if config.classes is not None:
         dataset = dataset.restricted(config.classes)
+    for name, split in dataset.splits().items():
+        if not len(split):
+            raise ConfigError("dataset", config.name, f"has no {name} images with these settings")
     return dataset.subset(config.num_train, config.num_test, config.subset_seed).to(device)
 
 
@@ -89,7 +97,11 @@ def build_optimiser(config: TrainConfig, classifier: Classifier) -> torch.optim.
     """The optimiser over all parameters."""
     own = options(config.optim, *SCHEDULE)
     OPTIMISERS.check_options(config.optim.name, own)
-    return OPTIMISERS[config.optim.name](classifier.parameters(), **own)
+    try:
+        return OPTIMISERS[config.optim.name](classifier.parameters(), **own)
+    except (LookupError, ValueError) as error:
+        given = ", ".join(f"{key}={show_value(value)}" for key, value in own.items())
+        raise ConfigError("optim", config.optim.name, f"not with {given} ({one_line(error)})") from None
 
 
 def build_plan(config: TrainConfig) -> Plan:
