@@ -233,7 +233,7 @@ def test_a_module_of_ones_own_with_weights(folder, bdry):
     [
         (["run=nowhere"], "no such folder"),
         (["run=outputs"], "not a run's folder (no config.yaml)"),
-        (["run={name}"], "holds several runs; name one of seed=0 in it"),
+        (["run={name}"], "no run itself but a folder of seed=0"),
         (["run={run}", "checkpoint=5"], "checkpoint=5: no such step in this run (steps: 0, 2, 3, 6)"),
         (["run={run}", "check=[wlak]"], "check=[wlak]: no such margin, did you mean walk?"),
         (["run={run}", "towards=10"], "towards=10: there are the classes 0 to 9"),

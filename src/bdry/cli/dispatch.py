@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .. import __version__
 from ..commands import module_of
-from ..conf import COMMANDS, HYDRA_VERSION_BASE, conf_dir, typed
+from ..conf import COMMANDS, HYDRA_VERSION_BASE, conf_dir, groups, typed
 from ..errors import NO_ROOM, BdryError, UsageError, did_you_mean, one_line, reason
 from ..plugins import problems
 from . import streams
@@ -99,6 +99,7 @@ def _run_hydra(command: str, rest: list[str]) -> None:
     # makes hydra.main raise instead of printing and exiting, so that `explain` can answer in a line
     os.environ["HYDRA_FULL_ERROR"] = "1"
     rest = [_escaped(_renamed(command, word)) for word in rest]
+    _check_paper(command, rest)
     sys.argv = [f"bdry {command}", *rest]
     run = hydra.main(config_path=str(conf_dir()), config_name=command, **HYDRA_VERSION_BASE)(job)
     _check_flags(rest)
@@ -115,6 +116,8 @@ def _run_hydra(command: str, rest: list[str]) -> None:
             raise UsageError(f"a choice such as dataset=mnist must be a name: {error}") from None
         if "srun" in str(error):
             raise UsageError("launch=slurm: no SLURM here (srun is not on the PATH)") from None
+        if "--resolve" in str(error):
+            raise UsageError("--resolve: goes with --cfg, as in --cfg job --resolve") from None
         if str(error).startswith("Only one of --run"):
             raise UsageError("--cfg, --info and --multirun exclude each other: give one of them") from None
         raise
@@ -135,6 +138,17 @@ def _escaped(word: str) -> str:
     if set(value) & set("'\"(\\"):
         return word
     return key + assigns + value.replace("=", "\\=")
+
+
+def _check_paper(command: str, rest: list[str]) -> None:
+    """Raises `UsageError` for a preset of one run where a whole study is meant."""
+    if command not in ("figures", "reproduce"):
+        return
+    for word in rest:
+        study, _, part = word.removeprefix("paper=").partition("/")
+        if word.startswith("paper=") and (part or study == "none"):
+            studies = [name for name in groups(command)["paper"] if "/" not in name and name != "none"]
+            raise UsageError(f"{word}: bdry {command} takes a whole study (choices: {', '.join(studies)})")
 
 
 def _check_flags(rest: list[str]) -> None:

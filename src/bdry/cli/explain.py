@@ -73,6 +73,9 @@ def _reason(error: BaseException) -> str:
 
 
 def _no_such_option(command: str, group: str, name: str) -> str:
+    if group == "hydra/launcher":
+        # ours are chosen by launch=
+        group = "launch"
     options = groups(command).get(group, [])
     hint = did_you_mean(name, options, f"{group}=")
     return f"{group}={name}: no such {group}{hint} (choices: {', '.join(options)})"
@@ -88,7 +91,10 @@ def _no_such_key(command: str, key: str, words: list[str]) -> str:
     known = [*dict.fromkeys([*keys(config), *available])]
     group = key.split(".", maxsplit=1)[0]
     for option in available.get(group, []):
-        if group not in PRESETS and key in keys(compose(command, [f"{group}={option}"])):
+        if group == "probe":
+            if key in keys(compose(command, [f"probe=[{option}]"])):
+                return f"{key}: no such setting of the probes chosen; probe=[{option}] has it"
+        elif group not in PRESETS and key in keys(compose(command, [f"{group}={option}"])):
             return f"{key}: no such setting of {group}={config[group].name}; {group}={option} has it"
     return f"{key}: no such setting{did_you_mean(key, known)} (bdry {command} --help lists them)"
 

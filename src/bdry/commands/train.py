@@ -9,11 +9,16 @@ from ..settings import TrainConfig, science
 from ..session.lifecycle import carry_out
 from ..session.training_run import TrainingRun
 
+# what tables and torch's generators hold
+LARGEST_SEED = 2**63 - 1
+
 
 def run(config: TrainConfig) -> Run:
     """Trains the run that `config` names, or says that it is finished."""
     if not harmless(config.study):
         raise ConfigError("study", config.study, "a label has no control characters, and no formula of a spreadsheet")
+    if config.seed > LARGEST_SEED:
+        raise ConfigError("seed", config.seed, f"must be at most {LARGEST_SEED}")
     folder = Run.of(config.outputs, {"schema": SCHEMA_VERSION, **science(config)}, config.seed)
     carry_out(folder, lambda: TrainingRun(config, folder))
     if folder.was_claimed:

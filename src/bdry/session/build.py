@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..data import DATASETS, Dataset
-from ..errors import ConfigError
+from ..errors import ConfigError, one_line, show_value
 from ..margins import ESTIMATORS, Estimator
 from ..models import Classifier, build_classifier
 from ..settings import PGD, Margin, Network, TrainConfig
@@ -19,6 +19,10 @@ from ..studies.probes import Context, Probe, build_probe
 from ..training import OPTIMISERS, Plan, learning_rate
 from ..training.adversary import Adversary
 from .cores import num_cores
+
+
+# far more than there are cores end in a crash of the system's libraries
+MOST_THREADS = 1024
 
 
 def options(node: Any) -> dict[str, Any]:
@@ -35,6 +39,8 @@ def prepare_machine(device: str, threads: int | None) -> torch.device:
     elif not available[device]:
         there = ", ".join(name for name, ok in available.items() if ok)
         raise ConfigError("device", device, f"not available here; there is {there} (device=auto takes the best)")
+    if threads is not None and threads > max(MOST_THREADS, num_cores()):
+        raise ConfigError("threads", threads, f"more than {MOST_THREADS}; there are {num_cores()} cores here")
     torch.set_num_threads(threads or num_cores())
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -48,6 +54,9 @@ def build_dataset(config: DatasetConfig, device: torch.device) -> Dataset:
     dataset: Dataset = DATASETS.bound(config.name, options(config))()
     if config.classes is not None:
         dataset = dataset.restricted(config.classes)
+    for name, split in dataset.splits().items():
+        if not len(split):
+            raise ConfigError("dataset", config.name, f"has no {name} images with these settings")
     return dataset.subset(config.num_train, config.num_test, config.subset_seed).to(device)
 
 
@@ -80,9 +89,12 @@ def compile_network(network: nn.Module) -> None:
 
 def build_optimiser(config: TrainConfig, classifier: Classifier) -> torch.optim.Optimizer:
     """The optimiser over all parameters."""
-    optimiser: torch.optim.Optimizer = OPTIMISERS.bound(config.optim.name, options(config.optim))(
-        classifier.parameters()
-    )
+    own = options(config.optim)
+    try:
+        optimiser: torch.optim.Optimizer = OPTIMISERS.bound(config.optim.name, own)(classifier.parameters())
+    except (LookupError, ValueError) as error:
+        given = ", ".join(f"{key}={show_value(value)}" for key, value in own.items())
+        raise ConfigError("optim", config.optim.name, f"not with {given} ({one_line(error)})") from None
     return optimiser
 
 

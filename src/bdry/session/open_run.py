@@ -77,7 +77,9 @@ def open_run(folder: str, checkpoint: str, device: torch.device) -> StoredRun:
     if not run.path.is_dir():
         raise RunError(f"run={run.path}: no such folder")
     if not run.config_path.exists() and (seeds := sorted(path.parent.name for path in run.path.glob("*/config.yaml"))):
-        raise RunError(f"run={run.path}: holds several runs; name one of {', '.join(seeds)} in it")
+        raise RunError(
+            f"run={run.path}: no run itself but a folder of {', '.join(seeds)}; add one of these to the path"
+        )
     config = stored_config(run)
     steps = chosen_steps(run, checkpoint)
     dataset = _local_dataset(config.dataset, device)

@@ -12,7 +12,7 @@ from ..attacks import robust_accuracy
 from ..core.measuring import measuring
 from ..core.moment import Moment, moment_steps
 from ..core.seeds import generator
-from ..errors import RunError, TrainingError
+from ..errors import ConfigError, RunError, TrainingError
 from ..runs import SCHEMA_VERSION, TABLES, Run, find_runs
 from ..runs.checkpoint import load_training, save_classifier, save_training
 from ..settings import PGD, TrainConfig
@@ -24,6 +24,7 @@ from .progress import TrainingProgress
 from .stopping import Stop
 
 EVALUATION_BATCH = 500
+MOST_STEPS = 10**9
 
 
 class TrainingRun:
@@ -44,6 +45,10 @@ class TrainingRun:
         }
         self.steps_per_epoch = self.plan.steps_per_epoch(len(self.dataset.train))
         self.total_steps = self.plan.epochs * self.steps_per_epoch
+        if self.total_steps > MOST_STEPS:
+            raise ConfigError(
+                "training.epochs", self.plan.epochs, f"are {self.total_steps:.2g} steps, more than {MOST_STEPS:.0e}"
+            )
         self.probe_moments = {
             name: self._moments((node.moments or settings.moments).steps, (node.moments or settings.moments).epochs)
             for name, node in settings.probe.items()
@@ -93,6 +98,12 @@ class TrainingRun:
             )
         except TrainingError as error:
             raise TrainingError(f"{error}; the last good checkpoint stays in {self.folder.path}") from None
+        except ValueError as error:
+            # torch's words where batch-norm has a single value
+            if "more than 1 value per channel" not in str(error):
+                raise
+            problem = f"arch={self.settings.arch.name} has batch-norm, which needs more images at a time"
+            raise ConfigError("training.batch_size", self.plan.batch_size, problem) from None
 
     def finish(self) -> None:
         """Draws the run's own figures."""
