@@ -53,6 +53,8 @@ def bias_rows(
                         "beta_nn": beta,
                         "beta_s1": bias_position(s1.layer, features, labels, i, j)[0],
                         "beta_s3": beta_s3,
+                        "status_s1": s1.status,
+                        "status_s3": s3.status,
                         "offset_nn": offset,
                         "offset_s3": offset_s3,
                         "bias_diff": offset - offset_s3,

@@ -27,8 +27,12 @@ class SvmSettings:
         choices=VARIANTS,
     )
     gap: float = option(1e-6, "1 - margin / proven bound at which a solver stops", gt=0, lt=1)
-    seconds: float = option(
-        5.0, "for each SVM where the network itself does not separate the images; then separable=0", unit="s", gt=0
+    max_work: float = option(
+        20.0,
+        "for each SVM where no layer is known to separate the images; what it ends without is status=unresolved. "
+        "Counted, not timed: a busy machine changes nothing; about as many seconds of one core at most",
+        unit="1e9 operations",
+        gt=0,
     )
     grid_points: int = option(30000, "points of the feature space at which labels are compared", ge=2)
     grid_seed: int = option(100, "seed of these points", ge=0)

@@ -24,6 +24,7 @@ PLACE = ["dataset", "study", "run"]
 UNITS = {
     "svm_convergence": ["step", "stage", "fresh", "rescaled", "stage_step", "variant"],
     "svm_bias": ["step", "stage", "fresh", "rescaled", "stage_step", "class_i", "class_j"],
+    "svm_timings": ["step", "rescaled", "variant"],
 }
 STAGES = {
     "whole": "whole network",

@@ -34,8 +34,12 @@ def drawn_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     rows = svm_rows(records, "svm_convergence")
     if rows.empty:
         return rows
-    # no time at all: what is not separable with one bias is not with the other either
-    rows = rows[(rows["stage"] == "whole") & ~rows["rescaled"] & (rows["svm_seconds"] > 0)]
+    times = svm_rows(records, "svm_timings")
+    if times.empty:
+        return times
+    unit = ["run", "seed", "step", "rescaled", "variant"]
+    rows = rows.merge(times[[*unit, "svm_seconds"]], on=unit)
+    rows = rows[(rows["stage"] == "whole") & ~rows["rescaled"]]
     columns = [*PLACE, "seed", "step", "epoch", "variant", "solver", "separable", "svm_seconds", "svm_gap"]
     return rows[[*columns, "num_samples", "feature_dim", "num_classes"]]
 

@@ -22,7 +22,7 @@ HISTORY = Table(
 
 TIMINGS = Table(
     "timings",
-    "Seconds spent: a run's only table that differs from one run of the same command to the next.",
+    "Seconds spent: with svm_timings a run's only table that differs from one run of the same command to the next.",
     (
         STEP,
         EPOCH,
