@@ -375,7 +375,9 @@ def test_little_work_ends_the_same_way_every_time_and_says_so(solver):
     assert cut.work < whole.work
     assert cut.status == "unresolved"
     assert torch.equal(cut.layer.joint(), again.layer.joint())
-    assert (cut.work, cut.upper, cut.margin) == pytest.approx((again.work, again.upper, again.margin), rel=0, nan_ok=True)
+    assert (cut.work, cut.upper, cut.margin) == pytest.approx(
+        (again.work, again.upper, again.margin), rel=0, nan_ok=True
+    )
 
 
 def test_work_that_suffices_changes_nothing():

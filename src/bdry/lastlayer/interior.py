@@ -50,9 +50,7 @@ def solve_interior(bounds: Bounds, weights: Tensor, gap: float, work: Work) -> N
             break
 
 
-def _polish(
-    bounds: Bounds, samples: Tensor, others: Tensor, weights: Tensor, alpha: Tensor, work: Work
-) -> None:
+def _polish(bounds: Bounds, samples: Tensor, others: Tensor, weights: Tensor, alpha: Tensor, work: Work) -> None:
     """Offers the exact solution with margin 1 on those pairs that look active, and changes these a few times.
 
     An interior point stops where rounding in its equations is above what a small margin leaves it.

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 
-
 def rate_fit(
     steps: Sequence[int], norms: Sequence[float], angles: Sequence[float], log_losses: Sequence[float]
 ) -> dict[str, float]:
