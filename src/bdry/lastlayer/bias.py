@@ -1,6 +1,6 @@
 """Where the boundary stands between two classes, and the pieces of the paper's bias experiment made fair.
 
-Source: li2018 specification, §4.2 B, §4.3.
+Source: arXiv 1808.05385 and its code's README; docs/papers/li2018.md.
 """
 
 from __future__ import annotations
