@@ -50,7 +50,7 @@ def test_digits_end_within_a_degree_of_the_svm_and_a_second_call_finds_them_ther
         (["fresh=true"], "needs a stage that trains the last layer"),
         (["variants=[S3]"], "must have S1"),
         (["variants=[S1,S3,S1]"], "names something twice"),
-        (["seconds=0"], "must be more than 0"),
+        (["max_work=0"], "must be more than 0"),
     ],
 )
 def test_mistakes_are_answered_in_a_line(bdry, tmp_path, words, line):

@@ -334,8 +334,8 @@ def test_it_stops_at_the_angle_and_schedules_its_checkpoints_by_the_logarithm():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "loss_scale"}, "did you mean method=loss_scaled"),
-        ({"bias": "free"}, "bias=free"),
+        ({"method": "loss_scale"}, "loss_scaled, accelerated, not 'loss_scale'"),
+        ({"bias": "free"}, "not 'free'"),
         ({"steps": 0}, "steps=0"),
         ({"layer": last_layer(torch.zeros(3, 5))}, "5 inputs on 2 features"),
     ],

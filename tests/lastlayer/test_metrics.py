@@ -102,6 +102,19 @@ def test_adding_one_vector_to_every_row_changes_no_metric(seed, scale, vector):
             assert after[key] == pytest.approx(before[key], abs=1e-9, rel=1e-9, nan_ok=True), key
 
 
+def test_rows_say_how_far_each_svm_is_from_the_limit():
+    rows = convergence_rows(layer(0), SOLUTIONS + COMPARATORS, VIEWS)
+    s1 = SOLUTIONS[0].layer.joint()
+    assert rows[0]["svm_to_s1_full_deg"] == 0
+    for row, solution in zip(rows, SOLUTIONS + COMPARATORS, strict=True):
+        theirs = solution.layer.joint()
+        cosine = float((s1 * theirs).sum() / s1.norm() / theirs.norm())
+        assert math.cos(math.radians(row["svm_to_s1_full_deg"])) == pytest.approx(cosine, abs=1e-9)
+    assert min(row["svm_to_s1_full_deg"] for row in rows[3:]) > 0.1
+    # without S1 there is nothing to be far from
+    assert math.isnan(convergence_rows(layer(0), COMPARATORS, VIEWS)[0]["svm_to_s1_w_deg"])
+
+
 @settings(deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 3))
 def test_the_cosine_is_never_below_the_margin_ratio(seed, scale):
@@ -188,7 +201,8 @@ def test_the_midpoint_of_two_classes():
     (row,) = bias_rows(quarter, s1, s3, x, y)
     assert set(row) == set(
         ["class_i", "class_j", "beta_nn", "beta_s1", "beta_s3", "offset_nn", "offset_s3", "bias_diff"]
-    )
+    ) | {"status_s1", "status_s3"}
+    assert (row["status_s1"], row["status_s3"]) == ("solved", "solved")
     assert row["beta_nn"] == 0.75
     assert row["beta_s3"] == pytest.approx(0.5, abs=1e-9)
 

@@ -358,18 +358,31 @@ def test_flipped_labels_are_not_separable():
 
 
 @pytest.mark.parametrize(("n", "d"), [(3000, 40), (2000, 8)], ids=["many features", "few weights"])
-def test_random_labels_cost_no_more_than_the_seconds_allowed_and_a_round(n, d):
+def test_random_labels_cost_no_more_than_the_work_allowed_and_a_round(n, d):
     x, y = synthetic(n, d, 10, 0.1)
-    found = hard_margin_svm(x, y, seconds=0.5)
+    found, again = (hard_margin_svm(x, y, max_work=2) for _ in range(2))
     assert not found.separable
-    assert not found.converged
+    assert found.status in ("not separable", "unresolved")
     assert found.upper >= 0
     assert found.seconds < 15
+    assert (found.work, found.upper, found.status) == (again.work, again.upper, again.status)
 
 
-def test_seconds_that_suffice_change_nothing():
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_little_work_ends_the_same_way_every_time_and_says_so(solver):
+    x, y = separable(400, 40, 8)
+    cut, again, whole = (hard_margin_svm(x, y, solver=solver, max_work=w) for w in (0.01, 0.01, math.inf))
+    assert cut.work < whole.work
+    assert cut.status == "unresolved"
+    assert torch.equal(cut.layer.joint(), again.layer.joint())
+    assert (cut.work, cut.upper, cut.margin) == pytest.approx(
+        (again.work, again.upper, again.margin), rel=0, nan_ok=True
+    )
+
+
+def test_work_that_suffices_changes_nothing():
     x, y = separable(200, 6, 3)
-    allowed, free = hard_margin_svm(x, y, seconds=100), hard_margin_svm(x, y)
+    allowed, free = hard_margin_svm(x, y, max_work=1000), hard_margin_svm(x, y)
     assert torch.equal(allowed.layer.joint(), free.layer.joint())
 
 

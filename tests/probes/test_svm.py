@@ -27,7 +27,7 @@ SETTINGS = {
     "num_test": None,
     "variants": ["S1", "S3", "paper"],
     "gap": 1e-6,
-    "seconds": 2.0,
+    "max_work": 5.0,
     "num_grid_points": 200,
     "grid_seed": 100,
     "map_resolution": 21,
@@ -234,10 +234,11 @@ def test_features_that_no_layer_separates_are_clean_rows(settings):
     started = time.monotonic()
     found = probe(**settings, variants=["S1", "S2", "S3", "paper", "soft"]).measure(net, dataset, MOMENT)
     assert time.monotonic() - started < 20
-    assert set(found.tables) == {"svm_convergence"}
+    assert set(found.tables) == {"svm_convergence", "svm_timings"}
     assert set(found.tables["svm_convergence"]["stage"]) == {"whole"}
     hard = table(found)[table(found)["variant"].isin(["S1", "S2", "S3"])]
     assert not hard["separable"].any()
+    assert (hard["status"] == "not separable").all()
     assert hard[["angle_full_deg", "margin_ratio", "svm_test_acc", "agree_train"]].isna().all().all()
     assert not found.tables["svm_convergence"]["converged"].any()
     soft = table(found)[table(found)["variant"].isin(["SVC", "soft S1"])]
@@ -307,6 +308,9 @@ def table_margin(dataset):
 def test_it_measures_the_same_again():
     dataset = toy(3)
     first, again = (probe().measure(off_the_limit(dataset), dataset, MOMENT) for _ in range(2))
+    assert set(first.tables) >= {"svm_convergence", "svm_bias", "svm_timings"}
     for name, rows in first.tables.items():
+        # of all columns of all tables these seconds alone may differ
         columns = [column for column in rows if column != "svm_seconds"]
+        assert (len(columns) < len(rows.columns)) == (name == "svm_timings")
         assert rows[columns].equals(again.tables[name][columns])

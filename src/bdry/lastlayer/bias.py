@@ -1,6 +1,6 @@
 """Where the boundary stands between two classes, and the pieces of the paper's bias experiment made fair.
 
-Source: li2018 specification, §4.2 B, §4.3.
+Source: arXiv 1808.05385 and its code's README; docs/papers/li2018.md.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ def bias_rows(
                         "beta_nn": beta,
                         "beta_s1": bias_position(s1.layer, features, labels, i, j)[0],
                         "beta_s3": beta_s3,
+                        "status_s1": s1.status,
+                        "status_s3": s3.status,
                         "offset_nn": offset,
                         "offset_s3": offset_s3,
                         "bias_diff": offset - offset_s3,

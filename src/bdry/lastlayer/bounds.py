@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from scipy.optimize import nnls
 from torch import Tensor
 
 from .problem import Problem
@@ -23,6 +25,8 @@ NO_MARGIN = 1e-10
 SMALL_MARGIN, PROOF_STEPS = 1e-2, 12
 # numbers in the matrix of that proof, at most
 PROOF_SIZE = 5e7
+# and where the exact combination nearest to 0 is affordable
+EXACT_SIZE = 4e6
 # where rounding leaves some of the sum that a free bias asks to be 0: the bound is for biases up to so many times ours
 BIAS_ROOM = 10.0
 
@@ -115,6 +119,10 @@ class Bounds:
             if work.over:
                 break
         self._prove(samples, others, alpha, _upper(problem, problem.weights(samples, others, alpha), alpha, None))
+        if not self.refuted and rows.numel() <= EXACT_SIZE and not work.over:
+            work.count(4 * size * rows.numel())
+            alpha = _nearest_to_none(rows)
+            self._prove(samples, others, alpha, _upper(problem, problem.weights(samples, others, alpha), alpha, None))
 
     def _offer(self, weights: Tensor, lower: float) -> None:
         if lower > self.lower:
@@ -141,13 +149,27 @@ def evaluate(problem: Problem, samples: Tensor, others: Tensor, alpha: Tensor, a
     return Iterate(samples, others, alpha, weights, margins, lower, _upper(problem, summed, alpha, weights))
 
 
+def _nearest_to_none(rows: Tensor) -> Tensor:
+    """The convex combination of (P, size) rows that is nearest to 0, (P,), by Lawson and Hanson's active sets."""
+    matrix = np.column_stack([rows.cpu().numpy(), np.ones(len(rows))]).T
+    try:
+        alpha, _ = nnls(matrix, np.append(np.zeros(rows.shape[1]), 1.0))
+    except RuntimeError:
+        # it found no end
+        alpha = np.zeros(len(rows))
+    return torch.as_tensor(alpha, dtype=rows.dtype, device=rows.device)
+
+
 def _upper(problem: Problem, summed: Tensor, alpha: Tensor, weights: Tensor | None) -> float:
     """The bound that `alpha` proves, `summed` being sum alpha z; of `weights` the bias is taken for the likely one."""
     length, last, total = float(summed[:, :-1].norm()), float(summed[:, -1].norm()), float(alpha.sum())
+    if not total > 0:
+        # no multipliers prove nothing
+        return math.inf
     if problem.penalty > 0:
-        return math.hypot(length, last / math.sqrt(problem.penalty)) / max(total, 1e-300)
+        return math.hypot(length, last / math.sqrt(problem.penalty)) / total
     bias = 1.0 if weights is None else float(weights[:, -1].norm()) / max(problem.norm(weights), 1e-300)
-    return (length + BIAS_ROOM * bias * last) / max(total, 1e-300)
+    return (length + BIAS_ROOM * bias * last) / total
 
 
 def _balanced(problem: Problem, samples: Tensor, others: Tensor, alpha: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """SVMs that are not the limit of training: those that the paper compared with, hard one-vs-rest, the soft margin.
 
-Source: li2018 specification, §2.1 (the authors' calls), §0 items 2 and 3 (how far they are from the limit), §4.4
-(Separability).
+Source: the code of Li, Ding, Gao 2018 (arXiv 1808.05385); see docs/papers/li2018.md.
 """
 
 from __future__ import annotations

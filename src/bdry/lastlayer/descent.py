@@ -125,13 +125,21 @@ def continue_last_layer(
     are trained: [W b], or W alone where bias="none", which takes the layer's biases as zeros.
 
     Args:
+        features: (N, d), finite; labels: (N,), of two classes at least.
+        layer: Where training begins, (K, d) and (K,).
+        method: One of `METHODS`.
+        steps: At most; at least 1.
         bias: "penalised" trains W and b by the same steps; "none" trains W.
-        lr: length of a step; None is the method's own choice, see there.
+        lr: Length of a step; None is the method's own choice, see there.
+        momentum: Of the method "momentum", in [0, 1).
+        checkpoints: How many to yield, at least 2; fewer where some fall on the same step.
+        target: The layer that angles are to; None: they are nan.
+        stop_degrees: The angle to `target` at which it ends.
 
     Raises:
         ValueError: an unknown method or bias, shapes that do not fit, no two classes.
 
-    Source: li2018 specification, §0 items 5 and 6, §4.3, §4.4, §6 (loss-scaled step).
+    Source: arXiv 1808.05385 (the limit), Soudry et al. 2018 (rates), Lyu and Li 2020 (loss-scaled steps).
     """
     features, labels, _ = checked(features, labels, len(layer.weights))
     if method not in METHODS:

@@ -18,6 +18,8 @@ from .work import Work
 EACH = 60
 # rounds, and iterations of one, at most
 ROUNDS, ITERATIONS = 50, 200
+# changes of the active pairs and equations of a polished solution, at most; steps of iterative refinement
+POLISHES, MOST_EQUATIONS, REFINEMENTS = 12, 4000, 4
 
 
 def solve_interior(bounds: Bounds, weights: Tensor, gap: float, work: Work) -> None:
@@ -40,11 +42,68 @@ def solve_interior(bounds: Bounds, weights: Tensor, gap: float, work: Work) -> N
             # the smaller the margin, the more of it rounding takes from the sum of z
             bounds.offer(solution)
             margins = problem.margins(solution)
+            _polish(bounds, samples, others, solution, alpha, work)
             bounds.disprove(found, work)
         work.count(2 * problem.x.numel() * problem.num_classes)
         violated = (margins < 1 - gap / 2) & ~inside
         if bounds.gap <= gap or bounds.refuted or not bool(violated.any()) or work.over:
             break
+
+
+def _polish(bounds: Bounds, samples: Tensor, others: Tensor, weights: Tensor, alpha: Tensor, work: Work) -> None:
+    """Offers the exact solution with margin 1 on those pairs that look active, and changes these a few times.
+
+    An interior point stops where rounding in its equations is above what a small margin leaves it.
+    """
+    problem = bounds.problem
+    slack = problem.margins(weights)[samples, others] - 1
+    active = alpha / alpha.max().clamp_min(1e-300) > slack
+    for _ in range(POLISHES):
+        size = weights.numel() + int(active.sum())
+        work.count(size**3)
+        if size > MOST_EQUATIONS or not bool(active.any()):
+            return
+        weights, found = _with_margin_one(problem, samples[active], others[active])
+        if not bool(weights.isfinite().all()):
+            return
+        bounds.offer(weights)
+        bounds.take(evaluate(problem, samples[active], others[active], found.clamp_min(0), weights[:, -1]))
+        wrong = torch.zeros_like(active)
+        wrong[active] = found < 0
+        changed = (active & ~wrong) | (~active & (problem.margins(weights)[samples, others] < 1 - 1e-9))
+        if torch.equal(changed, active) or work.over:
+            return
+        active = changed
+
+
+def _with_margin_one(problem: Problem, samples: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights (K, D) of least norm whose margins on these P pairs are 1, and multipliers (P,) of any sign.
+
+    The weights' and the multipliers' equations together: none is squared, as in Gram matrices.
+    """
+    rows = problem.rows(samples, others)
+    # each row over its length: samples may be of very different size
+    lengths = rows.norm(dim=1).clamp_min(1e-300)
+    rows = rows / lengths[:, None]
+    count, size = rows.shape
+    penalty = torch.ones(problem.num_classes, size // problem.num_classes, dtype=rows.dtype, device=rows.device)
+    penalty[:, -1] = problem.penalty
+    system = torch.zeros(size + count, size + count, dtype=rows.dtype, device=rows.device)
+    system[:size, :size] = penalty.flatten().diag()
+    if problem.penalty == 0:
+        # one number added to all biases changes no margin: their sum is to be 0
+        last = torch.arange(problem.num_classes, device=rows.device) * penalty.shape[1] + penalty.shape[1] - 1
+        system[last[:, None], last] += 1.0
+    system[:size, size:], system[size:, :size] = -rows.T, rows
+    system[size:, size:] = 1e-15 * torch.eye(count, dtype=rows.dtype, device=rows.device)
+    right = torch.cat([rows.new_zeros(size), 1 / lengths])
+    factors, pivots, failed = torch.linalg.lu_factor_ex(system)
+    solution = torch.zeros_like(right)
+    for _ in range(REFINEMENTS if not bool(failed) else 0):
+        left = right - system @ solution
+        left[size:] += 1e-15 * solution[size:]
+        solution = solution + torch.linalg.lu_solve(factors, pivots, left[:, None])[:, 0]
+    return solution[:size].view_as(penalty), solution[size:] / lengths
 
 
 def _add_lowest(inside: Tensor, margins: Tensor, labels: Tensor) -> None:

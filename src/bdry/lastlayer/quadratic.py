@@ -40,7 +40,7 @@ def nonnegative_qp(
         work: what it may spend; no exchange and no cycle begins after that but the first.
 
     Returns:
-        (P,); after `cycles`, at the end of the work, or where rounding lets nothing fall any more, what has been reached.
+        (P,); after `cycles`, at the end of the work, or where rounding lets nothing fall any more, what was reached.
 
     Reference: Bertsekas 1982, Projected Newton methods for optimization problems with simple constraints; Judice and
     Pires 1994, A block principal pivoting algorithm for large-scale strictly monotone linear complementarity problems.

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 
-
 def rate_fit(
     steps: Sequence[int], norms: Sequence[float], angles: Sequence[float], log_losses: Sequence[float]
 ) -> dict[str, float]:
@@ -23,7 +22,7 @@ def rate_fit(
     Raises:
         ValueError: fewer than four checkpoints after step 0.
 
-    Source: li2018 specification, §4.2 (model to fit), §5.
+    Source: Soudry et al. 2018 for the rates.
     """
     table = np.array([row for row in zip(steps, norms, angles, log_losses, strict=True) if row[0] > 0], dtype=float)
     if len(table) < 4:

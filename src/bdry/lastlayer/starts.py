@@ -58,7 +58,9 @@ def crammer_singer(problem: Problem, C: float = 100.0, tol: float = 1e-4, larges
         C *= 10
 
 
-def fitted(x: Tensor, labels: Tensor, C: float, tol: float, passes: int, work: Work | None = None) -> tuple[Tensor, Tensor]:
+def fitted(
+    x: Tensor, labels: Tensor, C: float, tol: float, passes: int, work: Work | None = None
+) -> tuple[Tensor, Tensor]:
     """Weights (K, D) and multipliers (N, K) of one call on (N, D) rows and (N,) labels, all K classes present.
 
     The seed of liblinear's sample order is fixed. The library keeps the multipliers to itself. A feature of size
@@ -90,9 +92,7 @@ def fitted(x: Tensor, labels: Tensor, C: float, tol: float, passes: int, work: W
     return found[:, :width], torch.where(multipliers > 1e-9 * multipliers.max(), multipliers, 0.0)
 
 
-def growing_crammer_singer(
-    problem: Problem, work: Work, C: float = 100.0, tol: float = 0.02, rounds: int = 8
-) -> Start:
+def growing_crammer_singer(problem: Problem, work: Work, C: float = 100.0, tol: float = 0.02, rounds: int = 8) -> Start:
     """`crammer_singer` on a tenth of the samples, `FIRST` at least, and then on those nearest to its boundary.
 
     A round keeps the samples of low margin and adds the most violated of all, roughly solved; where few are left, the

@@ -161,7 +161,9 @@ def _solution(bounds: Bounds, gap: float, start: Start, solver: str, seconds: fl
         gap=bounds.gap,
         pairs=torch.stack([samples, others], 1)[support],
         multipliers=alpha[support] * length**2 / max(float(alpha.sum()), 1e-300),
-        multiplier_angle=_angle(problem, bounds.weights, problem.weights(samples, others, alpha)) if found else math.nan,
+        multiplier_angle=_angle(problem, bounds.weights, problem.weights(samples, others, alpha))
+        if found
+        else math.nan,
         seconds=seconds,
         work=work,
         solver=solver,

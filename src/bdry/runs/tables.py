@@ -46,7 +46,7 @@ HISTORY = declare(
 TIMINGS = declare(
     Table(
         "timings",
-        "Seconds spent: a run's only table that differs from one run of the same command to the next.",
+        "Seconds spent: with svm_timings a run's only table that differs from one run of the same command to the next.",
         (
             STEP,
             EPOCH,

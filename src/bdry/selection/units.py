@@ -80,7 +80,7 @@ STUDIES = (
     Study({"estimator_check": (*AT, "norm", "clipped", "estimator")}, which=MARGIN_LISTS, other=("towards",)),
     Study(
         {"paths": (*AT, "scenario"), "convexity": (*AT, "k", "weight_law")},
-        which=("scenarios", "ks", "weight_laws", "films", "film_images"),
+        which=("scenarios", "ks", "weight_laws", "num_films", "num_film_images"),
     ),
     Study(
         {
@@ -89,12 +89,12 @@ STUDIES = (
             "curvature_profile": (*AT, "family", "method", "scale"),
             "tangent_sides": (*AT, "family", "t"),
         },
-        which=("families", "methods", "betas", "sigmas", "steps", "sections", "extent", "resolution"),
+        which=("families", "methods", "betas", "sigmas", "fd_steps", "num_sections", "extent", "resolution"),
     ),
     Study({name: MOMENT for name in ("shared_summary", "shared_rho", "shared_energy", "shared_noise")}),
     Study(
         {name: (*MOMENT, "statistic", "family", "num_directions") for name in ("detect_scores", "detect_summary")},
-        which=("statistics", "families", "directions"),
+        which=("statistics", "families", "num_directions"),
     ),
     Study(
         {
@@ -115,6 +115,7 @@ STUDIES = (
             "svm_convergence": (*STAGE, "variant"),
             "svm_bias": STAGE,
             "svm_rate_fit": (*STAGE, "variant"),
+            "svm_timings": (*MOMENT, "rescaled", "variant"),
         },
         which=("variants", "map_resolution"),
         apart=("stage", "fresh", "study"),

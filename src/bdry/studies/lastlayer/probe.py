@@ -43,7 +43,8 @@ class SvmProbe:
         return self.settings if isinstance(self.settings, StageSettings) else StageSettings()
 
     def measure(self, classifier: Classifier, dataset: Dataset, moment: Moment) -> Measured:
-        """Tables `svm_convergence`, `svm_bias` and, of stages, `svm_rate_fit`; arrays `svm` of the last layer reached.
+        """Tables `svm_convergence`, `svm_bias`, `svm_timings` and, of stages, `svm_rate_fit`; arrays `svm` of the last
+        layer reached.
 
         Raises:
             UsageError: the features are not finite, or all training images have one label.
@@ -60,8 +61,9 @@ class SvmProbe:
             try:
                 layer = layer_of(classifier, views.features)
                 scene = solved(views, layer, settings)
-            except UsageError as error:
+            except ValueError as error:
                 raise UsageError(f"step {moment.step}: {error}") from None
+            found.add_timings(scene)
             reached = self._measure_layers(found, scene, layer)
             arrays = layer_arrays(scene, reached) | feature_map(scene, reached, settings.map_resolution)
             arrays |= input_map(classifier, chosen[0], scene, settings.map_resolution, settings.batch_size)
@@ -95,6 +97,7 @@ class SvmProbe:
         over_rms, rescaled_layer = scaled(scene.views, layer)
         rescaled = solved(over_rms, rescaled_layer, self.settings)
         rescaled = Scene(rescaled.views, rescaled.solutions, rescaled=True)
+        found.add_timings(rescaled)
         found.add(rescaled, Trained("whole", 0, rescaled_layer, math.nan, fresh=False))
         for each in (scene, rescaled):
             views: Views = each.views
@@ -118,7 +121,9 @@ class Rows:
 
     def __init__(self, about: dict[str, Any]) -> None:
         self.about = about
-        self.rows: dict[str, list[dict[str, Any]]] = {"svm_convergence": [], "svm_bias": [], "svm_rate_fit": []}
+        self.rows: dict[str, list[dict[str, Any]]] = {
+            name: [] for name in ("svm_convergence", "svm_bias", "svm_rate_fit", "svm_timings")
+        }
 
     def add(self, scene: Scene, trained: Trained) -> dict[str, Any]:
         """The layer against every SVM; the row of S1."""
@@ -127,6 +132,10 @@ class Rows:
         self.rows["svm_convergence"] += [self.about | stage | {"lr_sum": trained.lr_sum} | row for row in rows]
         self.rows["svm_bias"] += [self.about | stage | row for row in scene.bias(trained.layer)]
         return next(row for row in rows if row["variant"] == "S1")
+
+    def add_timings(self, scene: Scene) -> None:
+        """What solving each SVM took."""
+        self.rows["svm_timings"] += [self.about | row for row in scene.timings()]
 
     def add_stage(self, scene: Scene, layers: Iterable[Trained]) -> LastLayer:
         """All checkpoints of a stage and its rates; the last layer of them."""

@@ -95,6 +95,13 @@ class Scene:
             "svm_norm": float(solution.layer.joint().norm()),
         }
 
+    def timings(self) -> list[dict[str, Any]]:
+        """Rows of `svm_timings` but for the moment."""
+        return [
+            {"rescaled": self.rescaled, "variant": found.variant, "solver": found.solver, "svm_seconds": found.seconds}
+            for found in self.solutions.values()
+        ]
+
     def bias(self, layer: LastLayer) -> list[dict[str, Any]]:
         """Rows of `svm_bias` but for what the layer is; none without S3, or where the classes are not separable."""
         s3 = self.solutions.get("S3")
@@ -105,31 +112,36 @@ class Scene:
 
 
 def solved(views: Views, layer: LastLayer, settings: SvmSettings) -> Scene:
-    """The SVMs `settings.variants` of the training features, in that order, S1 before S3.
+    """The SVMs `settings.variants` of the training features, in that order.
 
-    Where `layer` separates the samples, the SVM exists and is solved for as long as it takes; else for `settings.seconds`.
+    Where `layer`, a comparator or another hard margin separates the samples, a hard margin is solved for as long as it
+    takes; else with `settings.max_work` each.
     """
+    features, labels, classes = views.features, views.labels, len(layer.weights)
     found: dict[str, SvmSolution] = {}
-    for name in sorted(settings.variants):
-        found[name] = _solution(views, layer, name, settings, found.get("S1"))
+    # comparators first: what separates the samples is settled by any of them
+    for name in sorted(settings.variants, key=lambda name: (name in HARD, name)):
+        if name == "paper":
+            found[name] = paper_comparator(features, labels, classes)
+        elif name == "soft":
+            found[name] = soft_margin_svm(features, labels, classes)
+        elif name == "hard_ovr":
+            found[name] = hard_one_vs_rest(features, labels, num_classes=classes, max_work=settings.max_work)
+        else:
+            known = [layer, *(solution.layer for solution in found.values())]
+            found[name] = _hard(views, name, known, classes, settings)
     return Scene(views, {name: found[name] for name in settings.variants})
 
 
-def _solution(views: Views, layer: LastLayer, name: str, settings: SvmSettings, s1: SvmSolution | None) -> SvmSolution:
-    features, labels, classes = views.features, views.labels, len(layer.weights)
-    if name == "paper":
-        return paper_comparator(features, labels, classes)
-    if name == "soft":
-        return soft_margin_svm(features, labels, classes)
-    own = replace(layer, biases=torch.zeros_like(layer.biases)) if name == "S2" else layer
-    separates = float(pair_margins(own.logits(features), labels).min()) > 0
-    allowed = math.inf if separates else settings.seconds
-    if name == "hard_ovr":
-        return hard_one_vs_rest(features, labels, num_classes=classes, seconds=settings.seconds)
-    if name == "S3" and s1 is not None and not s1.separable:
-        # the same classes are separable with either bias
-        return replace(s1, variant="S3", upper=math.nan, gap=math.nan, seconds=0.0)
-    return hard_margin_svm(features, labels, HARD[name], num_classes=classes, gap=settings.gap, seconds=allowed)
+def _hard(views: Views, name: str, known: Sequence[LastLayer], classes: int, settings: SvmSettings) -> SvmSolution:
+    features, labels = views.features, views.labels
+    if name == "S2":
+        known = [replace(layer, biases=torch.zeros_like(layer.biases)) for layer in known]
+    separates = any(float(pair_margins(layer.logits(features), labels).min()) > 0 for layer in known)
+    allowed = math.inf if separates else settings.max_work
+    return hard_margin_svm(
+        features, labels, HARD[name], num_classes=classes, gap=settings.gap, max_work=allowed, known=known
+    )
 
 
 def scaled(views: Views, layer: LastLayer) -> tuple[Views, LastLayer]:

@@ -27,10 +27,11 @@ class SvmSettings:
         choices=VARIANTS,
     )
     gap: float = option(1e-6, "1 - margin / proven bound at which a solver stops", gt=0, lt=1)
-    seconds: float = option(
-        5.0,
-        "time for each SVM where the network itself does not separate the images; after it separable is 0",
-        unit="s",
+    max_work: float = option(
+        20.0,
+        "for each SVM where no layer is known to separate the images; what it ends without is status=unresolved. "
+        "Counted, not timed: a busy machine changes nothing; about as many seconds of one core at most",
+        unit="1e9 operations",
         gt=0,
     )
     num_grid_points: int = option(

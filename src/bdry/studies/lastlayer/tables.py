@@ -1,4 +1,4 @@
-"""Tables of the last layer against the linear SVMs on its features."""
+"""Tables of the last layer against the linear SVMs on its features, after arXiv 1808.05385."""
 
 from ...runs.table import EPOCH, STEP, Column, Table, declare
 
@@ -46,14 +46,27 @@ SVM_CONVERGENCE = declare(
             Column("solver", "str", "what found it"),
             Column("C", "float", "what a library was called with; nan: nothing"),
             Column("tol", "float", "likewise"),
-            Column("separable", "bool", "whether a separating layer was found; 0 is a proof only where svm_upper is 0"),
+            Column("separable", "bool", "whether a separating layer was found; status says whether there can be one"),
+            Column(
+                "status",
+                "str",
+                "solved: within the gap asked for; not separable: proven; unresolved: neither, within the work allowed; "
+                "comparator: not a certified SVM",
+            ),
             Column("converged", "bool", "whether the solution is within the gap asked for"),
             Column("svm_min_margin", "float", "smallest pair margin, 1 for a hard margin"),
             Column("svm_upper", "float", "proven bound on the margin / norm of any layer; nan for comparators"),
             Column("svm_gap", "float", "1 - margin / that bound; nan for comparators"),
-            Column("svm_seconds", "float", "what solving took", "s"),
+            Column("svm_work", "float", "what solving took, as counted; nan for comparators", "1e9 operations"),
             Column("svm_test_acc", "float", "the SVM's own accuracy on test images"),
             Column("svm_norm", "float", "norm of its [W b]; of hard margins that of the solution with margin 1"),
+            Column(
+                "svm_to_s1_full_deg",
+                "float",
+                "angle between this SVM's centred [W b] and S1's; a comparator near S1 cannot be told from it",
+                "degrees",
+            ),
+            Column("svm_to_s1_w_deg", "float", "of W alone", "degrees"),
             Column("n_sv", "int", "samples with a multiplier above 0"),
             Column("n_sv_pairs", "int", "pairs of sample and other class with one"),
             Column("angle_full_deg", "float", "angle between the centred [W b] of layer and SVM", "degrees"),
@@ -99,6 +112,8 @@ SVM_BIAS = declare(
             Column("beta_nn", "float", "the layer's position"),
             Column("beta_s1", "float", "that of the SVM with penalised bias"),
             Column("beta_s3", "float", "that of the SVM with free bias; 0.5 for two classes"),
+            Column("status_s1", "str", "status of S1: solved, or unresolved, when beta_s1 is of the best layer found"),
+            Column("status_s3", "str", "of S3"),
             Column("offset_nn", "float", "distance of the layer's boundary from the origin", "of the features"),
             Column("offset_s3", "float", "of S3's", "of the features"),
             Column("bias_diff", "float", "offset_nn - offset_s3", "of the features"),
@@ -125,6 +140,21 @@ SVM_RATE_FIT = declare(
                 "svm_norm", "float", "norm of the SVM with margin 1, to which that slope tends for gradient descent"
             ),
             Column("log_loss_per_log_step", "float", "slope of log loss by log step; tends to -1 for gradient descent"),
+        ),
+    )
+)
+
+SVM_TIMINGS = declare(
+    Table(
+        "svm_timings",
+        "`bdry svm`: one row a moment and SVM; timings, hence never twice the same.",
+        (
+            STEP,
+            EPOCH,
+            RESCALED,
+            Column("variant", "str", "the SVM"),
+            Column("solver", "str", "what found it"),
+            Column("svm_seconds", "float", "what solving took", "s"),
         ),
     )
 )

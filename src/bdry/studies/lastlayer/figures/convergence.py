@@ -171,8 +171,12 @@ def solver_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     rows = select(records, "svm_convergence").rows
     if rows.empty:
         return rows
-    # no time at all: what is not separable with one bias is not with the other either
-    rows = rows[(rows["stage"] == "whole") & ~rows["rescaled"] & (rows["svm_seconds"] > 0)]
+    times = select(records, "svm_timings").rows
+    if times.empty:
+        return times
+    unit = ["experiment", "seed", "step", "rescaled", "variant"]
+    rows = rows.merge(times[[*unit, "svm_seconds"]], on=unit)
+    rows = rows[(rows["stage"] == "whole") & ~rows["rescaled"]]
     columns = [*PLACE, "seed", "step", "epoch", "variant", "solver", "separable", "svm_seconds", "svm_gap"]
     return rows[[*columns, "num_samples", "feature_dim", "num_classes"]]
 
