@@ -22,7 +22,7 @@ from ..training.adversary import Adversary
 from .cores import num_cores
 
 # keys of every data set, network and optimiser that its builder does not take
-SELECTION = ("classes", "num_train", "num_test", "subset_seed", "pgd")
+SELECTION = ("classes", "num_train", "num_test", "subset_seed", "first", "train_indices", "test_indices", "pgd")
 INITIALISATION = ("init", "feature_dim", "feature_activation")
 SCHEDULE = ("schedule", "milestones", "gamma", "warmup")
 
@@ -55,6 +55,9 @@ def build_dataset(config: DatasetConfig, device: torch.device) -> Dataset:
     dataset = DATASETS[config.name](**own)
     if config.classes is not None:
         dataset = dataset.restricted(config.classes)
+    dataset = dataset.at(config.train_indices, config.test_indices)
+    if config.first is not None:
+        dataset = dataset.first(config.first)
     return dataset.subset(config.num_train, config.num_test, config.subset_seed).to(device)
 
 
