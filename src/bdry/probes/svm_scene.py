@@ -41,7 +41,7 @@ def features_of(classifier: Classifier, split: Split, batch_size: int) -> Tensor
 
 def layer_of(classifier: Classifier, like: Tensor) -> LastLayer:
     """The classifier's last layer, on the device of `like`."""
-    return last_layer(classifier.head.weight.to(like.device), classifier.head.bias.to(like.device))
+    return last_layer(classifier.head.weight.to(like.device), classifier.head_bias.to(like.device))
 
 
 def views_of(classifier: Classifier, train: Split, test: Split, points: int, seed: int, batch_size: int) -> Views:

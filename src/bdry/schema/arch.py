@@ -9,7 +9,7 @@ from omegaconf import MISSING
 from ..errors import ConfigError
 from .option import option, schema
 
-ACTIVATIONS = ("relu", "softplus", "silu", "gelu", "leaky_relu", "softsign")
+ACTIVATIONS = ("relu", "softplus", "silu", "gelu", "leaky_relu", "softsign", "tanh", "selu", "square")
 INITS = ("default", "kaiming", "xavier", "orthogonal")
 
 
@@ -29,6 +29,9 @@ class Network(Arch):
     activation: str = option("relu", "activation function; geometry needs a smooth one", choices=ACTIVATIONS)
     init: str = option(
         "default", "initial weights; default: PyTorch's; the others have zero biases; kaiming: He's", choices=INITS
+    )
+    bias: bool | None = option(
+        None, "false: no layer has a bias, the last included; null: those the architecture has", later=True
     )
     feature_dim: int | None = option(
         None, "width of one more hidden layer, before the last; null: there is none", unit="features", ge=1, later=True
@@ -52,3 +55,14 @@ class MLP(Network):
     """Fully connected layers."""
 
     widths: list[int] = option([256, 128], "widths of the hidden layers", ge=1)
+
+
+@schema("arch", "airbench")
+@dataclass
+class Airbench(Network):
+    """A fast convolutional network."""
+
+    activation: str = option("gelu", "activation function; geometry needs a smooth one", choices=ACTIVATIONS)
+    stem: int = option(24, "channels of the first convolution", ge=1)
+    widths: list[int] = option([32, 128, 128], "channels of the blocks, each of which halves height and width", ge=1)
+    norm: str = option("batch", "batch-norm before each activation in the blocks, or none", choices=("batch", "none"))

@@ -23,7 +23,7 @@ from .cores import num_cores
 
 # keys of every data set, network and optimiser that its builder does not take
 SELECTION = ("classes", "num_train", "num_test", "subset_seed", "first", "train_indices", "test_indices", "pgd")
-INITIALISATION = ("init", "feature_dim", "feature_activation")
+INITIALISATION = ("init", "feature_dim", "feature_activation", "bias")
 SCHEDULE = ("schedule", "milestones", "gamma", "warmup")
 
 
@@ -74,6 +74,7 @@ def build_network(config: TrainConfig, dataset: Dataset) -> Classifier:
         init=config.arch.init if isinstance(config.arch, Network) else "default",
         feature_dim=config.arch.feature_dim if isinstance(config.arch, Network) else None,
         feature_activation=config.arch.feature_activation if isinstance(config.arch, Network) else None,
+        bias=not (isinstance(config.arch, Network) and config.arch.bias is False),
         options=options(config.arch, *INITIALISATION),
     )
     return classifier.to(dataset.train.labels.device)
@@ -112,6 +113,7 @@ def build_plan(config: TrainConfig) -> Plan:
         batch_size=training.batch_size,
         learning_rate=rate,
         label_smoothing=training.label_smoothing,
+        loss_scaled=bool(training.loss_scaled),
         crop_padding=training.crop_padding,
         flip=training.flip,
         adversary=adversary,
