@@ -8,6 +8,7 @@ from torch import nn
 
 from bdry.core.first_order import first_order_margin
 from bdry.core.measuring import measuring
+from bdry.core.seeds import seeded_globally
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
@@ -21,7 +22,9 @@ def test_on_an_affine_classifier_it_is_the_margin(norm):
     order = 2 if norm == "l2" else 1
     for i in range(30):
         others = [k for k in range(4) if k != own[i]]
-        exact = {k: float((logits[i, own[i]] - logits[i, k]) / (weight[own[i]] - weight[k]).norm(order)) for k in others}
+        exact = {
+            k: float((logits[i, own[i]] - logits[i, k]) / (weight[own[i]] - weight[k]).norm(order)) for k in others
+        }
         nearest = min(exact, key=exact.get)
         assert float(found.margin[i]) == pytest.approx(exact[nearest], rel=1e-4)
         assert int(found.boundary_class[i]) == nearest
@@ -31,10 +34,8 @@ def test_on_an_affine_classifier_it_is_the_margin(norm):
 
 def test_scaled_logits_move_both_parts_and_leave_their_ratio():
     draw = torch.Generator().manual_seed(1)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.Softplus(), nn.Linear(5, 3))
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=draw))
+    with seeded_globally(0):
+        network = nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.Softplus(), nn.Linear(5, 3))
     x = torch.rand(20, 1, 2, 3, generator=draw)
     with measuring(network):
         once, scaled = first_order_margin(network, x, "l2"), first_order_margin(lambda z: 7 * network(z), x, "l2")
@@ -44,5 +45,7 @@ def test_scaled_logits_move_both_parts_and_leave_their_ratio():
 
 
 def test_a_constant_classifier_has_no_boundary():
-    found = first_order_margin(lambda z: torch.ones(len(z), 3) + 0 * z.flatten(1)[:, :3], torch.full((4, 1, 2, 2), 0.5), "linf")
+    found = first_order_margin(
+        lambda z: torch.ones(len(z), 3) + 0 * z.flatten(1)[:, :3], torch.full((4, 1, 2, 2), 0.5), "linf"
+    )
     assert bool(found.margin.isinf().all())

@@ -51,13 +51,19 @@ def test_levels_and_floats_of_the_same_pixels_are_the_same_data_set():
         (lambda: split(labels=torch.zeros(5, dtype=torch.int64)), r"labels of shape \(5,\) for 6 images"),
         (lambda: split(labels=torch.zeros(6, 2, dtype=torch.int64)), r"labels of shape \(6, 2\) for 6 images"),
         (lambda: split(index=torch.arange(7)), r"index of shape \(7,\) for 6 images"),
-        (lambda: dataset(split(labels=torch.tensor([0, 1, 2, 0, 1, 0]))), "mine: train labels from 0 to 2, but there are 2"),
+        (
+            lambda: dataset(split(labels=torch.tensor([0, 1, 2, 0, 1, 0]))),
+            "mine: train labels from 0 to 2, but there are 2",
+        ),
         (lambda: dataset(split(), split(labels=torch.tensor([0, -1] * 3))), "mine: test labels from -1 to 0"),
         (lambda: dataset(split(255 * torch.ones(6, 1, 2, 2))), r"mine: train pixels from 255 to 255: images are uint8"),
         (lambda: dataset(split(-torch.ones(6, 1, 2, 2))), r"mine: train pixels from -1 to -1"),
         (lambda: dataset(split(torch.full((6, 1, 2, 2), torch.nan))), r"mine: train pixels from nan to nan"),
         (lambda: dataset(split(), split(torch.zeros(6, 1, 2, 2, dtype=torch.uint8))), "the splits' images differ"),
-        (lambda: dataset(split(), split(torch.zeros(6, 1, 2, 3))), r"differ, \(1, 2, 2\) float32 and \(1, 2, 3\) float32"),
+        (
+            lambda: dataset(split(), split(torch.zeros(6, 1, 2, 3))),
+            r"differ, \(1, 2, 2\) float32 and \(1, 2, 3\) float32",
+        ),
         (lambda: dataset(split()[:0]), "mine: the train split has no image"),
     ],
 )

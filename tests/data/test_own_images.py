@@ -14,7 +14,10 @@ ARRAYS = {
     "labels_file": None,
     "test_file": None,
     "test_labels_file": None,
-    "keys": {},
+    "images": None,
+    "labels": None,
+    "test_images": None,
+    "test_labels": None,
     "shape": None,
     "class_names": None,
     "test_fraction": 0.25,
@@ -94,7 +97,7 @@ def test_test_classes_that_differ_are_named(tmp_path):
 def test_npz_of_levels_or_floats_under_any_names(values, names, tmp_path):
     np.savez(tmp_path / "a.npz", **{names[0]: values, names[1]: LABELS})
     keys = {"images": "mine", "labels": "classes"} if names[0] == "mine" else {}
-    mine = arrays(tmp_path / "a.npz", keys=keys)
+    mine = arrays(tmp_path / "a.npz", **keys)
     assert (len(mine.train), len(mine.test)) == (9, 3)
     assert mine.class_names == ("0", "1", "2")
     expected = torch.from_numpy(LEVELS / np.float32(255))[:, None]
@@ -156,14 +159,14 @@ def csv(place, text):
         (lambda p: npz(p, images=LEVELS, labels=LABELS[:5]), {}, "12 images, but 5 labels"),
         (lambda p: npz(p, images=LEVELS, labels=LABELS + 0.5), {}, "labels of shape .* float64: wanted is one whole"),
         (lambda p: npz(p, images=LEVELS, labels=np.eye(3)[LABELS]), {}, r"labels of shape \(12, 3\)"),
-        (lambda p: npz(p, pictures=LEVELS, labels=LABELS), {}, "no array images in it, there are pictures, labels: dataset.keys.images="),
+        (lambda p: npz(p, pictures=LEVELS, labels=LABELS), {}, "no array images in it, there are pictures, labels: dataset.images="),
         (lambda p: npz(p, images=LEVELS, labels=LABELS, x_test=LEVELS), {}, "test images and test labels go together"),
         (lambda p: npz(p, images=np.array([{}] * 12), labels=LABELS), {}, "cannot be read as .npy or .npz of numbers"),
         (lambda p: npz(p, images=LEVELS, labels=LABELS), {"shape": [1, 4, 6]}, "dataset.shape=.* has 20 numbers an image"),
         (lambda p: npz(p, images=LEVELS, labels=LABELS), {"class_names": ["a"]}, r"dataset.class_names=\[a\]: .* has 3 classes"),
-        (lambda p: npz(p, images=LEVELS, labels=LABELS), {"keys": {"image": "x"}}, "image is none of images, labels"),
+        (lambda p: npz(p, images=LEVELS, labels=LABELS), {"images": "x"}, "no array x in it, there are images, labels"),
         (lambda p: np.save(p / "a.npy", LEVELS) or p / "a.npy", {}, "images without labels: dataset.labels_file="),
-        (lambda p: csv(p, "x,y\n1,2\n"), {}, r"no column label \(the first are x, y\): dataset.keys.labels="),
+        (lambda p: csv(p, "x,y\n1,2\n"), {}, r"no column label \(the first are x, y\): dataset.labels="),
         (lambda p: csv(p, "label,x\n1,two\n"), {}, "column x holds something else than numbers"),
         (lambda p: csv(p, "label,x\n1,\n"), {}, "column x holds something else than numbers"),
         (lambda p: csv(p, ""), {}, "a.csv: cannot be read as a table"),

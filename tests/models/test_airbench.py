@@ -13,7 +13,13 @@ OPTIONS = {"stem": 6, "widths": [8, 12, 16], "activation": "gelu"}
 
 def build(**changes):
     return build_classifier(
-        "airbench", (3, 32, 32), 10, mean=[0.4] * 3, std=[0.2] * 3, seed=0, options=OPTIONS | {"norm": "batch"} | changes
+        "airbench",
+        (3, 32, 32),
+        10,
+        mean=[0.4] * 3,
+        std=[0.2] * 3,
+        seed=0,
+        options=OPTIONS | {"norm": "batch"} | changes,
     )
 
 

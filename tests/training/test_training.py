@@ -215,14 +215,14 @@ def test_the_logarithm_of_the_loss_and_its_gradient_hold_where_the_loss_is_ordin
     gradients = [torch.autograd.grad(value, logits)[0] for value in (expected / expected.detach(), found)]
     torch.testing.assert_close(*gradients)
     # margins of 1,000 to 1,011: the mean of e^-1000 (1 + e^-1 + ...) / 12
-    sure = torch.zeros(12, 2)
+    sure = torch.zeros(12, 2, dtype=torch.float64)
     sure[:, 0] = 1000 + torch.arange(12)
     exact = -1000 + math.log(sum(math.exp(-k) for k in range(12)) / 12)
     sure.requires_grad_(True)
     found = log_mean_loss(sure, torch.zeros(12, dtype=torch.int64))
-    assert float(found.detach()) == pytest.approx(exact, rel=1e-6)
+    assert float(found.detach()) == pytest.approx(exact, rel=1e-12)
     gradient = torch.autograd.grad(found, sure)[0][:, 0]
-    assert float(gradient.sum()) == pytest.approx(-1, rel=1e-5)
+    assert float(gradient.sum()) == pytest.approx(-1, rel=1e-12)
 
 
 def test_loss_scaled_training_of_a_homogeneous_network_makes_the_smoothed_margin_rise_monotonically():

@@ -28,7 +28,10 @@ def arrays(
     labels_file: str | None,
     test_file: str | None,
     test_labels_file: str | None,
-    keys: dict[str, str],
+    images: str | None,
+    labels: str | None,
+    test_images: str | None,
+    test_labels: str | None,
     shape: list[int] | None,
     class_names: list[str] | None,
     test_fraction: float,
@@ -46,7 +49,8 @@ def arrays(
             decimals, or of 0 and 1 alone, holds floats.
         labels_file: labels of a `.npy`.
         test_file, test_labels_file: of the test split, in the same form.
-        keys: names in the file of `images`, `labels`, `test_images`, `test_labels`, where they are not usual ones.
+        images, labels, test_images, test_labels: their names in a `.npz`, where they are not usual ones (`USUAL`);
+            `labels` is the column of a `.csv` that holds them, else `label`.
         shape: (C, H, W) of an image; None: from the array, rows of D numbers are 1x1xD.
         class_names: of the labels 0, 1, ...; None: the labels as words.
         test_fraction: share of the images for testing, the same of every class, where there is no test split.
@@ -55,21 +59,21 @@ def arrays(
     Raises:
         DataError, ConfigError: one line that names the file or key, what is wrong and what would be right.
     """
-    if wrong := sorted(set(keys) - set(USUAL)):
-        raise ConfigError("dataset.keys", sorted(keys), f"{wrong[0]} is none of {', '.join(USUAL)}")
+    given = {"images": images, "labels": labels, "test_images": test_images, "test_labels": test_labels}
+    keys = {what: name for what, name in given.items() if name is not None}
     found = _read(Path(file).expanduser(), labels_file, keys, "dataset.labels_file")
     if test_file is not None:
         test = _read(Path(test_file).expanduser(), test_labels_file, keys, "dataset.test_labels_file")
         found |= {"test_images": test["images"], "test_labels": test["labels"]}
     if ("test_images" in found) != ("test_labels" in found):
         raise DataError(f"{file}: test images and test labels go together; there are {', '.join(sorted(found))}")
-    labels, names = _numbered(file, found, class_names)
+    numbered, names = _numbered(file, found, class_names)
     parts = {}
-    for part in labels:
-        images = _images(file, found[part.replace("labels", "images")], shape)
-        if len(images) != len(labels[part]):
-            raise DataError(f"{file}: {len(images)} images, but {len(labels[part])} {part.replace('_', ' ')}")
-        parts[part] = whole_split(images, labels[part])
+    for part, of_part in numbered.items():
+        pixels = _images(file, found[part.replace("labels", "images")], shape)
+        if len(pixels) != len(of_part):
+            raise DataError(f"{file}: {len(pixels)} images, but {len(of_part)} {part.replace('_', ' ')}")
+        parts[part] = whole_split(pixels, of_part)
     train, test_split = _two(parts, test_fraction, split_seed)
     return Dataset("arrays", train, test_split, names)
 
@@ -101,7 +105,7 @@ def _read(path: Path, labels_file: str | None, keys: dict[str, str], labels_key:
         elif what in keys or not what.startswith("test"):
             raise DataError(
                 f"{path}: no array {keys.get(what, what)} in it, there are {', '.join(loaded)}: "
-                f"dataset.keys.{what}=<name> says which holds the {what.replace('_', ' ')}"
+                f"dataset.{what}=<name> says which holds the {what.replace('_', ' ')}"
             )
     return found
 
@@ -126,7 +130,7 @@ def _read_csv(path: Path, label: str) -> Arrays:
     if label not in table.columns:
         columns = ", ".join(map(str, table.columns[:4]))
         raise DataError(
-            f"{path}: no column {label} (the first are {columns}): dataset.keys.labels=<column> says which holds the labels"
+            f"{path}: no column {label} (the first are {columns}): dataset.labels=<column> says which holds the labels"
         )
     if table[label].isna().any():
         raise DataError(f"{path}: row {int(table[label].isna().to_numpy().argmax()) + 1} has no label")
@@ -151,14 +155,18 @@ def _images(file: str, values: np.ndarray, shape: list[int] | None) -> torch.Ten
     if shape is not None:
         if len(shape) != 3 or values.size != len(values) * int(np.prod(shape)):
             per_image = values.size // max(len(values), 1)
-            raise ConfigError("dataset.shape", shape, f"{file} has {per_image} numbers an image: [channels,height,width]")
+            raise ConfigError(
+                "dataset.shape", shape, f"{file} has {per_image} numbers an image: [channels,height,width]"
+            )
         values = values.reshape(len(values), *shape)
     elif values.ndim == 2:
         values = values[:, None, None]
     elif values.ndim == 4 and values.shape[3] in (1, 3) and values.shape[1] not in (1, 3):
         values = values.transpose(0, 3, 1, 2)
     if values.ndim not in (3, 4):
-        raise DataError(f"{file}: images of shape {values.shape}: wanted is (N, height, width), with channels, or (N, D)")
+        raise DataError(
+            f"{file}: images of shape {values.shape}: wanted is (N, height, width), with channels, or (N, D)"
+        )
     return torch.from_numpy(np.ascontiguousarray(values))
 
 

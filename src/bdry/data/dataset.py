@@ -181,8 +181,10 @@ class Dataset:
     def at(self, train_indices: list[int] | None, test_indices: list[int] | None) -> Dataset:
         """The images of these indices, in this order (None: all); raises `ConfigError` for one that there is not."""
         wanted = {"train": train_indices, "test": test_indices}
-        parts = {name: split if wanted[name] is None else _at(split, name, wanted[name] or [], self.name)
-                 for name, split in self.splits().items()}
+        parts = {
+            name: split if wanted[name] is None else _at(split, name, wanted[name] or [], self.name)
+            for name, split in self.splits().items()
+        }
         return replace(self, train=parts["train"], test=parts["test"])
 
     def normalisation(self) -> tuple[list[float], list[float]]:

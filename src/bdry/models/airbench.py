@@ -17,9 +17,7 @@ class ChannelsLast(nn.Module):
 
 
 @ARCHITECTURES.register("airbench")
-def airbench(
-    image_shape: tuple[int, int, int], stem: int, widths: list[int], norm: str, activation: str
-) -> nn.Module:
+def airbench(image_shape: tuple[int, int, int], stem: int, widths: list[int], norm: str, activation: str) -> nn.Module:
     """A 2x2 convolution of `stem` channels, then for each width two 3x3 convolutions, pooling after the first.
 
     The features are the largest value of each channel. All of it is laid out channels_last, which makes the same

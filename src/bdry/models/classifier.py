@@ -20,7 +20,6 @@ from .initialisation import initialise
 ARCHITECTURES: Registry[Callable[..., nn.Module]] = Registry("arch")
 
 
-
 class Square(nn.Module):
     """x^2 of each number."""
 

@@ -15,9 +15,7 @@ class DenseUnit(nn.Module):
 
     def __init__(self, num_in: int, activation: str) -> None:
         super().__init__()
-        self.new = nn.Sequential(
-            *_normalised(num_in, activation), nn.Conv2d(num_in, GROWTH, 3, padding=1, bias=False)
-        )
+        self.new = nn.Sequential(*_normalised(num_in, activation), nn.Conv2d(num_in, GROWTH, 3, padding=1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, num_in, H, W) -> (N, num_in + GROWTH, H, W)."""

@@ -123,11 +123,16 @@ class Folder(Own):
 class Arrays(Own):
     """A file of numbers."""
 
-    file: str = option(MISSING, ".npz of images and labels, .npy of images, or .csv with a header and a column of labels")
+    file: str = option(
+        MISSING, ".npz of images and labels, .npy of images, or .csv with a header and a column of labels"
+    )
     labels_file: str | None = option(None, "labels of an .npy")
     test_file: str | None = option(None, "the test split, in the same form; null: in the file, or drawn")
     test_labels_file: str | None = option(None, "labels of a test .npy")
-    keys: dict[str, str] = option({}, "names in the file, as in {images: pixels, labels: digit}; usual ones are found")
+    images: str | None = option(None, "name of the images in an .npz; null: a usual one, such as images or x_train")
+    labels: str | None = option(None, "name of the labels in an .npz, or their column in a .csv; null: a usual one")
+    test_images: str | None = option(None, "name of the test images in an .npz; null: a usual one, if there")
+    test_labels: str | None = option(None, "name of the test labels in an .npz; null: a usual one, if there")
     shape: list[int] | None = option(None, "an image's [channels,height,width]; null: as the array has it", ge=1)
     class_names: list[str] | None = option(None, "names of the labels in their order; null: the labels themselves")
 
