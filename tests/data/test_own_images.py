@@ -72,9 +72,9 @@ def test_folders_train_and_test_are_the_splits_and_colour_and_size_are_as_asked(
     ("mistake", "message"),
     [
         (lambda p: p / "nowhere", "nowhere: not a folder; wanted is <root>/<class>/<image>"),
-        (lambda p: (p / "empty").mkdir() or p / "empty", "Couldn't find any class folder in .*; wanted is <root>/<class>"),
+        (lambda p: (p / "empty").mkdir() or p / "empty", "Couldn't find any class folder in .*; wanted is <root>/<class>"),  # noqa: E501
         (lambda p: (write_images(p) / "c" / "00.png").write_text("no") and p, "00.png: cannot be read as an image"),
-        (lambda p: Image.new("L", (9, 9)).save(write_images(p) / "e" / "x.png") or p, r"x.png: 9x9 pixels, but 00.png has 4x5: dataset.size="),
+        (lambda p: Image.new("L", (9, 9)).save(write_images(p) / "e" / "x.png") or p, r"x.png: 9x9 pixels, but 00.png has 4x5: dataset.size="),  # noqa: E501
         (lambda p: Image.new("I;16", (5, 4)).save(write_images(p) / "e" / "x.png") or p, "x.png: more than 8 bits"),
     ],
 )  # fmt: skip
@@ -159,11 +159,11 @@ def csv(place, text):
         (lambda p: npz(p, images=LEVELS, labels=LABELS[:5]), {}, "12 images, but 5 labels"),
         (lambda p: npz(p, images=LEVELS, labels=LABELS + 0.5), {}, "labels of shape .* float64: wanted is one whole"),
         (lambda p: npz(p, images=LEVELS, labels=np.eye(3)[LABELS]), {}, r"labels of shape \(12, 3\)"),
-        (lambda p: npz(p, pictures=LEVELS, labels=LABELS), {}, "no array images in it, there are pictures, labels: dataset.images="),
+        (lambda p: npz(p, pictures=LEVELS, labels=LABELS), {}, "no array images in it, there are pictures, labels: dataset.images="),  # noqa: E501
         (lambda p: npz(p, images=LEVELS, labels=LABELS, x_test=LEVELS), {}, "test images and test labels go together"),
         (lambda p: npz(p, images=np.array([{}] * 12), labels=LABELS), {}, "cannot be read as .npy or .npz of numbers"),
-        (lambda p: npz(p, images=LEVELS, labels=LABELS), {"shape": [1, 4, 6]}, "dataset.shape=.* has 20 numbers an image"),
-        (lambda p: npz(p, images=LEVELS, labels=LABELS), {"class_names": ["a"]}, r"dataset.class_names=\[a\]: .* has 3 classes"),
+        (lambda p: npz(p, images=LEVELS, labels=LABELS), {"shape": [1, 4, 6]}, "dataset.shape=.* has 20 numbers an image"),  # noqa: E501
+        (lambda p: npz(p, images=LEVELS, labels=LABELS), {"class_names": ["a"]}, r"dataset.class_names=\[a\]: .* has 3 classes"),  # noqa: E501
         (lambda p: npz(p, images=LEVELS, labels=LABELS), {"images": "x"}, "no array x in it, there are images, labels"),
         (lambda p: np.save(p / "a.npy", LEVELS) or p / "a.npy", {}, "images without labels: dataset.labels_file="),
         (lambda p: csv(p, "x,y\n1,2\n"), {}, r"no column label \(the first are x, y\): dataset.labels="),

@@ -47,7 +47,7 @@ def test_a_network_without_biases_is_homogeneous_in_its_weights(name, options, d
     before = network(x)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter *= 1.5
+            parameter.mul_(1.5)
     torch.testing.assert_close(network(x), before * 1.5**depth)
 
 

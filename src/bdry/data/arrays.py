@@ -44,8 +44,8 @@ def arrays(
     0 ... K-1 are sorted and counted from 0.
 
     Args:
-        file: `.npz` of images and labels, of both splits if it has a test split; `.npy` of images; `.csv` with a header, a
-            column of labels and the pixels in the other columns. A csv of whole numbers up to 255 holds uint8, one with
+        file: `.npz` of images and labels, of both splits if it has a test split; `.npy` of images; `.csv` with a
+            header, a column of labels and the pixels in the other columns. A csv of whole numbers up to 255 holds uint8, one with
             decimals, or of 0 and 1 alone, holds floats.
         labels_file: labels of a `.npy`.
         test_file, test_labels_file: of the test split, in the same form.
@@ -175,20 +175,19 @@ def _numbered(
 ) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
     """The labels of each split as 0 ... K-1, and what the classes are called."""
     given = {part: values for part, values in found.items() if part.endswith("labels")}
-    for part, values in given.items():
-        whole = np.issubdtype(values.dtype, np.floating) and np.array_equal(values, np.rint(values))
-        if values.ndim == 2 and values.shape[1] == 1:
-            given[part] = values = values[:, 0]
-        if values.ndim != 1 or not (whole or values.dtype.kind in "iubUSO"):
+    for part, raw in given.items():
+        values = raw[:, 0] if raw.ndim == 2 and raw.shape[1] == 1 else raw
+        whole = values.dtype.kind in "iub" or (values.dtype.kind == "f" and np.array_equal(values, np.rint(values)))
+        if values.ndim != 1 or not (whole or values.dtype.kind in "USO"):
             raise DataError(
                 f"{file}: {part.replace('_', ' ')} of shape {values.shape} and type {values.dtype}: "
                 "wanted is one whole number or word an image"
             )
-        given[part] = values.astype(np.int64) if values.dtype.kind in "iubf" else values.astype(str)
+        given[part] = values.astype(np.int64) if whole else values.astype(str)
     if len({values.dtype.kind for values in given.values()}) > 1:
         raise DataError(f"{file}: labels and test labels are words in one and numbers in the other")
     classes = np.unique(np.concatenate(list(given.values())))
-    if class_names is not None and classes.dtype.kind == "i" and classes.size and 0 <= classes[0]:
+    if class_names is not None and classes.dtype.kind == "i" and classes.size and classes[0] >= 0:
         # a class that has no image here keeps its number
         classes = np.arange(max(len(class_names), int(classes[-1]) + 1))
     if class_names is not None and len(class_names) != len(classes):

@@ -17,7 +17,6 @@ from ..core.seeds import generator
 from ..errors import ConfigError, DataError
 from ..registry import Registry
 
-
 FLOATS = (torch.float32, torch.float64, torch.float16)
 IMAGES_ARE = "images are uint8 (0 to 255), or float in [0, 1]"
 
@@ -174,7 +173,7 @@ class Dataset:
         return replace(self, train=chosen["train"], test=chosen["test"])
 
     def first(self, num_images: int) -> Dataset:
-        """The first `num_images` images of each split by their index, whatever their classes; all where there are fewer."""
+        """The first `num_images` of each split by their index, whatever their classes; all where there are fewer."""
         parts = {name: split[split.index.argsort()[:num_images]] for name, split in self.splits().items()}
         return replace(self, train=parts["train"], test=parts["test"])
 

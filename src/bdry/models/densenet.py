@@ -28,7 +28,7 @@ def _normalised(channels: int, activation: str) -> list[nn.Module]:
 
 @ARCHITECTURES.register("densenet40")
 def densenet40(image_shape: tuple[int, int, int], activation: str) -> nn.Module:
-    """A 3x3 convolution of 16, three blocks of 12 units, 1x1 convolutions and pooling between them, 4x4 average pooling.
+    """A 3x3 convolution of 16, three blocks of 12 units, 1x1 convolutions and pooling between, 4x4 average pooling.
 
     448 features of 28x28 images, 1,792 of 32x32. With `feature_dim=2` and 3 classes of MNIST it has the 1,015,851
     parameters of the authors' checkpoint, with 2 classes of CIFAR-10 the 1,018,824 (docs/papers/li2018.md).
