@@ -117,3 +117,16 @@ class Wavy(nn.Module):
     def forward(self, x):
         value = torch.sin(40 * x).sum(1)
         return torch.stack([value, -value], 1)
+
+
+def test_without_the_last_look_the_images_are_the_same_and_a_pass_is_saved():
+    model, x = nn.Sequential(nn.Flatten(), nn.Unflatten(1, (16,)), Wavy()), middle_images(20)
+    labels = model(x).argmax(1)
+    settings = {"norm": "linf", "eps": 0.1, "step_size": 0.05, "steps": 3}
+    whole, spared = (
+        pgd(model, x, labels, generator=generator(0, "test"), last_look=look, **settings) for look in (True, False)
+    )
+    assert torch.equal(whole.images, spared.images)
+    assert (set(whole.forwards.tolist()), set(spared.forwards.tolist())) == ({4}, {3})
+    with pytest.raises(ValueError, match="last_look"):
+        pgd(model, x, labels, generator=generator(0, "test"), last_look=False, restarts=2, **settings)

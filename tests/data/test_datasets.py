@@ -19,6 +19,9 @@ TOYS = {
     "moons": {},
     "circles": {},
     "sectors": {},
+    "touching_sectors": {},
+    "two_blobs": {},
+    "three_blobs": {},
     "plates": {"margin": 0.1},
     "disc": {"margin": 0.01},
 }

@@ -9,13 +9,16 @@ from torch import nn
 from bdry.errors import UsageError
 from bdry.models import ARCHITECTURES, build_classifier
 
-WIDTHS = {"mlp": [256, 128], "fcn": [50, 50]}
+OWN = {
+    "mlp": {"widths": [256, 128]},
+    "fcn": {"widths": [50, 50]},
+    "airbench": {"stem": 24, "widths": [24, 64, 128], "norm": "batch"},
+}
 
 
 def build(name, shape=(3, 32, 32), seed=0, activation="relu", num_classes=10):
     options = {} if name == "linear" else {"activation": activation}
-    if name in WIDTHS:
-        options["widths"] = WIDTHS[name]
+    options |= OWN.get(name, {})
     channels = shape[0]
     return build_classifier(
         name, shape, num_classes, mean=[0.4] * channels, std=[0.2] * channels, seed=seed, options=options
@@ -53,7 +56,7 @@ def test_forward_is_head_of_features_of_normalised_pixels(name, activation):
 
 @pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "linear"])
 def test_a_last_hidden_layer_of_any_width_goes_on_any_architecture(name):
-    options = {"activation": "relu"} | ({"widths": WIDTHS[name]} if name in WIDTHS else {})
+    options = {"activation": "relu"} | OWN.get(name, {})
     normal = {"mean": [0.4] * 3, "std": [0.2] * 3, "seed": 0}
     plain = build_classifier(name, (3, 32, 32), 10, **normal, options=options)
     wide = build_classifier(name, (3, 32, 32), 10, **normal, options=options, feature_dim=7, init="kaiming")

@@ -16,7 +16,7 @@ from bdry.settings.arch import INITS
 
 
 def build(name="plaincnn", init="default", seed=0):
-    given = {"activation": "relu", "widths": [200, 100]}
+    given = {"activation": "relu", "widths": [200, 100], "stem": 24, "norm": "none"}
     taken = inspect.signature(ARCHITECTURES[name]).parameters
     options = {key: value for key, value in given.items() if key in taken}
     return build_classifier(name, (3, 32, 32), 10, mean=[0.4] * 3, std=[0.2] * 3, seed=seed, init=init, options=options)

@@ -31,6 +31,10 @@ PAPERS = sorted({preset.partition("/")[0] for preset in PRESETS})
 SCALES = ["smoke", "cpu", "paper"]
 
 
+# what an option has no default for
+NEEDS = {"folder": ["dataset.root=x"], "arrays": ["dataset.file=x.npz"]}
+
+
 def words(command, group):
     """What `bdry <command>` needs beside a choice in `group`."""
     if command != "margin":
@@ -41,7 +45,7 @@ def words(command, group):
 @pytest.mark.parametrize(("command", "group", "option"), OPTIONS)
 def test_every_option_composes(command, group, option):
     value = f"[{option}]" if group == "probe" else option
-    typed(compose(command, [f"{group}={value}", *words(command, group)]))
+    typed(compose(command, [f"{group}={value}", *words(command, group), *NEEDS.get(option, [])]))
 
 
 @pytest.mark.parametrize("name", groups("margin")["margin"])
@@ -54,7 +58,7 @@ def test_an_estimators_defaults_are_its_yaml(name):
     list(itertools.product(groups("train")["dataset"], groups("train")["adv"], groups("train")["arch"])),
 )
 def test_every_combination_composes(dataset, adv, arch):
-    config = typed(compose("train", [f"dataset={dataset}", f"adv={adv}", f"arch={arch}"]))
+    config = typed(compose("train", [f"dataset={dataset}", f"adv={adv}", f"arch={arch}", *NEEDS.get(dataset, [])]))
     assert (config.dataset.name, config.adv.name, config.arch.name) == (dataset, adv, arch)
     if adv == "pgd":
         assert config.adv.eps == config.dataset.pgd.linf.eps

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
+import itertools
+import math
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from bdry.errors import TrainingError
 from bdry.models import build_classifier
 from bdry.training import OPTIMISERS, Plan, State, fit, learning_rate, loss_and_accuracy
 from bdry.training.adversary import Adversary, attacked_model
+from bdry.training.loop import log_mean_loss
 
 
 def network(dataset, name="mlp", **options):
@@ -199,3 +203,76 @@ def test_bfloat16_training_stays_close(tiny_dataset):
         losses[precision] = loss_and_accuracy(model.eval(), tiny_dataset.train, 16)[0]
     assert losses["fp32"] != losses["bf16"]
     assert losses["fp32"] == pytest.approx(losses["bf16"], rel=0.1)
+
+
+def test_the_logarithm_of_the_loss_and_its_gradient_hold_where_the_loss_is_ordinary_and_where_it_rounds_to_zero():
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.arange(12) % 3
+    logits = torch.randn(12, 3, generator=draw, dtype=torch.float64).requires_grad_(True)
+    expected = nn.functional.cross_entropy(logits, labels)
+    found = log_mean_loss(logits, labels)
+    assert float(found.detach()) == pytest.approx(math.log(float(expected.detach())), rel=1e-12)
+    gradients = [torch.autograd.grad(value, logits)[0] for value in (expected / expected.detach(), found)]
+    torch.testing.assert_close(*gradients)
+    # margins of 1,000 to 1,011: the mean of e^-1000 (1 + e^-1 + ...) / 12
+    sure = torch.zeros(12, 2, dtype=torch.float64)
+    sure[:, 0] = 1000 + torch.arange(12)
+    exact = -1000 + math.log(sum(math.exp(-k) for k in range(12)) / 12)
+    sure.requires_grad_(True)
+    found = log_mean_loss(sure, torch.zeros(12, dtype=torch.int64))
+    assert float(found.detach()) == pytest.approx(exact, rel=1e-12)
+    gradient = torch.autograd.grad(found, sure)[0][:, 0]
+    assert float(gradient.sum()) == pytest.approx(-1, rel=1e-12)
+
+
+def test_loss_scaled_training_of_a_homogeneous_network_makes_the_smoothed_margin_rise_monotonically():
+    """Lyu, Li (arXiv 1906.05890, Theorem 4.1): from a summed loss of ln 2 on, for small steps.
+
+    The summed loss ends below e^-60; float32's own cross-entropy is 0 from e^-17 on.
+    """
+    toy = DATASETS["sectors"](num_points=120, noise=0.0, seed=0)
+    mean, std = toy.normalisation()
+    options = {"widths": [40], "activation": "relu"}
+    network = build_classifier("mlp", (1, 1, 2), 2, mean=mean, std=std, seed=0, options=options, bias=False)
+    optimiser = OPTIMISERS["sgd"](network.parameters(), lr=2e-3, weight_decay=0.0, momentum=0.0, nesterov=False)
+    rate = functools.partial(learning_rate, "constant", 2e-3, milestones=[], gamma=0.1, warmup=0.3)
+    size, smoothed, totals = len(toy.train), [], []
+
+    @torch.no_grad()
+    def look(_):
+        norm = sum(float(weight.double().square().sum()) for weight in network.parameters()) ** 0.5
+        logits = copy.deepcopy(network).double()(toy.train.pixels().double())
+        total = float(log_mean_loss(logits, toy.train.labels)) + math.log(size)
+        if total < math.log(math.log(2)):
+            smoothed.append(-math.log(math.expm1(math.exp(total))) / norm**2)
+            totals.append(total)
+
+    settings = {"epochs": 3000, "batch_size": size, "learning_rate": rate, "loss_scaled": True}
+    the_plan = plan(**settings, label_smoothing=0.0, crop_padding=0, flip=False)
+    fit(
+        network,
+        toy.train,
+        optimiser,
+        the_plan,
+        State(),
+        moments=frozenset(range(0, 3001, 10)),
+        measure=look,
+        save=lambda: None,
+        save_is_due=lambda: False,
+        advance=lambda _: None,
+    )
+    assert len(smoothed) > 150
+    assert totals[-1] < -60
+    assert all(later > earlier for earlier, later in itertools.pairwise(smoothed))
+    assert smoothed[-1] > 10 * smoothed[0]
+
+
+@pytest.mark.parametrize(("restarts", "forwards"), [(1, 4), (2, 9)])
+def test_pgd_training_with_one_restart_makes_one_pass_for_each_step_and_one(tiny_dataset, restarts, forwards):
+    model = network(tiny_dataset)
+    passes = []
+    model.register_forward_hook(lambda module, x, y: passes.append(len(y)))
+    adversary = dataclasses.replace(ADVERSARY, restarts=restarts, warmup_epochs=0.0)
+    run(tiny_dataset, model, adam(model), plan(epochs=1, adversary=adversary), State(), stop_after=1)
+    # three steps of each restart, the gradient step's own, and a look at the end of each of several restarts
+    assert len(passes) == forwards

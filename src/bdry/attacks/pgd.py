@@ -39,6 +39,7 @@ def pgd(
     restarts: int = 1,
     random_start: bool = True,
     stop_at_success: bool = False,
+    last_look: bool = True,
 ) -> AttackResult:
     """Images in the ball of radius `eps` around `x`, and in the box, that raise the loss on `labels`.
 
@@ -52,9 +53,16 @@ def pgd(
         generator: of the random starts, drawn on the CPU; without `random_start` the image itself starts.
         stop_at_success: drop an image from the batch once its label is wrong, as a measurement of robustness may;
             training wants the full number of steps.
+        last_look: False leaves out the forward pass on the final images, which chooses nothing where there is one
+            restart; `success` is then False everywhere.
+
+    Raises:
+        ValueError: no last look, but several restarts, or `stop_at_success`, which need it.
 
     Differs: Madry et al. state the method for linf; the l2 form is the usual one.
     """
+    if not last_look and (restarts > 1 or stop_at_success):
+        raise ValueError("last_look=False leaves out what chooses among restarts and what stops: one restart, no stop")
     n = len(x)
     best, best_loss = x.clone(), torch.full((n,), -torch.inf, device=x.device)
     success = torch.zeros(n, dtype=torch.bool, device=x.device)
@@ -64,7 +72,7 @@ def pgd(
         noise = random_in_ball(x.shape, norm, eps, generator).to(x) if random_start else torch.zeros_like(x)
         rows = (~success).nonzero()[:, 0] if stop_at_success else torch.arange(n, device=x.device)
         z = (x[rows] + noise[rows]).clamp(0, 1)
-        for step in range(steps + 1):
+        for step in range(steps + last_look):
             z = z.detach().requires_grad_(step < steps)
             with torch.set_grad_enabled(step < steps):
                 logits = model(z)
@@ -87,7 +95,7 @@ def pgd(
                     break
             moved = z.detach() + step_size * steepest(gradient, norm)
             z = (x[rows] + project_ball(moved - x[rows], norm, eps)).clamp(0, 1)
-    return AttackResult(best, success, forwards, backwards)
+    return AttackResult(best if last_look else z.detach(), success, forwards, backwards)
 
 
 def robust_accuracy(

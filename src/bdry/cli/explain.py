@@ -26,7 +26,7 @@ LAUNCHERS = {
 
 
 # groups whose options set other groups' keys
-PRESETS = ("launch", "paper", "scale")
+PRESETS = ("launch", "paper", "scale", "recipe")
 
 
 def explain(error: Exception, command: str, words: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Data sets: named splits of uint8 images on the device, each image with an index that names it for ever."""
+"""Data sets: named splits of images on the device, each image with an index that names it for ever."""
 
 from ..registry import import_siblings
 from .dataset import DATASETS, Dataset, Split

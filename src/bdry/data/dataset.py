@@ -1,4 +1,7 @@
-"""The noun Dataset: two splits of uint8 images, class-balanced subsets of them, restriction to some classes."""
+"""The noun Dataset: two splits of images, checked when they are made; subsets of them, restriction to some classes.
+
+Images are uint8 (0 ... 255), or float in [0, 1]; nothing else passes. `pixels()` gives either as float32 in [0, 1].
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,43 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..core.seeds import generator
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
 from ..registry import Registry
+
+FLOATS = (torch.float32, torch.float64, torch.float16)
+IMAGES_ARE = "images are uint8 (0 to 255), or float in [0, 1]"
 
 
 @dataclass(frozen=True)
 class Split:
     """Images of one split, all on one device.
 
-    images: uint8, (N, C, H, W). labels: int64, (N,), 0 ... K-1. index: int64, (N,), each image's position in the
-    data set's official split: tables refer to images by it.
+    images: uint8, or float in [0, 1], (N, C, H, W). labels: int64, (N,), 0 ... K-1. index: int64, (N,), each image's
+    position in the data set's official split: tables refer to images by it.
+
+    Raises `DataError` for another type, shape or length. The values are checked by `Dataset`, once.
     """
 
     images: Tensor
     labels: Tensor
     index: Tensor
+
+    def __post_init__(self) -> None:
+        images, labels, index = self.images, self.labels, self.index
+        if images.dtype != torch.uint8 and images.dtype not in FLOATS:
+            raise DataError(f"images of type {_short(images.dtype)}: {IMAGES_ARE}")
+        if images.ndim != 4 or 0 in images.shape[1:]:
+            raise DataError(f"images of shape {tuple(images.shape)}: wanted is (N, channels, height, width)")
+        for name, values in (("labels", labels), ("index", index)):
+            if values.dtype != torch.int64:
+                raise DataError(f"{name} of type {_short(values.dtype)}: wanted is int64, as .to(torch.int64) gives")
+            if values.shape != images.shape[:1]:
+                raise DataError(f"{name} of shape {tuple(values.shape)} for {len(images)} images: one for each, (N,)")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -34,7 +55,7 @@ class Split:
 
     def pixels(self) -> Tensor:
         """The images as float32 in [0, 1], (N, C, H, W)."""
-        return self.images.float() / 255
+        return self.images.float() / 255 if self.images.dtype == torch.uint8 else self.images.float()
 
     def batches(self, batch_size: int) -> Iterator[Split]:
         """The split in its order, `batch_size` images at a time."""
@@ -67,12 +88,36 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set's train and test split and the names of its classes."""
+    """A data set's train and test split and the names of its classes.
+
+    Raises `DataError` where a split is empty, its pixels are outside [0, 1], its labels outside 0 ... K-1, or the
+    splits' images differ in shape or type.
+    """
 
     name: str
     train: Split
     test: Split
     class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name, split in self.splits().items():
+            if len(split) == 0:
+                raise DataError(f"{self.name}: the {name} split has no image")
+            lowest, highest = int(split.labels.min()), int(split.labels.max())
+            if lowest < 0 or highest >= self.num_classes:
+                raise DataError(
+                    f"{self.name}: {name} labels from {lowest} to {highest}, but there are {self.num_classes} "
+                    f"classes: labels are 0 to {self.num_classes - 1}"
+                )
+            if split.images.dtype != torch.uint8:
+                # not finite numbers fail both comparisons
+                smallest, largest = (float(value) for value in split.images.aminmax())
+                if not (smallest >= 0 and largest <= 1):
+                    raise DataError(f"{self.name}: {name} pixels from {smallest:g} to {largest:g}: {IMAGES_ARE}")
+        train, test = self.train.images, self.test.images
+        if (train.shape[1:], train.dtype) != (test.shape[1:], test.dtype):
+            kinds = (f"{tuple(part.shape[1:])} {_short(part.dtype)}" for part in (train, test))
+            raise DataError(f"{self.name}: the splits' images differ, {' and '.join(kinds)}: wanted is one for both")
 
     @property
     def num_classes(self) -> int:
@@ -105,8 +150,8 @@ class Dataset:
                 )
         return replace(
             self,
-            train=_restrict(self.train, classes),
-            test=_restrict(self.test, classes),
+            train=_restrict(self.train, classes, self.num_classes),
+            test=_restrict(self.test, classes, self.num_classes),
             class_names=tuple(self.class_names[label] for label in classes),
         )
 
@@ -127,12 +172,32 @@ class Dataset:
             chosen[split] = images if size is None else images.balanced(size, seed)
         return replace(self, train=chosen["train"], test=chosen["test"])
 
+    def first(self, num_images: int) -> Dataset:
+        """The first `num_images` of each split by their index, whatever their classes; all where there are fewer."""
+        parts = {name: split[split.index.argsort()[:num_images]] for name, split in self.splits().items()}
+        return replace(self, train=parts["train"], test=parts["test"])
+
+    def at(self, train_indices: list[int] | None, test_indices: list[int] | None) -> Dataset:
+        """The images of these indices, in this order (None: all); raises `ConfigError` for one that there is not."""
+        wanted = {"train": train_indices, "test": test_indices}
+        parts = {
+            name: split if wanted[name] is None else _at(split, name, wanted[name] or [], self.name)
+            for name, split in self.splits().items()
+        }
+        return replace(self, train=parts["train"], test=parts["test"])
+
     def normalisation(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel over the training split, in pixel units of [0, 1].
 
-        Computed in whole numbers, hence the same on every device and with any number of threads.
+        Of uint8 images computed in whole numbers, of others by numpy, which uses one thread: the same on every device
+        and with any number of threads.
         """
         means, deviations = [], []
+        if self.train.images.dtype != torch.uint8:
+            for values in self.train.images.cpu().double().numpy().swapaxes(0, 1):
+                means.append(float(np.mean(values)))
+                deviations.append(max(float(np.std(values)), 1e-6))
+            return means, deviations
         for channel in self.train.images.unbind(1):
             counts = torch.bincount(channel.reshape(-1).to(torch.int64), minlength=256).tolist()
             total = sum(counts)
@@ -147,13 +212,25 @@ class Dataset:
         return {name: _digest(split) for name, split in self.splits().items()}
 
 
-def _restrict(split: Split, classes: list[int]) -> Split:
-    new_label = torch.full((int(split.labels.max()) + 1,), -1, dtype=torch.int64)
+def _restrict(split: Split, classes: list[int], num_classes: int) -> Split:
+    new_label = torch.full((num_classes,), -1, dtype=torch.int64)
     for new, old in enumerate(classes):
         new_label[old] = new
     labels = new_label.to(split.labels.device)[split.labels]
     kept = labels >= 0
     return Split(split.images[kept], labels[kept], split.index[kept])
+
+
+def _at(split: Split, name: str, indices: list[int], dataset: str) -> Split:
+    row_of = {index: row for row, index in enumerate(split.index.tolist())}
+    for index in indices:
+        if index not in row_of:
+            raise ConfigError(f"dataset.{name}_indices", indices, f"{dataset} has no {name} image {index}")
+    return split[torch.tensor([row_of[index] for index in indices], device=split.index.device)]
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _digest(split: Split) -> str:
@@ -171,3 +248,10 @@ def whole_split(images: Tensor, labels: Tensor) -> Split:
     """An official split: every image, indexed by position. Images of shape (N, H, W) get one channel."""
     images = images if images.ndim == 4 else images[:, None]
     return Split(images.contiguous(), labels.to(torch.int64), torch.arange(len(labels)))
+
+
+def divided(whole: Split, test_fraction: float, seed: int) -> tuple[Split, Split]:
+    """Train and test split of a set that has none: a class-balanced share of at least one image is for testing."""
+    chosen = whole.balanced(max(1, round(test_fraction * len(whole))), seed).index
+    is_test = torch.isin(whole.index, chosen)
+    return whole[~is_test], whole[is_test]

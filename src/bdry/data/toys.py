@@ -24,6 +24,24 @@ def blobs(num_points: int, noise: float, num_classes: int, seed: int) -> Dataset
     return _dataset("blobs", centres, labels, noise, draw, num_classes)
 
 
+@DATASETS.register("two_blobs")
+def two_blobs(num_points: int, noise: float, seed: int) -> Dataset:
+    """Gaussian blobs around (0.2, 0.2) and (0.8, 0.8): the small blobs of li2018's authors where `noise` is 0.1."""
+    return _around("two_blobs", [(0.2, 0.2), (0.8, 0.8)], num_points, noise, seed)
+
+
+@DATASETS.register("three_blobs")
+def three_blobs(num_points: int, noise: float, seed: int) -> Dataset:
+    """Gaussian blobs around (0.1, 0.1), (0.45, 0.75), (0.8, 0.1): a hundredth of li2018's authors', as their std, 5."""
+    return _around("three_blobs", [(0.1, 0.1), (0.45, 0.75), (0.8, 0.1)], num_points, noise, seed)
+
+
+def _around(name: str, centres: list[tuple[float, float]], num_points: int, noise: float, seed: int) -> Dataset:
+    labels = np.arange(num_points) % len(centres)
+    draw = np.random.default_rng(seed)
+    return _dataset(name, np.array(centres)[labels], labels, noise, draw, len(centres))
+
+
 @DATASETS.register("moons")
 def moons(num_points: int, noise: float, seed: int) -> Dataset:
     """Two interleaved half circles of radius 0.25."""
@@ -53,20 +71,35 @@ def sectors(num_points: int, noise: float, seed: int) -> Dataset:
 
     Without noise the line x + y = 0.7071 separates them, as in the sectors of li2018.
     """
+    return _rings("sectors", (0.25, 0.5), (0.71, 1.0), num_points, noise, seed)
+
+
+@DATASETS.register("touching_sectors")
+def touching_sectors(num_points: int, noise: float, seed: int) -> Dataset:
+    """Quarter rings of radii 0.25-0.5 (class 0) and 0.625-1 (class 1), which no line separates.
+
+    Five halves of the inseparable sectors of li2018's authors, 0.1-0.2 and 0.25-0.4.
+    """
+    return _rings("touching_sectors", (0.25, 0.5), (0.625, 1.0), num_points, noise, seed)
+
+
+def _rings(
+    name: str, inside: tuple[float, float], outside: tuple[float, float], num_points: int, noise: float, seed: int
+) -> Dataset:
     draw = np.random.default_rng(seed)
     labels = np.arange(num_points) % 2
-    inner, outer = np.where(labels == 0, 0.25, 0.71), np.where(labels == 0, 0.5, 1.0)
+    inner, outer = (np.where(labels == 0, a, b) for a, b in zip(inside, outside, strict=True))
     radius = np.sqrt(inner**2 + (outer**2 - inner**2) * draw.random(num_points))
     angle = np.pi / 2 * draw.random(num_points)
     points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return _dataset("sectors", points, labels, noise, draw, 2)
+    return _dataset(name, points, labels, noise, draw, 2)
 
 
 @DATASETS.register("plates")
 def plates(num_points: int, noise: float, seed: int, margin: float) -> Dataset:
     """The unit square, uniform, without the strip |x + y - 1| < `margin`: class 0 above it, class 1 below.
 
-    Source: li2018 specification, §2.2.
+    Source: the plates of li2018's authors' code (docs/papers/li2018.md).
     """
     draw = np.random.default_rng(seed)
     labels = np.arange(num_points) % 2
@@ -81,7 +114,7 @@ def plates(num_points: int, noise: float, seed: int, margin: float) -> Dataset:
 def disc(num_points: int, noise: float, seed: int, margin: float) -> Dataset:
     """The disc of radius 0.2 - `margin` around (0.5, 0.5) (class 0), and the square beyond 0.2 + `margin` (class 1).
 
-    Source: li2018 specification, §2.2.
+    Source: the disc in a square of li2018's authors' code (docs/papers/li2018.md).
     """
     draw = np.random.default_rng(seed)
     labels = np.arange(num_points) % 2

@@ -19,6 +19,15 @@ from .initialisation import initialise
 # a builder takes the image shape (C, H, W) and its option's settings and gives the body: (N, C, H, W) -> (N, features)
 ARCHITECTURES: Registry[Callable[..., nn.Module]] = Registry("arch")
 
+
+class Square(nn.Module):
+    """x^2 of each number."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return x.square()
+
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "softplus": nn.Softplus,
@@ -26,6 +35,9 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "leaky_relu": nn.LeakyReLU,
     "softsign": nn.Softsign,
+    "tanh": nn.Tanh,
+    "selu": nn.SELU,
+    "square": Square,
 }
 
 
@@ -54,6 +66,12 @@ class Classifier(nn.Module):
         self.body = body
         self.head = head
 
+    @property
+    def head_bias(self) -> Tensor:
+        """The head's bias, (K,); zeros where it has none."""
+        weight = self.head.weight
+        return weight.new_zeros(len(weight)) if self.head.bias is None else self.head.bias
+
     def features(self, x: Tensor) -> Tensor:
         """What the last layer sees, (N, C, H, W) -> (N, F)."""
         features: Tensor = self.body(self.normalise(x))
@@ -76,6 +94,7 @@ def build_classifier(
     init: str = "default",
     feature_dim: int | None = None,
     feature_activation: str | None = None,
+    bias: bool = True,
     options: dict[str, Any] | None = None,
 ) -> Classifier:
     """The architecture `name` with initial weights drawn from `seed`.
@@ -87,6 +106,8 @@ def build_classifier(
         feature_dim: width of a last hidden linear layer that is put between the body and the head; None: the body's own
             features.
         feature_activation: activation after that layer, or "none"; None: the option `activation`.
+        bias: False leaves out every bias, the head's and batch-norm's too: with ReLU, no activation or square the
+            network is then homogeneous in its weights, as Lyu, Li (arXiv 1906.05890) ask.
         options: the architecture's own settings, such as `widths`.
 
     Raises:
@@ -109,6 +130,10 @@ def build_classifier(
         head = nn.Linear(num_features, num_classes)
     classifier = Classifier(Normalise(mean, std), body, head)
     initialise(classifier, init, generator(seed, "init"))
+    if not bias:
+        for module in classifier.modules():
+            if getattr(module, "bias", None) is not None:
+                module.register_parameter("bias", None)
     return classifier
 
 

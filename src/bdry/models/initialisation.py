@@ -38,6 +38,10 @@ def initialise(network: nn.Module, scheme: str, draw: torch.Generator) -> None:
         raise UsageError(f"arch.init={scheme}: no such initialisation{did_you_mean(scheme, ['default', *SCHEMES])}")
     for layer in network.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
-            SCHEMES[scheme](layer.weight, generator=draw)
+            # drawn in the usual layout, whichever the layer's is
+            fresh = torch.empty(layer.weight.shape)
+            SCHEMES[scheme](fresh, generator=draw)
+            with torch.no_grad():
+                layer.weight.copy_(fresh)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

@@ -54,6 +54,9 @@ def build_dataset(config: DatasetConfig, device: torch.device) -> Dataset:
     dataset: Dataset = DATASETS.bound(config.name, options(config))()
     if config.classes is not None:
         dataset = dataset.restricted(config.classes)
+    dataset = dataset.at(config.train_indices, config.test_indices)
+    if config.first is not None:
+        dataset = dataset.first(config.first)
     for name, split in dataset.splits().items():
         if not len(split):
             raise ConfigError("dataset", config.name, f"has no {name} images with these settings")
@@ -73,6 +76,7 @@ def build_network(config: TrainConfig, dataset: Dataset) -> Classifier:
         init=config.arch.init if isinstance(config.arch, Network) else "default",
         feature_dim=config.arch.feature_dim if isinstance(config.arch, Network) else None,
         feature_activation=config.arch.feature_activation if isinstance(config.arch, Network) else None,
+        bias=not (isinstance(config.arch, Network) and config.arch.bias is False),
         options=options(config.arch),
     )
     return classifier.to(dataset.train.labels.device)
@@ -115,6 +119,7 @@ def build_plan(config: TrainConfig) -> Plan:
         batch_size=training.batch_size,
         learning_rate=rate,
         label_smoothing=training.label_smoothing,
+        loss_scaled=bool(training.loss_scaled),
         crop_padding=training.crop_padding,
         flip=training.flip,
         adversary=adversary,

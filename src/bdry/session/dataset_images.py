@@ -52,7 +52,9 @@ class LoadedImages:
         return self._of_run[path]
 
     def _load(self, config: DatasetConfig) -> tuple[Dataset, Sequence[str]]:
-        whole = replace(config, classes=None, num_train=None, num_test=None)
+        whole = replace(
+            config, classes=None, num_train=None, num_test=None, first=None, train_indices=None, test_indices=None
+        )
         if repr(whole) not in self._datasets:
             self._datasets[repr(whole)] = build_dataset(whole, torch.device("cpu"))
         dataset = self._datasets[repr(whole)]

@@ -9,7 +9,7 @@ from omegaconf import MISSING
 from ..errors import ConfigError
 from .options import option, schema
 
-ACTIVATIONS = ("relu", "softplus", "silu", "gelu", "leaky_relu", "softsign")
+ACTIVATIONS = ("relu", "softplus", "silu", "gelu", "leaky_relu", "softsign", "tanh", "selu", "square")
 INITS = ("default", "kaiming", "xavier", "orthogonal")
 
 
@@ -31,6 +31,12 @@ class Network(Arch):
         "default",
         "initial weights; default: PyTorch's; the others have zero biases; kaiming: He's",
         choices=INITS,
+        passed=False,
+    )
+    bias: bool | None = option(
+        None,
+        "false: no layer has a bias, the last included; null: those the architecture has",
+        later=True,
         passed=False,
     )
     feature_dim: int | None = option(
@@ -62,3 +68,20 @@ class MLP(Network):
     """Fully connected layers."""
 
     widths: list[int] = option([256, 128], "widths of the hidden layers", ge=1, le=65536, may_repeat=True)
+
+
+@schema("arch", "airbench")
+@dataclass
+class Airbench(Network):
+    """A fast convolutional network."""
+
+    activation: str = option("gelu", "activation function; geometry needs a smooth one", choices=ACTIVATIONS)
+    stem: int = option(24, "channels of the first convolution", ge=1, le=65536)
+    widths: list[int] = option(
+        [32, 128, 128],
+        "channels of the blocks, each of which halves height and width",
+        ge=1,
+        le=65536,
+        may_repeat=True,
+    )
+    norm: str = option("batch", "batch-norm before each activation in the blocks, or none", choices=("batch", "none"))

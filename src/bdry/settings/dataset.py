@@ -39,12 +39,29 @@ class Dataset:
     num_train: int | None = option(None, "size of a class-balanced training subset; null: all", ge=1, passed=False)
     num_test: int | None = option(None, "size of a class-balanced test subset; null: all", ge=1, passed=False)
     subset_seed: int = option(0, "seed of the choice of subsets", ge=0, passed=False)
+    first: int | None = option(
+        None,
+        "keep the first images of each split, by index, instead of balanced subsets",
+        ge=1,
+        later=True,
+        passed=False,
+    )
+    train_indices: list[int] | None = option(
+        None, "keep the training images of these indices", ge=0, later=True, passed=False
+    )
+    test_indices: list[int] | None = option(None, "keep the test images of these indices", ge=0, later=True, passed=False)
     pgd: Budgets = field(default_factory=Budgets, metadata={"passed": False})
 
     def check_together(self) -> None:
         """Two or more different classes, if any are chosen."""
         if self.classes is not None and len(self.classes) < 2:
             raise ConfigError("classes", self.classes, "needs at least two different classes, as in [1,2]")
+        for split in ("train", "test"):
+            keys = (f"num_{split}", "first", f"{split}_indices")
+            given = [key for key in keys if getattr(self, key) is not None]
+            if len(given) > 1:
+                problem = f"chooses {split} images, as {given[0]} does: give one of them"
+                raise ConfigError(given[1], getattr(self, given[1]), problem)
 
 
 @schema("dataset", "torchvision")
@@ -81,3 +98,64 @@ class Blobs(Toy):
     """Gaussian blobs."""
 
     num_classes: int = option(3, "how many blobs, on a circle around the middle", ge=2, le=1000)
+
+
+@schema("dataset", "own")
+@dataclass
+class Own(Dataset):
+    """Images of the user's own."""
+
+    test_fraction: float = option(0.2, "share of every class for testing, where there is no test split", gt=0, lt=1)
+    split_seed: int = option(0, "seed of that choice", ge=0)
+
+
+@schema("dataset", "folder")
+@dataclass
+class Folder(Own):
+    """Image files, a folder for each class."""
+
+    root: str = option(MISSING, "folder of <class>/<image>, or of train/<class>/<image> and test/<class>/<image>")
+    channels: str = option("colour", "the files are converted", choices=("grey", "colour"))
+    size: list[int] | None = option(
+        None,
+        "resize to [height,width]; null: all have one size",
+        unit="pixels",
+        ge=1,
+        le=65536,
+        length=2,
+        may_repeat=True,
+    )
+
+
+@schema("dataset", "arrays")
+@dataclass
+class Arrays(Own):
+    """A file of numbers."""
+
+    file: str = option(
+        MISSING, ".npz of images and labels, .npy of images, or .csv with a header and a column of labels"
+    )
+    labels_file: str | None = option(None, "labels of an .npy")
+    test_file: str | None = option(None, "the test split, in the same form; null: in the file, or drawn")
+    test_labels_file: str | None = option(None, "labels of a test .npy")
+    images: str | None = option(None, "name of the images in an .npz; null: a usual one, such as images or x_train")
+    labels: str | None = option(None, "name of the labels in an .npz, or their column in a .csv; null: a usual one")
+    test_images: str | None = option(None, "name of the test images in an .npz; null: a usual one, if there")
+    test_labels: str | None = option(None, "name of the test labels in an .npz; null: a usual one, if there")
+    shape: list[int] | None = option(
+        None,
+        "an image's [channels,height,width]; null: as the array has it",
+        ge=1,
+        le=65536,
+        length=3,
+        may_repeat=True,
+    )
+    class_names: list[str] | None = option(None, "names of the labels in their order; null: the labels themselves")
+
+
+@schema("dataset", "iris")
+@dataclass
+class Iris(Dataset):
+    """Fisher's irises."""
+
+    setosa_or_not: bool = option(False, "two classes, setosa and the rest; false: three species")

@@ -25,6 +25,9 @@ class Training:
     epochs: int = option(20, "passes over the training split", ge=0, le=1_000_000)
     batch_size: int = option(64, "images for each step", ge=1, le=10_000_000)
     label_smoothing: float = option(0.0, "label smoothing of the cross-entropy", ge=0, lt=1)
+    loss_scaled: bool | None = option(
+        None, "true: steps proportional to 1 / loss, which go on where the loss has come close to 0", later=True
+    )
     crop_padding: int = option(0, "augmentation: random crop after padding by this much", unit="pixels", ge=0, le=1024)
     flip: bool = option(False, "augmentation: random horizontal flip")
     init_seed: int | None = option(None, "seed of the initial weights; null: seed", ge=0)
@@ -75,5 +78,9 @@ class TrainConfig(Machine):
             missing, given = ("scale", "paper") if self.scale is None else ("paper", "scale")
             choices = "scale=smoke, cpu or paper" if missing == "scale" else "paper=<preset>"
             raise ConfigError(given, getattr(self, given), f"goes with {choices}")
+        if self.training.loss_scaled and self.training.label_smoothing > 0:
+            raise ConfigError(
+                "training.loss_scaled", True, "needs training.label_smoothing=0: a smoothed loss does not come near 0"
+            )
         if self.training.epochs == 0 and self.adv.name != "none":
             raise ConfigError("training.epochs", 0, f"adv={self.adv.name} has no effect without training")

@@ -43,6 +43,7 @@ class Adversary:
                 restarts=self.restarts,
                 random_start=self.random_start,
                 generator=generator,
+                last_look=self.restarts > 1,
             )
         return result.images
 

@@ -24,7 +24,10 @@ from .adversary import Adversary
 
 @dataclass(frozen=True)
 class Plan:
-    """What to train for how long. `learning_rate` maps the share of training done, in [0, 1], to the rate."""
+    """What to train for how long. `learning_rate` maps the share of training done, in [0, 1], to the rate.
+
+    loss_scaled: each step is divided by the batch's loss, see `log_mean_loss`.
+    """
 
     epochs: int
     batch_size: int
@@ -36,6 +39,7 @@ class Plan:
     precision: str
     seed: int
     data_seed: int
+    loss_scaled: bool = False
 
     def steps_per_epoch(self, num_images: int) -> int:
         """Batches an epoch; a last batch of a single image is joined to the one before (batch-norm needs two)."""
@@ -130,13 +134,33 @@ def _step(classifier: nn.Module, batch: Split, optimiser: torch.optim.Optimizer,
             x = plan.adversary.perturb(
                 classifier, x, batch.labels, before.epoch, generator(plan.seed, "attack", before.step)
             )
-        loss = F.cross_entropy(classifier(x), batch.labels, label_smoothing=plan.label_smoothing)
-    value = float(loss.detach())
+        logits = classifier(x)
+    if plan.loss_scaled:
+        loss = log_mean_loss(logits, batch.labels)
+        value = math.exp(float(loss.detach()))
+    else:
+        loss = F.cross_entropy(logits, batch.labels, label_smoothing=plan.label_smoothing)
+        value = float(loss.detach())
     _require(math.isfinite(value), f"the loss is {value}", before, plan)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
     return value
+
+
+def log_mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """The logarithm of the mean cross-entropy, right also where the loss itself rounds to 0. (N, K), (N,) -> ().
+
+    Its gradient is the loss's over the loss: a step along it is a step of the loss whose size is proportional to
+    1 / loss, as Lyu, Li (arXiv 1906.05890, section 5) train in order to come near the limit direction.
+    """
+    own = logits.gather(1, labels[:, None])
+    others = (logits - own).scatter(1, labels[:, None], -torch.inf)
+    # an image's loss is log(1 + e^s); for s << 0 its logarithm is s
+    s = others.logsumexp(1)
+    near = s.clamp_min(-15.0)
+    log_losses = torch.where(s > -15, F.softplus(near).log(), s)
+    return log_losses.logsumexp(0) - math.log(len(labels))
 
 
 def _weights_are_finite(classifier: nn.Module) -> bool:

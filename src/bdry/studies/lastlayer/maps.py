@@ -81,7 +81,7 @@ def input_map(
     images = points.reshape(-1, 1, 1, 2).to(train.images.device)
     parts = [classifier.features(part).flatten(1) for part in images.split(batch_size)]
     features = torch.cat(parts).to(scene.views.features)
-    head = LastLayer(classifier.head.weight.to(features), classifier.head.bias.to(features))
+    head = LastLayer(classifier.head.weight.to(features), classifier.head_bias.to(features))
     pixels = train.pixels().flatten(1).cpu()
     labels = train.labels.cpu()
     every = max(1, -(-len(labels) // SHOWN))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,7 +42,7 @@ def features_of(classifier: Classifier, split: Split, batch_size: int) -> Tensor
 
 def layer_of(classifier: Classifier, like: Tensor) -> LastLayer:
     """The classifier's last layer, on the device of `like`."""
-    return last_layer(classifier.head.weight.to(like.device), classifier.head.bias.to(like.device))
+    return last_layer(classifier.head.weight.to(like.device), classifier.head_bias.to(like.device))
 
 
 def views_of(classifier: Classifier, train: Split, test: Split, settings: SvmSettings) -> Views:

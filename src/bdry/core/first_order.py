@@ -1,0 +1,54 @@
+"""The margin to first order, split into what it is made of: the logit gap over the gap's gradient norm at the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .measuring import Model, evaluate
+from .norms import dual_norm
+
+
+@dataclass(frozen=True)
+class FirstOrder:
+    """One row an image.
+
+    margin: (N,), logit_gap / gradient_norm, pixel units of [0, 1]; inf where no gap has a gradient. logit_gap: (N,),
+    f_a - f_b at the image, of the predicted class a and the class b whose linearised boundary is nearest.
+    gradient_norm: (N,), dual norm of the gap's gradient. boundary_class: (N,) int64, b.
+    """
+
+    margin: Tensor
+    logit_gap: Tensor
+    gradient_norm: Tensor
+    boundary_class: Tensor
+
+
+def first_order_margin(model: Model, x: Tensor, norm: str) -> FirstOrder:
+    """The distance to the boundary of the model linearised at each image: DeepFool's first step, without its box.
+
+    Where the mean of the margins falls over training, `logit_gap` and `gradient_norm` say which of the two drives it:
+    log margin = log logit_gap - log gradient_norm.
+
+    Args:
+        model: images to logits, in the state that `core.measuring` makes.
+        x: (N, C, H, W).
+        norm: `l2` or `linf`, of the distance; the gradient is measured in the dual norm.
+
+    Source: Moosavi-Dezfooli et al. 2016 (arXiv 1511.04599), equation 8.
+    """
+    z, logits = evaluate(model, x)
+    own = logits.detach().argmax(1)
+    rows = torch.arange(len(x), device=x.device)
+    gaps = logits[rows, own][:, None] - logits
+    columns = range(logits.shape[1])
+    norms = torch.stack(
+        [dual_norm(torch.autograd.grad(gaps[:, k].sum(), z, retain_graph=True)[0], norm) for k in columns], dim=1
+    )
+    gaps = gaps.detach()
+    margins = torch.where(norms > 0, gaps / norms, torch.inf)
+    margins[rows, own] = torch.inf
+    margin, nearest = margins.min(1)
+    return FirstOrder(margin, gaps[rows, nearest], norms[rows, nearest], nearest)

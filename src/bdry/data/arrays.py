@@ -1,0 +1,197 @@
+"""`dataset=arrays`: images and labels out of a file of numbers, .npz, .npy or .csv."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..errors import ConfigError, DataError
+from .dataset import DATASETS, IMAGES_ARE, Dataset, Split, divided, whole_split
+
+# names under which an .npz usually holds them, those of the test split after those of the training split
+USUAL = {
+    "images": ("images", "x", "X", "data", "train_images", "x_train", "X_train"),
+    "labels": ("labels", "y", "targets", "train_labels", "y_train"),
+    "test_images": ("test_images", "x_test", "X_test"),
+    "test_labels": ("test_labels", "y_test"),
+}
+Arrays = dict[str, np.ndarray]
+
+
+@DATASETS.register("arrays")
+def arrays(
+    file: str,
+    labels_file: str | None,
+    test_file: str | None,
+    test_labels_file: str | None,
+    images: str | None,
+    labels: str | None,
+    test_images: str | None,
+    test_labels: str | None,
+    shape: list[int] | None,
+    class_names: list[str] | None,
+    test_fraction: float,
+    split_seed: int,
+) -> Dataset:
+    """Images of uint8, or float in [0, 1], with their labels; the test split from its own arrays, or drawn.
+
+    Images are (N, height, width), (N, channels, height, width), (N, height, width, channels) with 1 or 3 channels, or
+    rows of numbers, (N, D). An image's index is its row. Labels are whole numbers or words; other numbers than
+    0 ... K-1 are sorted and counted from 0.
+
+    Args:
+        file: `.npz` of images and labels, of both splits if it has a test split; `.npy` of images; `.csv` with a
+            header, a column of labels and the pixels in the other columns. A csv of whole numbers up to 255 holds uint8, one with
+            decimals, or of 0 and 1 alone, holds floats.
+        labels_file: labels of a `.npy`.
+        test_file, test_labels_file: of the test split, in the same form.
+        images, labels, test_images, test_labels: their names in a `.npz`, where they are not usual ones (`USUAL`);
+            `labels` is the column of a `.csv` that holds them, else `label`.
+        shape: (C, H, W) of an image; None: from the array, rows of D numbers are 1x1xD.
+        class_names: of the labels 0, 1, ...; None: the labels as words.
+        test_fraction: share of the images for testing, the same of every class, where there is no test split.
+        split_seed: of that choice.
+
+    Raises:
+        DataError, ConfigError: one line that names the file or key, what is wrong and what would be right.
+    """
+    given = {"images": images, "labels": labels, "test_images": test_images, "test_labels": test_labels}
+    keys = {what: name for what, name in given.items() if name is not None}
+    found = _read(Path(file).expanduser(), labels_file, keys, "dataset.labels_file")
+    if test_file is not None:
+        test = _read(Path(test_file).expanduser(), test_labels_file, keys, "dataset.test_labels_file")
+        found |= {"test_images": test["images"], "test_labels": test["labels"]}
+    if ("test_images" in found) != ("test_labels" in found):
+        raise DataError(f"{file}: test images and test labels go together; there are {', '.join(sorted(found))}")
+    numbered, names = _numbered(file, found, class_names)
+    parts = {}
+    for part, of_part in numbered.items():
+        pixels = _images(file, found[part.replace("labels", "images")], shape)
+        if len(pixels) != len(of_part):
+            raise DataError(f"{file}: {len(pixels)} images, but {len(of_part)} {part.replace('_', ' ')}")
+        parts[part] = whole_split(pixels, of_part)
+    train, test_split = _two(parts, test_fraction, split_seed)
+    return Dataset("arrays", train, test_split, names)
+
+
+def _two(parts: dict[str, Split], test_fraction: float, split_seed: int) -> tuple[Split, Split]:
+    if "test_labels" in parts:
+        return parts["labels"], parts["test_labels"]
+    return divided(parts["labels"], test_fraction, split_seed)
+
+
+def _read(path: Path, labels_file: str | None, keys: dict[str, str], labels_key: str) -> Arrays:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; wanted is an .npz, .npy or .csv of images and labels")
+    if path.suffix == ".csv":
+        return _read_csv(path, keys.get("labels", "label"))
+    loaded = _load(path)
+    if isinstance(loaded, np.ndarray):
+        if labels_file is None:
+            raise DataError(f"{path}: images without labels: {labels_key}=<file>.npy gives them")
+        labels = _load(Path(labels_file).expanduser())
+        if not isinstance(labels, np.ndarray):
+            raise DataError(f"{labels_file}: wanted is an .npy of labels")
+        return {"images": loaded, "labels": labels}
+    found = {}
+    for what, usual in USUAL.items():
+        name = keys.get(what) or next((name for name in usual if name in loaded), None)
+        if name is not None and name in loaded:
+            found[what] = loaded[name]
+        elif what in keys or not what.startswith("test"):
+            raise DataError(
+                f"{path}: no array {keys.get(what, what)} in it, there are {', '.join(loaded)}: "
+                f"dataset.{what}=<name> says which holds the {what.replace('_', ' ')}"
+            )
+    return found
+
+
+def _load(path: Path) -> np.ndarray | Arrays:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path}: cannot be read as .npy or .npz of numbers ({reason})") from None
+
+
+def _read_csv(path: Path, label: str) -> Arrays:
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from None
+    if label not in table.columns:
+        columns = ", ".join(map(str, table.columns[:4]))
+        raise DataError(
+            f"{path}: no column {label} (the first are {columns}): dataset.labels=<column> says which holds the labels"
+        )
+    if table[label].isna().any():
+        raise DataError(f"{path}: row {int(table[label].isna().to_numpy().argmax()) + 1} has no label")
+    pixels = table.drop(columns=label)
+    for column in pixels.columns:
+        if not pd.api.types.is_numeric_dtype(pixels[column]) or pixels[column].isna().any():
+            raise DataError(f"{path}: column {column} holds something else than numbers: all but {label} are pixels")
+    values = pixels.to_numpy()
+    if np.issubdtype(values.dtype, np.integer) and values.size and values.min() >= 0 and 1 < values.max() <= 255:
+        values = values.astype(np.uint8)
+    elif values.dtype != np.float32:
+        values = values.astype(np.float64)
+    return {"images": values, "labels": table[label].to_numpy()}
+
+
+def _images(file: str, values: np.ndarray, shape: list[int] | None) -> torch.Tensor:
+    if values.dtype != np.uint8 and not np.issubdtype(values.dtype, np.floating):
+        hint = "; numbers up to 255: images.astype('uint8')" if np.issubdtype(values.dtype, np.integer) else ""
+        raise DataError(f"{file}: images of type {values.dtype}: {IMAGES_ARE}{hint}")
+    if np.issubdtype(values.dtype, np.floating):
+        values = values.astype(np.float32)
+    if shape is not None:
+        if len(shape) != 3 or values.size != len(values) * int(np.prod(shape)):
+            per_image = values.size // max(len(values), 1)
+            raise ConfigError(
+                "dataset.shape", shape, f"{file} has {per_image} numbers an image: [channels,height,width]"
+            )
+        values = values.reshape(len(values), *shape)
+    elif values.ndim == 2:
+        values = values[:, None, None]
+    elif values.ndim == 4 and values.shape[3] in (1, 3) and values.shape[1] not in (1, 3):
+        values = values.transpose(0, 3, 1, 2)
+    if values.ndim not in (3, 4):
+        raise DataError(
+            f"{file}: images of shape {values.shape}: wanted is (N, height, width), with channels, or (N, D)"
+        )
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def _numbered(
+    file: str, found: Arrays, class_names: list[str] | None
+) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+    """The labels of each split as 0 ... K-1, and what the classes are called."""
+    given = {part: values for part, values in found.items() if part.endswith("labels")}
+    for part, raw in given.items():
+        values = raw[:, 0] if raw.ndim == 2 and raw.shape[1] == 1 else raw
+        whole = values.dtype.kind in "iub" or (values.dtype.kind == "f" and np.array_equal(values, np.rint(values)))
+        if values.ndim != 1 or not (whole or values.dtype.kind in "USO"):
+            raise DataError(
+                f"{file}: {part.replace('_', ' ')} of shape {values.shape} and type {values.dtype}: "
+                "wanted is one whole number or word an image"
+            )
+        given[part] = values.astype(np.int64) if whole else values.astype(str)
+    if len({values.dtype.kind for values in given.values()}) > 1:
+        raise DataError(f"{file}: labels and test labels are words in one and numbers in the other")
+    classes = np.unique(np.concatenate(list(given.values())))
+    if class_names is not None and classes.dtype.kind == "i" and classes.size and classes[0] >= 0:
+        # a class that has no image here keeps its number
+        classes = np.arange(max(len(class_names), int(classes[-1]) + 1))
+    if class_names is not None and len(class_names) != len(classes):
+        raise ConfigError("dataset.class_names", class_names, f"{file} has {len(classes)} classes")
+    names = class_names or [str(label) for label in classes]
+    numbered = {part: torch.from_numpy(np.searchsorted(classes, values)) for part, values in given.items()}
+    return numbered, tuple(names)

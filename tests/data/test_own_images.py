@@ -1,0 +1,190 @@
+"""Images of the user's own: folders of files, arrays in files, and what is said where they are not right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bdry.data import DATASETS
+from bdry.errors import ConfigError, DataError
+
+ARRAYS = {
+    "labels_file": None,
+    "test_file": None,
+    "test_labels_file": None,
+    "images": None,
+    "labels": None,
+    "test_images": None,
+    "test_labels": None,
+    "shape": None,
+    "class_names": None,
+    "test_fraction": 0.25,
+    "split_seed": 0,
+}
+LEVELS = np.random.default_rng(0).integers(0, 256, (12, 4, 5), dtype=np.uint8)
+LABELS = np.arange(12) % 3
+
+
+def folder(root, **changes):
+    settings = {"channels": "grey", "size": None, "test_fraction": 0.25, "split_seed": 0}
+    return DATASETS["folder"](root=str(root), **settings | changes)
+
+
+def arrays(file, **changes):
+    return DATASETS["arrays"](file=str(file), **ARRAYS | changes)
+
+
+def write_images(place, arrays=LEVELS, mode="L"):
+    for i, (image, label) in enumerate(zip(arrays, LABELS, strict=True)):
+        path = place / "cde"[label] / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).convert(mode).save(path)
+    return place
+
+
+def test_a_folder_a_class_gives_its_images_and_names(tmp_path):
+    mine = folder(write_images(tmp_path))
+    assert mine.class_names == ("c", "d", "e")
+    assert mine.image_shape == (1, 4, 5)
+    assert (len(mine.train), len(mine.test)) == (9, 3)
+    assert mine.test.labels.tolist() == [0, 1, 2]
+    for part in (mine.train, mine.test):
+        for image, label, index in zip(part.images, part.labels, part.index.tolist(), strict=True):
+            # in the order of the paths: four of each class
+            number = 3 * (index % 4) + index // 4
+            assert np.array_equal(image[0].numpy(), LEVELS[number])
+            assert int(label) == LABELS[number]
+
+
+def test_folders_train_and_test_are_the_splits_and_colour_and_size_are_as_asked(tmp_path):
+    colours = np.random.default_rng(1).integers(0, 256, (12, 6, 6, 3), dtype=np.uint8)
+    for part in ("train", "test"):
+        write_images(tmp_path / part, colours, "RGB")
+    mine = folder(tmp_path, channels="colour")
+    assert (len(mine.train), len(mine.test)) == (12, 12)
+    assert np.array_equal(mine.train.images[0].permute(1, 2, 0).numpy(), colours[0])
+    assert folder(tmp_path, channels="grey", size=[3, 2]).image_shape == (1, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (lambda p: p / "nowhere", "nowhere: not a folder; wanted is <root>/<class>/<image>"),
+        (lambda p: (p / "empty").mkdir() or p / "empty", "Couldn't find any class folder in .*; wanted is <root>/<class>"),  # noqa: E501
+        (lambda p: (write_images(p) / "c" / "00.png").write_text("no") and p, "00.png: cannot be read as an image"),
+        (lambda p: Image.new("L", (9, 9)).save(write_images(p) / "e" / "x.png") or p, r"x.png: 9x9 pixels, but 00.png has 4x5: dataset.size="),  # noqa: E501
+        (lambda p: Image.new("I;16", (5, 4)).save(write_images(p) / "e" / "x.png") or p, "x.png: more than 8 bits"),
+    ],
+)  # fmt: skip
+def test_folders_that_are_not_right_are_answered_in_a_line(mistake, message, tmp_path):
+    with pytest.raises(DataError, match=message) as caught:
+        folder(mistake(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_test_classes_that_differ_are_named(tmp_path):
+    write_images(tmp_path / "train")
+    write_images(tmp_path / "test")
+    (tmp_path / "test" / "e").rename(tmp_path / "test" / "f")
+    with pytest.raises(DataError, match="train and test have different classes, e is in one"):
+        folder(tmp_path)
+
+
+@pytest.mark.parametrize("values", [LEVELS, (LEVELS / 255).astype(np.float32), LEVELS / 255])
+@pytest.mark.parametrize("names", [("images", "labels"), ("x_train", "y_train"), ("mine", "classes")])
+def test_npz_of_levels_or_floats_under_any_names(values, names, tmp_path):
+    np.savez(tmp_path / "a.npz", **{names[0]: values, names[1]: LABELS})
+    keys = {"images": "mine", "labels": "classes"} if names[0] == "mine" else {}
+    mine = arrays(tmp_path / "a.npz", **keys)
+    assert (len(mine.train), len(mine.test)) == (9, 3)
+    assert mine.class_names == ("0", "1", "2")
+    expected = torch.from_numpy(LEVELS / np.float32(255))[:, None]
+    torch.testing.assert_close(mine.train.pixels(), expected[mine.train.index])
+    assert mine.train.labels.tolist() == LABELS[mine.train.index.numpy()].tolist()
+
+
+def test_both_splits_words_as_labels_and_channels_last(tmp_path):
+    colours = np.random.default_rng(1).random((12, 4, 5, 3))
+    words = np.array(["cat", "dog", "emu"])[LABELS]
+    np.savez(tmp_path / "a.npz", x_train=colours, y_train=words, x_test=colours[:5], y_test=words[:5])
+    mine = arrays(tmp_path / "a.npz")
+    assert (len(mine.train), len(mine.test)) == (12, 5)
+    assert mine.class_names == ("cat", "dog", "emu")
+    assert mine.image_shape == (3, 4, 5)
+    assert mine.train.images[2, 1, 3, 4] == pytest.approx(colours[2, 3, 4, 1])
+
+
+def test_npy_files_and_class_names_of_numbers_that_do_not_start_at_zero(tmp_path):
+    np.save(tmp_path / "x.npy", LEVELS)
+    np.save(tmp_path / "y.npy", LABELS + 5)
+    files = {name: str(tmp_path / "y.npy") for name in ("labels_file", "test_labels_file")}
+    mine = arrays(tmp_path / "x.npy", **files, test_file=str(tmp_path / "x.npy"))
+    assert mine.class_names == ("5", "6", "7")
+    assert mine.test.labels.tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize("decimals", [False, True])
+def test_a_csv_with_a_column_of_labels(decimals, tmp_path):
+    flat = LEVELS.reshape(12, -1)
+    rows = (flat / 255).round(6) if decimals else flat
+    lines = ["label," + ",".join(f"p{i}" for i in range(20))]
+    lines += [",".join(["ab"[label % 2], *map(str, row)]) for label, row in zip(LABELS, rows.tolist(), strict=True)]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    mine = arrays(tmp_path / "a.csv", shape=[1, 4, 5])
+    assert mine.class_names == ("a", "b")
+    assert mine.train.images.dtype == (torch.float32 if decimals else torch.uint8)
+    expected = torch.from_numpy(LEVELS / np.float32(255))[:, None]
+    torch.testing.assert_close(mine.train.pixels(), expected[mine.train.index], atol=1e-6, rtol=0)
+    assert arrays(tmp_path / "a.csv").image_shape == (1, 1, 20)
+
+
+def npz(place, **named):
+    np.savez(place / "a.npz", **named)
+    return place / "a.npz"
+
+
+def csv(place, text):
+    (place / "a.csv").write_text(text)
+    return place / "a.csv"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "changes", "message"),
+    [
+        (lambda p: p / "a.npz", {}, "a.npz: no such file"),
+        (lambda p: npz(p, images=LEVELS.astype(int), labels=LABELS), {}, r"images of type int64: .*astype\('uint8'\)"),
+        (lambda p: npz(p, images=LEVELS * 1.0, labels=LABELS), {}, "pixels from 0 to 25[0-9]: images are uint8"),
+        (lambda p: npz(p, images=LEVELS, labels=LABELS[:5]), {}, "12 images, but 5 labels"),
+        (lambda p: npz(p, images=LEVELS, labels=LABELS + 0.5), {}, "labels of shape .* float64: wanted is one whole"),
+        (lambda p: npz(p, images=LEVELS, labels=np.eye(3)[LABELS]), {}, r"labels of shape \(12, 3\)"),
+        (lambda p: npz(p, pictures=LEVELS, labels=LABELS), {}, "no array images in it, there are pictures, labels: dataset.images="),  # noqa: E501
+        (lambda p: npz(p, images=LEVELS, labels=LABELS, x_test=LEVELS), {}, "test images and test labels go together"),
+        (lambda p: npz(p, images=np.array([{}] * 12), labels=LABELS), {}, "cannot be read as .npy or .npz of numbers"),
+        (lambda p: npz(p, images=LEVELS, labels=LABELS), {"shape": [1, 4, 6]}, "dataset.shape=.* has 20 numbers an image"),  # noqa: E501
+        (lambda p: npz(p, images=LEVELS, labels=LABELS), {"class_names": ["a"]}, r"dataset.class_names=\[a\]: .* has 3 classes"),  # noqa: E501
+        (lambda p: npz(p, images=LEVELS, labels=LABELS), {"images": "x"}, "no array x in it, there are images, labels"),
+        (lambda p: np.save(p / "a.npy", LEVELS) or p / "a.npy", {}, "images without labels: dataset.labels_file="),
+        (lambda p: csv(p, "x,y\n1,2\n"), {}, r"no column label \(the first are x, y\): dataset.labels="),
+        (lambda p: csv(p, "label,x\n1,two\n"), {}, "column x holds something else than numbers"),
+        (lambda p: csv(p, "label,x\n1,\n"), {}, "column x holds something else than numbers"),
+        (lambda p: csv(p, ""), {}, "a.csv: cannot be read as a table"),
+    ],
+)  # fmt: skip
+def test_arrays_that_are_not_right_are_answered_in_a_line(mistake, changes, message, tmp_path):
+    with pytest.raises((DataError, ConfigError), match=message) as caught:
+        arrays(mistake(tmp_path), **changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_iris_is_scikit_learns():
+    from sklearn.datasets import load_iris
+
+    raw = load_iris()
+    iris, two = (DATASETS["iris"](setosa_or_not=binary) for binary in (False, True))
+    assert iris.image_shape == (1, 1, 4)
+    assert sorted(iris.test.labels.bincount().tolist()) == [16, 17, 17]
+    np.testing.assert_allclose(10 * iris.train.pixels()[:, 0, 0], raw.data[iris.train.index.numpy()], rtol=1e-6)
+    assert two.class_names == ("setosa", "not setosa")
+    assert torch.equal(two.train.labels, iris.train.labels.clamp_max(1))

@@ -1,0 +1,61 @@
+"""The fast network: its shape, its layout, and that the layout changes nothing but speed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from bdry.models import build_classifier
+
+OPTIONS = {"stem": 6, "widths": [8, 12, 16], "activation": "gelu"}
+
+
+def build(**changes):
+    return build_classifier(
+        "airbench",
+        (3, 32, 32),
+        10,
+        mean=[0.4] * 3,
+        std=[0.2] * 3,
+        seed=0,
+        options=OPTIONS | {"norm": "batch"} | changes,
+    )
+
+
+def images(n=4):
+    return torch.rand(n, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(("norm", "layers"), [("batch", 6), ("none", 0)])
+def test_it_has_batchnorm_or_none_and_a_feature_for_each_channel(norm, layers):
+    network = build(norm=norm)
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in network.modules()) == layers
+    biases = [module.bias is not None for module in network.body.modules() if isinstance(module, nn.Conv2d)]
+    assert biases == [True] + 6 * [norm == "none"]
+    assert network.features(images()).shape == (4, 16)
+
+
+def test_activations_and_weights_are_laid_out_channels_last():
+    network, seen = build(), []
+    last = [module for module in network.modules() if isinstance(module, nn.Conv2d)][-1]
+    last.register_forward_hook(lambda module, x, y: seen.append(y))
+    network(images())
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    assert last.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_layout_changes_no_value():
+    fast, plain = build().double().eval(), build().double().eval()
+    plain.body[0] = nn.Identity()
+    plain.to(memory_format=torch.contiguous_format)
+    x = images().double().requires_grad_(True)
+    gradients = [torch.autograd.grad(network(x).square().sum(), x)[0] for network in (fast, plain)]
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-12)
+
+
+def test_it_is_differentiable_twice_where_its_activation_is_smooth():
+    network = build().double().eval()
+    x = images(1).double().requires_grad_(True)
+    gradient = torch.autograd.grad(network(x)[0, 0], x, create_graph=True)[0]
+    assert torch.autograd.grad(gradient.sum(), x)[0].abs().max() > 0
