@@ -11,7 +11,7 @@ from .measuring import Model, logits_of
 from .norms import per_sample
 
 # how much further than the crossing a point is taken, one after the other, until its label surely differs
-PUSHES = (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 1.0)
+PUSHES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.07, 0.1, 0.2, 0.4, 1.0)
 
 
 def gap(logits: Tensor, start_class: Tensor, towards: Tensor | None = None) -> Tensor:
@@ -127,18 +127,17 @@ def first_crossing(
     ends = [value.to(x.dtype) for value in (gap_at_x, gap_at_end)]
     _, crossing = bracketed_root(gap_at, torch.zeros_like(ends[0]), torch.ones_like(ends[0]), *ends)
     t, label = crossing.clone(), torch.full_like(start_class, -1)
-    for push in PUSHES:
+    for number in range(len(PUSHES) + 1):
         rows = (label < 0).nonzero()[:, 0]
         if rows.numel() == 0:
             break
-        # only where points up to the end do not differ is there need to go beyond it
-        t[rows] = (crossing[rows] * (1 + push)).clamp_max(1 + push * (push >= 0.1))
+        # at last the end itself, which may lie in a thin region
+        t[rows] = crossing[rows] * (1 + PUSHES[number]) if number < len(PUSHES) else 1.0
         logits = look(rows, t[rows])
         differs = gap(logits, start_class[rows], pick(towards, rows)) < 0
         sure = clearly_beyond(logits, start_class[rows], pick(towards, rows))
-        if push > PUSHES[0]:
-            for place in (differs & ~sure).nonzero()[:, 0]:
-                sure[place] = gap_at(rows[place][None], t[rows[place]][None])[0] < 0
+        for place in (differs & ~sure).nonzero()[:, 0]:
+            sure[place] = gap_at(rows[place][None], t[rows[place]][None])[0] < 0
         label[rows] = torch.where(sure, logits.argmax(1), -1)
     return t, label, forwards
 

@@ -220,7 +220,7 @@ def _nearest_classes(search: Search, num_classes: int) -> tuple[Tensor, Tensor, 
         last = column == classes.shape[1] - 1
         parts.append(search.nearest_boundary(rows, z, logits, classes[:, column : column + 1], retain=not last))
     values, gradients, distances = (torch.stack([part[i] for part in parts], 1) for i in range(3))
-    order = distances.argsort(1, stable=True)[:, :num_classes]
+    order = distances.argsort(dim=1, stable=True)[:, :num_classes]
     owner, rank = distances.gather(1, order).isfinite().nonzero(as_tuple=True)
     column = order[owner, rank]
     return rows[owner], classes[owner, column], values[owner, column], gradients[owner, column]

@@ -7,11 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from ..core.measuring import Model
 from ..data import DATASETS, Dataset
-from ..errors import ConfigError
-from ..margins import ESTIMATORS, Estimator
+from ..errors import ConfigError, UsageError
+from ..margins import ESTIMATORS, Estimator, MarginResult
 from ..models import Classifier, build_classifier
 from ..probes import PROBES, Context, Probe
 from ..schema import PGD, Margin, TrainConfig
@@ -122,7 +123,23 @@ def build_estimator(config: Margin) -> Estimator:
     """The margin estimator with its settings bound."""
     own = options(config)
     ESTIMATORS.check_options(config.name, own)
-    return functools.partial(ESTIMATORS[config.name], **own)
+    estimator = functools.partial(ESTIMATORS[config.name], **own)
+
+    def estimate(
+        model: Model,
+        x: Tensor,
+        start_class: Tensor | None = None,
+        *,
+        norm: str = "l2",
+        clipped: bool = False,
+        towards: Tensor | None = None,
+    ) -> MarginResult:
+        try:
+            return estimator(model, x, start_class, norm=norm, clipped=clipped, towards=towards)
+        except ValueError as error:
+            raise UsageError(f"margin={config.name}: {error}") from error
+
+    return estimate
 
 
 def build_probes(config: TrainConfig) -> dict[str, Probe]:
