@@ -99,17 +99,19 @@ def first_crossing(
     gap_at_end: Tensor,
     clipped: bool = False,
     ignored: Tensor | None = None,
+    confirm: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Where x + t delta leaves the start class, or enters the class `towards`, for t > 0.
 
     Found to 1e-6 (see `bracketed_root`), then taken a hundred-thousandth further, or as little more as it takes for a
-    label that differs by more than rounding, or that at least differs both among the others and looked at alone. Hence
-    t may exceed 1 where the end itself is within rounding of the boundary.
+    label that differs. Hence t may exceed 1 where the end itself is within rounding of the boundary.
 
     Args:
         x, delta: (N, ...), with x + delta beyond the boundary. towards: (N,), classes to reach, or None.
         gap_at_x, gap_at_end: (N,), the gap (see `gap`) at both ends, >= 0 and < 0.
-        clipped: points are brought into the [0, 1] box. ignored: (N, K) bool, classes that count for no boundary.
+        clipped: points are brought into the [0, 1] box.
+        ignored: (N, K) bool, classes that count for no boundary.
+        confirm: the label must differ by more than rounding, or else also where the point is looked at alone.
 
     Returns:
         t, (N,); the label there, (N,), -1 where rounding never let it differ; forward passes spent, (N,) int64.
@@ -135,7 +137,7 @@ def first_crossing(
         t[rows] = crossing[rows] * (1 + PUSHES[number]) if number < len(PUSHES) else 1.0
         logits = look(rows, t[rows])
         differs = gap(logits, start_class[rows], pick(towards, rows)) < 0
-        sure = clearly_beyond(logits, start_class[rows], pick(towards, rows))
+        sure = clearly_beyond(logits, start_class[rows], pick(towards, rows)) if confirm else differs
         for place in (differs & ~sure).nonzero()[:, 0]:
             sure[place] = gap_at(rows[place][None], t[rows[place]][None])[0] < 0
         label[rows] = torch.where(sure, logits.argmax(1), -1)

@@ -256,6 +256,7 @@ class Search:
             gap_at_end=self.best_gap[rows],
             clipped=self.clipped,
             ignored=self.ignored[rows],
+            confirm=True,
         )
         self.forwards.index_add_(0, rows, spent)
         point = along(x, delta, t, self.clipped)
