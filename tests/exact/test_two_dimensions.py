@@ -7,7 +7,6 @@ import torch
 from scipy.optimize import linprog
 from torch import nn
 
-from bdry.errors import UsageError
 from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
 
@@ -53,7 +52,7 @@ def test_the_lattice_finds_the_circle():
 
 
 def test_the_lattice_takes_two_dimensions_only():
-    with pytest.raises(UsageError, match="takes two-dimensional data, not 64 pixels"):
+    with pytest.raises(ValueError, match="x has 64 pixels: a lattice takes two-dimensional data"):
         ESTIMATORS["lattice"](nn.Flatten(), torch.zeros(2, 1, 8, 8))
 
 
@@ -97,5 +96,5 @@ def test_exact_is_below_every_estimate_in_the_box(norm):
 
 
 def test_exact_refuses_what_is_not_affine():
-    with pytest.raises(UsageError, match="takes affine classifiers"):
+    with pytest.raises(ValueError, match="the model is not affine"):
         ESTIMATORS["exact"](toy_network(0), points())

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from bdry.core.norms import steepest
-from bdry.errors import UsageError
 from bdry.margins import ESTIMATORS
 from bdry.margins.rays import distances_along_rays
 from bdry.models import build_classifier
@@ -172,7 +171,7 @@ def test_logits_that_are_no_numbers_are_failures():
 
 def test_wrong_directions_are_refused_in_a_line():
     model, x = affine(4, 2, torch.float32), rand(2, 1, 2, 2)
-    with pytest.raises(UsageError, match="must be of the images' shape 1x2x2, not 1x3x3"):
+    with pytest.raises(ValueError, match="must be of the images' shape 1x2x2, not 1x3x3"):
         distances_along_rays(model, x, unit(1, 1, 3, 3), **SETTINGS)
-    with pytest.raises(UsageError, match="length 1"):
+    with pytest.raises(ValueError, match="length 1"):
         distances_along_rays(model, x, 2 * unit(1, 1, 2, 2), **SETTINGS)

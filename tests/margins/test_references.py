@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from bdry.core.norms import dual_norm
-from bdry.errors import UsageError
 from bdry.margins import ESTIMATORS
 from bdry.margins.apgd import checkpoints
 from bdry.models import build_classifier
@@ -163,9 +162,9 @@ def test_the_published_losses_reach_the_boundary_too(estimator, loss, targeted):
 
 
 def test_what_is_not_defined_is_refused():
-    with pytest.raises(UsageError, match="ddn: l2 only"):
+    with pytest.raises(ValueError, match="norm='linf': ddn is defined for l2 only"):
         ESTIMATORS["ddn"](network(), images(2), norm="linf")
-    with pytest.raises(UsageError, match="three classes"):
+    with pytest.raises(ValueError, match="three classes"):
         ESTIMATORS["apgd"](affine(64, 2, 0), images(2), norm="l2", loss="dlr")
 
 

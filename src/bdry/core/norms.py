@@ -15,16 +15,14 @@ def norm(x: Tensor, name: str) -> Tensor:
     """The l2 or linf norm of each sample: (N, ...) -> (N,)."""
     flat = x.flatten(1)
     if name == "l2":
-        return flat.norm(dim=1)
+        # added up in float64: squares of 1e+-20 are no float32, and the sum does not depend on its order
+        return torch.linalg.vector_norm(flat, dim=1, dtype=torch.float64).to(x.dtype)
     return flat.abs().amax(dim=1)
 
 
 def dual_norm(x: Tensor, name: str) -> Tensor:
     """The norm dual to `name` of each sample: l2 for l2, l1 for linf; (N, ...) -> (N,)."""
-    flat = x.flatten(1)
-    if name == "l2":
-        return flat.norm(dim=1)
-    return flat.abs().sum(dim=1)
+    return norm(x, "l2") if name == "l2" else x.flatten(1).abs().sum(dim=1)
 
 
 def steepest(gradient: Tensor, name: str) -> Tensor:

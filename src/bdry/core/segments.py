@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from .measuring import Model
+from .measuring import Model, logits_of
 from .norms import per_sample
+
+# how much further than the crossing a point is taken, one after the other, until its label surely differs
+PUSHES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.07, 0.1, 0.2, 0.4, 1.0)
 
 
 def gap(logits: Tensor, start_class: Tensor, towards: Tensor | None = None) -> Tensor:
@@ -20,9 +25,66 @@ def gap(logits: Tensor, start_class: Tensor, towards: Tensor | None = None) -> T
     return difference if towards is None else -difference
 
 
+def rounding(logits: Tensor) -> Tensor:
+    """How much rounding may move the gap in a batch of another size: 4 eps of the largest finite logit; (N,)."""
+    largest = logits.detach().nan_to_num(0.0, 0.0, 0.0).abs().amax(dim=1)
+    return 4 * torch.finfo(logits.dtype).eps * largest
+
+
 def clearly_beyond(logits: Tensor, start_class: Tensor, towards: Tensor | None = None) -> Tensor:
     """Whether the gap is below 0 by more than rounding, which may vanish in a batch of another size; (N,)."""
-    return gap(logits, start_class, towards) < -4 * torch.finfo(logits.dtype).eps * logits.abs().amax(dim=1)
+    return gap(logits, start_class, towards) < -rounding(logits)
+
+
+def bracketed_root(
+    value_at: Callable[[Tensor, Tensor], Tensor],
+    low: Tensor,
+    high: Tensor,
+    value_low: Tensor,
+    value_high: Tensor,
+    *,
+    tolerance: float = 1e-6,
+    max_steps: int = 60,
+) -> tuple[Tensor, Tensor]:
+    """Where a function of one variable turns negative, between `low`, where it is not, and `high`, where it is; batched.
+
+    Narrows each bracket until its width is at most `tolerance` relative to the end of larger size: by the Illinois
+    variant of regula falsi, by halving every third time. A function that turns several times has one of them found.
+
+    Args:
+        value_at: (rows, (R,) indices; t, (R,)) -> (R,), the function of these rows at t.
+        low, high: (N,), the ends; either may be the larger number.
+        value_low, value_high: (N,), the function there: >= 0 and < 0.
+        tolerance: relative width. max_steps: evaluations at most.
+
+    Returns:
+        The two ends of the last brackets, (N,) each.
+    """
+    low, high, value_low, value_high = (end.clone() for end in (low, high, value_low, value_high))
+    last_side = torch.zeros_like(low)
+    for step in range(max_steps):
+        size = torch.maximum(low.abs(), high.abs())
+        rows = ((high - low).abs() > tolerance * size).nonzero()[:, 0]
+        if rows.numel() == 0:
+            break
+        a, b, f_a, f_b = low[rows], high[rows], value_low[rows], value_high[rows]
+        share = f_a / (f_a - f_b)
+        # halving bounds the number of steps; a share that is not a number (0/0) needs it too
+        halve = ~share.isfinite() | (step % 3 == 2)
+        # a step off the ends, smaller than the tolerance, lets the bracket close around an estimate that was right
+        off = (0.4 * tolerance * size[rows] / (b - a).abs()).clamp_max(0.4)
+        share = torch.where(halve, 0.5, share.clamp(0.0, 1.0))
+        t = a + torch.minimum(torch.maximum(share, off), 1 - off) * (b - a)
+        value = value_at(rows, t)
+        is_low = value >= 0
+        low[rows], high[rows] = torch.where(is_low, t, a), torch.where(is_low, b, t)
+        # Illinois: the end that stays twice in a row counts half
+        side = torch.where(is_low, 1.0, -1.0)
+        half = torch.where(side == last_side[rows], 0.5, 1.0)
+        value_low[rows] = torch.where(is_low, value, half * f_a)
+        value_high[rows] = torch.where(is_low, half * f_b, value)
+        last_side[rows] = side.to(low.dtype)
+    return low, high
 
 
 @torch.no_grad()
@@ -35,61 +97,57 @@ def first_crossing(
     towards: Tensor | None = None,
     gap_at_x: Tensor,
     gap_at_end: Tensor,
-    tolerance: float = 1e-6,
-    max_steps: int = 60,
+    clipped: bool = False,
+    ignored: Tensor | None = None,
+    confirm: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Where x + t delta leaves the start class, or enters the class `towards`, for t in (0, 1].
+    """Where x + t delta leaves the start class, or enters the class `towards`, for t > 0.
 
-    A bracket [inside, beyond] is narrowed until its width is below `tolerance` relative to `beyond`: by the
-    Illinois variant of regula falsi on the gap, by halving where that stalls. The result is a hundred-thousandth
-    further, where the label is looked up once more. On a segment that crosses several times it is one of the crossings.
+    Found to 1e-6 (see `bracketed_root`), then taken a hundred-thousandth further, or as little more as it takes for a
+    label that differs. Hence t may exceed 1 where the end itself is within rounding of the boundary.
 
     Args:
         x, delta: (N, ...), with x + delta beyond the boundary. towards: (N,), classes to reach, or None.
         gap_at_x, gap_at_end: (N,), the gap (see `gap`) at both ends, >= 0 and < 0.
+        clipped: points are brought into the [0, 1] box.
+        ignored: (N, K) bool, classes that count for no boundary.
+        confirm: the label must differ by more than rounding, or else also where the point is looked at alone.
 
     Returns:
         t, (N,); the label there, (N,), -1 where rounding never let it differ; forward passes spent, (N,) int64.
     """
-    inside, beyond = torch.zeros_like(gap_at_x), torch.ones_like(gap_at_x)
-    gap_inside, gap_beyond = gap_at_x.clone(), gap_at_end.clone()
-    last_side = torch.zeros_like(start_class)
     forwards = torch.zeros_like(start_class)
-    for step in range(max_steps):
-        rows = (beyond - inside > tolerance * beyond).nonzero()[:, 0]
-        if rows.numel() == 0:
-            break
-        low, high = inside[rows], beyond[rows]
-        share = gap_inside[rows] / (gap_inside[rows] - gap_beyond[rows])
-        # halving every third step bounds the number of steps; a share that is not a number (0/0) needs it too
-        halve = ~share.isfinite() | (step % 3 == 2)
-        t = low + torch.where(halve, 0.5, share.clamp(0.0, 1.0)) * (high - low)
-        # a step off the ends, smaller than the tolerance, lets the bracket close around an estimate that was right
-        t = torch.minimum(torch.maximum(t, low + 0.4 * tolerance * high), high - 0.4 * tolerance * high)
-        value = gap(model(x[rows] + per_sample(t, x) * delta[rows]), start_class[rows], pick(towards, rows))
+
+    def look(rows: Tensor, t: Tensor) -> Tensor:
         forwards[rows] += 1
-        is_inside = value >= 0
-        inside[rows] = torch.where(is_inside, t, low)
-        beyond[rows] = torch.where(is_inside, high, t)
-        # Illinois: the end that stays twice in a row counts half
-        side = torch.where(is_inside, 1, -1)
-        again = side == last_side[rows]
-        kept_in, kept_out = gap_inside[rows], gap_beyond[rows]
-        gap_inside[rows] = torch.where(is_inside, value, torch.where(again, kept_in / 2, kept_in))
-        gap_beyond[rows] = torch.where(is_inside, torch.where(again, kept_out / 2, kept_out), value)
-        last_side[rows] = side
-    label = torch.full_like(start_class, -1)
-    # pushed a little further, so that the label differs in a batch of another size too
-    for push in (1e-5, 1e-5, 1e-4, 1e-3, 1e-2, 1.0):
+        logits = logits_of(model, along(x[rows], delta[rows], t, clipped))
+        return logits if ignored is None else logits.masked_fill(ignored[rows], -torch.inf)
+
+    def gap_at(rows: Tensor, t: Tensor) -> Tensor:
+        return gap(look(rows, t), start_class[rows], pick(towards, rows)).to(x.dtype)
+
+    ends = [value.to(x.dtype) for value in (gap_at_x, gap_at_end)]
+    _, crossing = bracketed_root(gap_at, torch.zeros_like(ends[0]), torch.ones_like(ends[0]), *ends)
+    t, label = crossing.clone(), torch.full_like(start_class, -1)
+    for number in range(len(PUSHES) + 1):
         rows = (label < 0).nonzero()[:, 0]
         if rows.numel() == 0:
             break
-        beyond[rows] = (beyond[rows] * (1 + push)).clamp_max(1.0)
-        found = model(x[rows] + per_sample(beyond[rows], x) * delta[rows]).argmax(1)
-        forwards[rows] += 1
-        there = found != start_class[rows] if towards is None else found == towards[rows]
-        label[rows] = torch.where(there, found, -1)
-    return beyond, label, forwards
+        # at last the end itself, which may lie in a thin region
+        t[rows] = crossing[rows] * (1 + PUSHES[number]) if number < len(PUSHES) else 1.0
+        logits = look(rows, t[rows])
+        differs = gap(logits, start_class[rows], pick(towards, rows)) < 0
+        sure = clearly_beyond(logits, start_class[rows], pick(towards, rows)) if confirm else differs
+        for place in (differs & ~sure).nonzero()[:, 0]:
+            sure[place] = gap_at(rows[place][None], t[rows[place]][None])[0] < 0
+        label[rows] = torch.where(sure, logits.argmax(1), -1)
+    return t, label, forwards
+
+
+def along(x: Tensor, delta: Tensor, t: Tensor, clipped: bool) -> Tensor:
+    """x + t delta, in the [0, 1] box where `clipped`; (N, ...) from t, (N,)."""
+    point = x + per_sample(t, x) * delta
+    return point.clamp(0, 1) if clipped else point
 
 
 def pick(values: Tensor | None, rows: Tensor) -> Tensor | None:

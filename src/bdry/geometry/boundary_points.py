@@ -14,7 +14,7 @@ from torch import Tensor
 from ..core.measuring import Model
 from ..core.norms import per_sample, steepest
 from ..core.segments import clearly_beyond, first_crossing, gap
-from ..margins import ESTIMATORS, MarginResult
+from ..margins import ESTIMATORS, MarginResult, deepfool, unguarded
 from ..names import FAMILIES
 from .contrast import pair_gap
 from .directional import unit_directions
@@ -74,7 +74,7 @@ def nearest_refined(
         x: (N, C, H, W) in [0, 1]; x and model share a dtype, float64 for |F| below 1e-10.
         generator: not drawn from. estimator: whose point is refined. steps: foot-point steps at most.
     """
-    own, rows, other, point = _estimated(model, x, ESTIMATORS[estimator](model, x, norm="l2"))
+    own, rows, other, point = _estimated(model, x, unguarded(ESTIMATORS[estimator])(model, x, norm="l2"))
     refined = to_nearest(model, x[rows], point, own[rows], other, steps=steps)
     return _collect("nearest_refined", x, own, rows, other, point, refined)
 
@@ -82,7 +82,7 @@ def nearest_refined(
 @FAMILIES.register("deepfool_end")
 def deepfool_end(model: Model, x: Tensor, generator: torch.Generator, *, overshoot: float = 0.02) -> BoundaryPoints:
     """Where the segment from the image to DeepFool's end point crosses; its foot is not looked for."""
-    margin = ESTIMATORS["deepfool"](model, x, norm="l2", overshoot=overshoot, candidates=None)
+    margin = unguarded(deepfool)(model, x, norm="l2", overshoot=overshoot, candidates=None)
     own, rows, other, point = _estimated(model, x, margin)
     return _collect("deepfool_end", x, own, rows, other, point, to_boundary(model, point, own[rows], other))
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core.measuring import Model
-from ..margins.deepfool import deepfool
+from ..margins import deepfool, unguarded
 from .paths import labels_at
 
 
@@ -56,7 +56,7 @@ def project_into(
     outside = (~reached).nonzero()[:, 0]
     for rows in outside.split(batch_size) if len(outside) else ():
         target = label[rows]
-        found = deepfool(model, x[rows], towards=target, clipped=how.clipped, steps=how.steps, overshoot=how.overshoot)
+        found = unguarded(deepfool)(model, x[rows], towards=target, clipped=how.clipped, steps=how.steps, overshoot=how.overshoot)
         longer = x[rows] + (1 + further * how.overshoot) * (found.point - x[rows])
         longer = longer.clamp(0, 1) if how.clipped else longer
         inside = found.success & (labels_at(model, longer, batch_size) == target)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..core.measuring import Model
 from ..core.norms import dual_norm, per_sample, project_ball, steepest
+from ..core.segments import rounding
 from .result import ESTIMATORS, MarginResult
 from .search import Search
 
@@ -38,18 +39,25 @@ def apgd(
     """Margins by APGD at a sequence of radii, then bisection between the image and the nearest adversarial point met.
 
     Args:
-        x: (N, C, H, W) in [0, 1]. start_class: (N,), default the predicted class. towards: (N,), classes to reach.
+        model: gives logits, (N, K).
+        x: (N, C, H, W) in [0, 1].
+        start_class: (N,), default the predicted class.
+        norm: "l2" or "linf".
         clipped: points are kept in the [0, 1] box.
+        towards: (N,), classes to reach.
         search_steps: radii tried; the first is twice the distance to the linearised boundary at the image.
         steps: of APGD at each radius; an image stops at its first adversarial point.
         loss: "gap" (logits), "dlr" (the gap over the logits' range; three classes at least) or "ce".
 
+    Raises:
+        ValueError: no such loss, dlr with two classes, or a norm, images or classes that are not what the contract says.
+
     Reference: arXiv 2003.01690, algorithm 1; the paper attacks at one given radius.
     Differs: the search over radii; starts at the known adversarial point, brought into the ball, or at the image, where
         the paper starts at random; the targeted dlr has the untargeted denominator; without `clipped` the box is
-        left; bisection follows. An image with no gradient is a failure.
+        left; bisection and closing steps follow (see `Search.close`). An image with no gradient is a failure.
     """
-    search = Search(model, x, start_class, norm=norm, towards=towards)
+    search = Search(model, x, start_class, norm=norm, towards=towards, clipped=clipped)
     lower, radius = torch.zeros_like(search.distance), torch.full_like(search.distance, torch.nan)
     rows = search.open_rows()
     leaf, logits, _ = search.evaluate(rows, x[rows])
@@ -58,7 +66,7 @@ def apgd(
     slope = dual_norm(gradient, norm)
     usable &= slope > 0
     # an image exactly on the boundary has linearised distance 0, and still needs a ball to search
-    radius[rows] = (2 * value.detach() / slope).clamp_min(1e-6)
+    radius[rows] = (2 * torch.maximum(value.detach(), rounding(logits)) / slope).clamp_min(1e-6)
     rows = rows[usable]
     for _ in range(search_steps):
         _attack(search, rows, radius[rows], steps, loss, clipped)
@@ -67,7 +75,7 @@ def apgd(
         won = upper <= radius[rows] * (1 + 1e-4)
         lower[rows] = torch.where(won, lower[rows], radius[rows])
         radius[rows] = torch.where(upper.isfinite(), (lower[rows] + upper) / 2, 2 * radius[rows])
-    return search.result()
+    return search.close().result()
 
 
 def checkpoints(steps: int) -> list[int]:

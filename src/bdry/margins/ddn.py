@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ..core.measuring import Model
 from ..core.norms import per_sample, steepest
-from ..errors import UsageError
 from .result import ESTIMATORS, MarginResult
 from .search import Search, cosine
 
@@ -33,20 +32,28 @@ def ddn(
     """Margins by DDN, then bisection between the image and the nearest adversarial point that DDN met. l2 only.
 
     Args:
-        x: (N, C, H, W) in [0, 1]. start_class: (N,), default the predicted class. towards: (N,), classes to reach.
+        model: gives logits, (N, K).
+        x: (N, C, H, W) in [0, 1].
+        start_class: (N,), default the predicted class.
+        norm: "l2".
         clipped: every point is clipped to the [0, 1] box.
+        towards: (N,), classes to reach.
         steps: gradient steps; their length falls from 1 to 0.01 (pixel units) along half a cosine.
-        gamma: the radius changes by this share each step. init_norm: its first value, pixel units.
+        gamma: the radius changes by this share each step.
+        init_norm: the radius's first value, pixel units.
         loss: "gap" (logits) or "ce", the cross-entropy, as published.
+
+    Raises:
+        ValueError: another norm than l2, or images or classes that are not what the contract says.
 
     Reference: arXiv 1811.09600, algorithm 1.
     Differs: the gap is the default loss, since the cross-entropy's gradient loses the start class where its probability
         rounds to 1, and depends on the scale of the logits; points are not rounded to 256 grey levels; without
-        `clipped` the box is left; bisection follows. The paper defines l2 only, and so does this.
+        `clipped` the box is left; bisection and closing steps follow (see `Search.close`). The paper defines l2 only, and so does this.
     """
     if norm != "l2":
-        raise UsageError("margin=ddn: l2 only; margin=fmn does linf")
-    search = Search(model, x, start_class, norm=norm, towards=towards)
+        raise ValueError(f"norm={norm!r}: ddn is defined for l2 only; fmn does linf")
+    search = Search(model, x, start_class, norm=norm, towards=towards, clipped=clipped)
     delta = torch.zeros_like(x)
     radius = torch.full_like(search.distance, init_norm)
     rows = search.open_rows()
@@ -62,4 +69,4 @@ def ddn(
         moved = per_sample(radius[rows], x) * steepest(moved, "l2")
         delta[rows] = (x[rows] + moved).clamp(0, 1) - x[rows] if clipped else moved
         search.iterations[rows] += 1
-    return search.result()
+    return search.close().result()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
-from ..core.halfspace import UNIT_BOX, project_hyperplane
-from ..core.measuring import Model
+from ..core.measuring import Model, evaluate
 from ..core.norms import norm as norm_of
 from ..core.norms import per_sample
-from ..errors import UsageError
+from ..core.segments import rounding
 from .result import ESTIMATORS, MarginResult
+from .search import Search
+
+# the point aims beyond the hyperplane by so many roundings of the logits, one after the other until its label differs
+AIMS = (0, 1, 4, 16, 64)
 
 
 @ESTIMATORS.register("exact")
@@ -27,52 +32,63 @@ def exact(
     """Margins of an affine classifier: the least distance over all other classes k to the hyperplane f_k = f_start.
 
     In R^d that is |f_start - f_k| / ||w_start - w_k||_*; inside the box the projection onto the hyperplane's part in
-    it. The lower bound equals the margin.
+    it. This closed form is `lower`; `margin` is the distance of a point just beyond, whose label differs.
 
     Args:
-        x: (N, C, H, W) in [0, 1]. tolerance: how far from affine, relative to the logits, is taken for rounding.
+        model: gives logits, (N, K), affine in its input.
+        x: (N, C, H, W) in [0, 1].
+        start_class: (N,), default the predicted class.
+        norm: "l2" or "linf".
+        clipped: inside the [0, 1] box.
         towards: (N,): only an affine two-class boundary has a closed form, hence K = 2.
+        tolerance: how far from affine, relative to the largest logit, is taken for rounding.
 
     Raises:
-        UsageError: the model is not affine, or `towards` is given with more than two classes.
+        ValueError: the model is not affine, or `towards` is given with more than two classes.
     """
+    search = Search(model, x, start_class, norm=norm, towards=towards, clipped=clipped)
+    logits, rows = search.logits, search.open_rows()
     weight, bias = _affine_form(model, x)
-    if not torch.allclose(x.flatten(1) @ weight.T + bias, model(x), rtol=tolerance, atol=tolerance, equal_nan=True):
-        raise UsageError("margin=exact: takes affine classifiers (arch=linear); this one is not")
+    known = search.leaf_logits.isfinite()
+    error = (x.flatten(1) @ weight.T + bias - search.leaf_logits)[known & search.finite[:, None]].abs()
+    if bool((error > tolerance * search.leaf_logits[known].abs().amax()).any()):
+        raise ValueError("the model is not affine: exact margins have a closed form for affine classifiers only")
     num_classes = len(bias)
     if towards is not None and num_classes > 2:
-        raise UsageError("margin=exact: towards a class there is a closed form for two classes only")
-    with torch.no_grad():
-        logits = model(x)
-    start = logits.argmax(1) if start_class is None else start_class
-    rows = torch.arange(len(x), device=x.device)
-    best = torch.full_like(logits[:, 0], torch.inf)
-    delta, boundary_class = torch.zeros_like(x), torch.full_like(start, -1)
+        raise ValueError(f"towards is given, the model has {num_classes} classes: there is a closed form for two only")
+    search.forwards += 1
+    search.backwards += -(-num_classes // max(len(x), 1))
+    search.iterations += 1
+
+    start, origin = search.start[rows], x[rows]
+    lower = torch.full_like(search.distance[rows], torch.inf)
+    nearest, w, value = torch.full_like(start, -1), torch.zeros_like(origin), torch.zeros_like(lower)
     for other in range(num_classes):
-        normal = (weight[other] - weight[start]).reshape(x.shape)
-        difference = logits[:, other] - logits[rows, start]
-        offset = difference.double() - (normal * x).flatten(1).double().sum(1)
-        step, reachable = project_hyperplane(x, normal, offset, norm, UNIT_BOX if clipped else None)
-        distance = torch.where(difference < 0, norm_of(step, norm), 0.0)
-        nearer = (start != other) & reachable & difference.isfinite() & (distance < best)
-        best = torch.where(nearer, distance, best)
-        delta = torch.where(per_sample(nearer, x), torch.where(per_sample(difference < 0, x), step, 0.0), delta)
-        boundary_class = torch.where(nearer, other, boundary_class)
-    success = boundary_class >= 0
-    margin = torch.where(success, best, torch.nan)
-    point = torch.where(per_sample(success, x), x + delta, torch.nan)
-    forwards = torch.full_like(start, 2)
-    backwards = torch.full_like(start, -(-num_classes // max(len(x), 1)))
-    return MarginResult(
-        margin, margin, margin, point, start, boundary_class, success, torch.ones_like(start), forwards, backwards
-    )
+        normal = (weight[other] - weight[start]).reshape(origin.shape)
+        difference = logits[rows, other] - logits[rows, start]
+        usable = (start != other) & difference.isfinite() & (normal.flatten(1) != 0).any(1)
+        step, reachable = search.step(origin, origin, difference.nan_to_num(0.0, 0.0, 0.0), normal)
+        distance = norm_of(step, norm)
+        nearer = usable & reachable & (distance < lower)
+        lower, nearest = torch.where(nearer, distance, lower), torch.where(nearer, other, nearest)
+        w = torch.where(per_sample(nearer, x), normal, w)
+        value = torch.where(nearer, difference, value)
+    for aim in AIMS:
+        left = search.distance[rows].isinf() & (nearest >= 0)
+        ahead = value[left] - aim * rounding(logits[rows[left]])
+        point = origin[left] + search.step(origin[left], origin[left], ahead, w[left])[0]
+        search.evaluate(rows[left], point.clamp(0, 1) if clipped else point, graph=False)
+    result = search.result()
+    bound = torch.zeros_like(result.margin)
+    bound[rows] = torch.minimum(lower, result.margin[rows])
+    return dataclasses.replace(result, lower=torch.where(result.success, bound, torch.nan))
 
 
 def _affine_form(model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
     """Weight (K, d) and bias (K,) of the affine map that agrees with the model around the middle of the box."""
-    with torch.enable_grad():
-        middle = torch.full_like(x[:1], 0.5).requires_grad_(True)
-        logits = model(middle)[0]
-        gradients = [torch.autograd.grad(logit, middle, retain_graph=True)[0].flatten() for logit in logits]
+    middle, logits = evaluate(model, torch.full_like(x[:1], 0.5))
+    if not logits.requires_grad:
+        raise ValueError("the model's logits have no gradients: its forward pass must not be run under no_grad")
+    gradients = [torch.autograd.grad(logit, middle, retain_graph=True)[0].flatten() for logit in logits[0]]
     weight = torch.stack(gradients)
-    return weight, logits.detach() - weight @ middle.detach().flatten()
+    return weight, logits[0].detach() - weight @ middle.detach().flatten()

@@ -10,11 +10,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.halfspace import UNIT_BOX, project_hyperplane
 from ..core.measuring import Model
-from ..core.norms import dual_norm, per_sample, random_in_ball
+from ..core.norms import per_sample, random_in_ball
 from ..core.norms import norm as norm_of
 from ..core.seeds import generator
+from ..core.segments import rounding
 from .result import ESTIMATORS, MarginResult
 from .search import Search
 
@@ -40,12 +40,22 @@ def fab(
     Each step takes a gradient of every other class (one gradient with `towards`).
 
     Args:
-        x: (N, C, H, W) in [0, 1]. start_class: (N,), default the predicted class. towards: (N,), classes to reach.
+        model: gives logits, (N, K).
+        x: (N, C, H, W) in [0, 1].
+        start_class: (N,), default the predicted class.
+        norm: "l2" or "linf".
         clipped: points are kept in the [0, 1] box, and projections are onto the box's part of the hyperplane.
-        steps: of each restart. restarts: the first starts at the image, later ones at a random point no further from it
-            than half the distance found so far (or, with nothing found, than half the linearised one).
-        alpha_max: the largest weight of the image's projection. eta: steps are this much longer than to the hyperplane.
-        beta: a point beyond the boundary is pulled back to this share of its way. seed: of the random starts.
+        towards: (N,), classes to reach.
+        steps: of each restart.
+        restarts: the first starts at the image, later ones at a random point no further from it than half the distance
+            found so far (or, with nothing found, than half the linearised one).
+        alpha_max: the largest weight of the image's projection.
+        eta: steps are this much longer than to the hyperplane.
+        beta: a point beyond the boundary is pulled back to this share of its way.
+        seed: of the random starts.
+
+    Raises:
+        ValueError: the norm, the images or the classes are not what the contract says.
 
     Reference: arXiv 1907.02044, algorithm 1.
     Differs: bisection to 1e-6 in the place of the paper's final search of three steps; the random starts are one draw,
@@ -53,7 +63,7 @@ def fab(
         with `towards` the boundary is that with the largest other class; hyperplanes lie 16 roundings of the logits
         beyond the boundary.
     """
-    search = Search(model, x, start_class, norm=norm, towards=towards)
+    search = Search(model, x, start_class, norm=norm, towards=towards, clipped=clipped)
     reach = torch.full_like(search.distance, torch.nan)
     for restart in range(restarts):
         rows = search.open_rows()
@@ -68,20 +78,15 @@ def fab(
             if rows.numel() == 0:
                 break
             leaf, logits, _ = search.evaluate(rows, z)
-            w, value, distance = _nearest_boundary(search, rows, leaf, logits)
-            clear = 16 * torch.finfo(x.dtype).eps * logits.detach().abs().amax(1).double()
-            usable = distance.isfinite() & value.isfinite() & clear.isfinite()
+            value, w, distance, _ = search.nearest_boundary(rows, leaf, logits, search.rivals(rows, logits))
+            # beyond the boundary by more than the logits' rounding, as a point that lies on it would never get across
+            value = value - 4 * rounding(logits)
+            usable = distance.isfinite()
             if not bool(usable.all()):
-                rows, z, w, value = rows[usable], z[usable], w[usable], value[usable]
-                distance, clear = distance[usable], clear[usable]
+                rows, z, w, value, distance = rows[usable], z[usable], w[usable], value[usable], distance[usable]
             reach[rows] = torch.where(reach[rows].isnan(), distance, reach[rows])
             origin = x[rows]
-            # in float64, as a rounding of <w, z> would shift the hyperplane; and beyond the boundary by more than the
-            # logits' rounding, as a point that lies on it would never get across
-            b = value.double() - clear - (w.double() * z.double()).flatten(1).sum(1)
-            box = UNIT_BOX if clipped else None
-            both, _ = project_hyperplane(torch.cat([z, origin]), torch.cat([w, w]), torch.cat([b, b]), norm, box)
-            here, from_image = both.chunk(2)
+            here, from_image = search.step(z, z, value, w)[0], search.step(origin, z, value, w)[0]
             length, image_length = norm_of(here, norm), norm_of(from_image, norm)
             total = (length + image_length).clamp_min(torch.finfo(x.dtype).tiny)
             alpha = per_sample((length / total).clamp_max(alpha_max), x)
@@ -91,33 +96,3 @@ def fab(
             z = torch.where(per_sample(beyond, z), (1 - beta) * origin + beta * z, z)
             search.iterations[rows] += 1
     return search.result()
-
-
-def _nearest_boundary(search: Search, rows: Tensor, z: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the linearised boundaries at the leaf z, (R, ...), the nearest: its normal, its value at z, its distance.
-
-    The boundary is value + <normal, y - z> = 0; a class whose gradient vanishes is infinitely far.
-    """
-    values = logits.detach()
-    num_classes = values.shape[1]
-    if search.towards is None:
-        reference = search.start[rows]
-        others = (reference[:, None] + torch.arange(1, num_classes, device=z.device)) % num_classes
-    else:
-        others = search.towards[rows][:, None]
-        reference = values.scatter(1, others, -torch.inf).argmax(1)
-    with torch.enable_grad():
-        differences = logits.gather(1, others) - logits.gather(1, reference[:, None])
-    nearest = torch.full_like(values[:, 0], torch.inf)
-    value, normal = torch.zeros_like(nearest), torch.zeros_like(z, requires_grad=False)
-    for column in range(others.shape[1]):
-        is_last = column == others.shape[1] - 1
-        gradient = torch.autograd.grad(differences[:, column].sum(), z, retain_graph=not is_last)[0]
-        search.backwards[rows] += 1
-        difference, slope = differences[:, column].detach(), dual_norm(gradient, search.norm)
-        distance = torch.where(slope > 0, difference.abs() / slope, torch.inf)
-        nearer = distance < nearest
-        nearest = torch.where(nearer, distance, nearest)
-        value = torch.where(nearer, difference, value)
-        normal = torch.where(per_sample(nearer, z), gradient, normal)
-    return normal, value, nearest

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..core.measuring import Model
 from ..core.norms import dual_norm, project_ball, steepest
 from ..core.norms import norm as norm_of
+from ..core.segments import rounding
 from .result import ESTIMATORS, MarginResult
 from .search import Search, cosine
 
@@ -33,19 +34,27 @@ def fmn(
     """Margins by FMN, then bisection between the image and the nearest adversarial point that FMN met.
 
     Args:
-        x: (N, C, H, W) in [0, 1]. start_class: (N,), default the predicted class. towards: (N,), classes to reach.
+        model: gives logits, (N, K).
+        x: (N, C, H, W) in [0, 1].
+        start_class: (N,), default the predicted class.
+        norm: "l2" or "linf".
         clipped: every point is clipped to the [0, 1] box.
+        towards: (N,), classes to reach.
         steps: gradient steps.
         alpha_init: l2 length of the first step (pixel units, in both norms); falls to a hundredth along half a cosine.
-        gamma_init, gamma_final: the share by which the radius changes, first and last, along half a cosine.
+        gamma_init: the share by which the radius changes at first.
+        gamma_final: that share at last; it falls along half a cosine.
+
+    Raises:
+        ValueError: the norm, the images or the classes are not what the contract says.
 
     Reference: arXiv 2102.12827, algorithm 1.
     Differs: until the first crossing the radius is the paper's estimate times 1 + gamma, since the estimate itself ends
         on the boundary and not beyond; in the box, coordinates that it holds back take no part in the gradient, which
         would make the estimate too small; starts at the image only; without `clipped` the box is left; bisection
-        follows. A vanishing gradient gives no estimate of the radius, which then stays infinite.
+        and closing steps follow (see `Search.close`); the estimate is at least the logits' rounding. A vanishing gradient gives no estimate of the radius, which then stays infinite.
     """
-    search = Search(model, x, start_class, norm=norm, towards=towards)
+    search = Search(model, x, start_class, norm=norm, towards=towards, clipped=clipped)
     delta = torch.zeros_like(x)
     radius = torch.full_like(search.distance, torch.inf)
     rows = search.open_rows()
@@ -63,7 +72,8 @@ def fmn(
             gradient = _free(gradient, z)
         gamma = cosine(step, steps, gamma_init, gamma_final)
         slope = dual_norm(gradient, norm)
-        to_linearised = torch.where(slope > 0, value.clamp_min(0) / slope, torch.inf)
+        least = rounding(logits)[usable]
+        to_linearised = torch.where(slope > 0, torch.maximum(value, least) / slope, torch.inf)
         # aimed at exactly, a piecewise linear boundary is approached from inside for ever
         grown = torch.where(
             search.distance[rows].isfinite(),
@@ -77,7 +87,7 @@ def fmn(
         moved = project_ball(moved, norm, radius[rows])
         delta[rows] = (x[rows] + moved).clamp(0, 1) - x[rows] if clipped else moved
         search.iterations[rows] += 1
-    return search.result()
+    return search.close().result()
 
 
 def _free(gradient: Tensor, z: Tensor) -> Tensor:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model, logits_in_batches
+from ..core.measuring import Model, logits_in_batches, logits_of
 from ..core.norms import norm, per_sample
 from ..core.segments import first_crossing, gap
-from ..errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ def distances_along_rays(
         batch_size: rays at a time; memory is bounded by it.
 
     Raises:
-        UsageError: the directions are not of the images' shape or not of length 1.
+        ValueError: the directions are not of the images' shape or not of length 1.
 
-    Reference: ours; mickisch2020.md 2.2, E4 [guess].
+    Reference: ours; it serves arXiv 2002.01810 (see docs/papers/mickisch2020.md).
     """
     _check(x, directions)
     num_rays = len(x) * len(directions)
@@ -81,7 +80,7 @@ def _along(
     for number in range(samples):
         if active.numel() == 0:
             break
-        logits = model(x[active] + (number + 1) * width * u[active])
+        logits = logits_of(model, x[active] + (number + 1) * width * u[active])
         forwards[active] += 1
         value = gap(logits, start[active])
         is_beyond = value < 0
@@ -110,6 +109,6 @@ def _along(
 def _check(x: Tensor, directions: Tensor) -> None:
     if directions.shape[1:] != x.shape[1:]:
         wanted, given = ("x".join(map(str, tensor.shape[1:])) for tensor in (x, directions))
-        raise UsageError(f"directions: must be of the images' shape {wanted}, not {given}")
+        raise ValueError(f"directions: must be of the images' shape {wanted}, not {given}")
     if bool(((norm(directions, "l2") - 1).abs() > 1e-4).any()):
-        raise UsageError("directions: must have l2 length 1")
+        raise ValueError("directions: must have l2 length 1")

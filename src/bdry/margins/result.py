@@ -1,6 +1,6 @@
-"""The contract of all margin estimators.
+"""The contract of all margin estimators, and the door that checks what they are given.
 
-    estimator(model, x, start_class=None, *, norm, clipped, towards=None, **settings) -> MarginResult
+    estimator(model, x, start_class=None, *, norm="l2", clipped=False, towards=None, **settings) -> MarginResult
 
 `model(x) -> logits` is in the state that `core.measuring` makes. `x` is (N, C, H, W) in the [0, 1] box. The margin
 of an image is its distance, in `norm`, to the nearest point that the model gives another label than `start_class`,
@@ -10,27 +10,28 @@ With `towards`, a class for each image, it is the distance to the region of that
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
-from ..core.norms import norm as norm_of
-from ..core.norms import per_sample
-from ..core.segments import first_crossing, pick
+from ..core.measuring import Model, logits_of
+from ..core.norms import NORMS
 from ..registry import Registry
 
 
 @dataclass(frozen=True)
 class MarginResult:
-    """Bounds on the margins of N images, one row each, in pixel units of [0, 1].
+    """Bounds on the margins of N images, one row per image, in pixel units of [0, 1].
 
-    margin: (N,), an upper bound, the distance to `point`; nan where the estimator failed, never 0 in its place.
+    margin: (N,), an upper bound: the distance to `point`, which is 0 where the image itself has another label than
+        its start class; nan where the estimator failed, never 0 in its place.
     lower: (N,), a certified lower bound; nan from estimators that certify nothing.
     overshot: (N,), distance of the end point before bisection; nan where it failed.
-    point: (N, ...), just beyond the boundary: its label is `boundary_class`. nan where it failed.
+    point: (N, ...), just beyond the boundary: its label is `boundary_class`, alone and in a batch. nan where it failed.
     start_class, boundary_class: (N,) int64; the latter -1 where it failed.
     success: (N,) bool. iterations, forwards, backwards: (N,) int64, what it took and what it cost.
     """
@@ -47,62 +48,81 @@ class MarginResult:
     backwards: Tensor
 
 
-Estimator = Callable[..., MarginResult]
+class Estimator(Protocol):
+    """What every estimator can be called with; an estimator's own settings are further keyword arguments."""
 
-# name -> estimator; the option's settings are its keyword arguments
-ESTIMATORS: Registry[Estimator] = Registry("margin")
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        start_class: Tensor | None = None,
+        *,
+        norm: str = "l2",
+        clipped: bool = False,
+        towards: Tensor | None = None,
+    ) -> MarginResult:
+        """See the contract above.
+
+        Raises:
+            ValueError: the norm, the images or the classes are not what the contract says.
+        """
 
 
-def bisected(
-    model: Model,
-    x: Tensor,
-    end: Tensor,
-    start_class: Tensor,
-    reached: Tensor,
-    *,
-    norm: str,
-    towards: Tensor | None,
-    start_gap: Tensor,
-    end_gap: Tensor,
-    iterations: Tensor,
-    forwards: Tensor,
-    backwards: Tensor,
-) -> MarginResult:
-    """The result of an estimator whose search ended at `end`: bisection between there and the image, re-evaluated.
+E = TypeVar("E", bound=Estimator)
 
-    Args:
-        end: (N, ...), beyond the boundary where `reached`, (N,) bool; other rows are failures.
-        start_gap, end_gap: (N,), the gap (see `core.segments.gap`) at the image and at `end`.
-        iterations, forwards, backwards: (N,), spent so far.
-    """
-    rows = reached.nonzero()[:, 0]
-    delta = end[rows] - x[rows]
-    t, label, spent = first_crossing(
-        model,
-        x[rows],
-        delta,
-        start_class[rows],
-        towards=pick(towards, rows),
-        gap_at_x=start_gap[rows],
-        gap_at_end=end_gap[rows],
-    )
-    forwards = forwards.index_add(0, rows, spent)
-    rows, delta, t, label = rows[label >= 0], delta[label >= 0], t[label >= 0], label[label >= 0]
-    margin, lower, overshot = (torch.full_like(start_gap, torch.nan) for _ in range(3))
-    point, boundary_class = torch.full_like(x, torch.nan), torch.full_like(start_class, -1)
-    overshot[rows] = norm_of(delta, norm)
-    margin[rows] = t * overshot[rows]
-    point[rows] = x[rows] + per_sample(t, x) * delta
-    boundary_class[rows] = label
-    return MarginResult(
-        margin,
-        lower,
-        overshot,
-        point,
-        start_class,
-        boundary_class,
-        boundary_class >= 0,
-        iterations,
-        forwards,
-        backwards,
-    )
+
+class Estimators(Registry[Estimator]):
+    """name -> estimator; the option's settings are its keyword arguments. All of them stand behind one door."""
+
+    def register(self, *names: str) -> Callable[[E], E]:
+        """Decorator that files an estimator under `names` and checks its arguments at every call."""
+        file = super().register(*names)
+
+        def guard(estimator: E) -> E:
+            @functools.wraps(estimator)
+            def behind_door(
+                model: Model, x: Tensor, start_class: Tensor | None = None, *, norm: str = "l2", **settings: Any
+            ) -> MarginResult:
+                _check_images(x, norm)
+                _check_classes(model, x, start_class=start_class, towards=settings.get("towards"))
+                return estimator(model, x, start_class, norm=norm, **settings)
+
+            return cast(E, file(behind_door))
+
+        return guard
+
+
+ESTIMATORS = Estimators("margin")
+
+
+def unguarded(estimator: E) -> E:
+    """The estimator behind its door: for callers that look at points of R^d outside the box."""
+    return cast(E, getattr(estimator, "__wrapped__", estimator))
+
+
+def _check_images(x: Tensor, norm: str) -> None:
+    if norm not in NORMS:
+        raise ValueError(f"norm={norm!r}: must be one of {', '.join(NORMS)}")
+    if x.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"x is {x.dtype}: images must be float32 or float64, in [0, 1]")
+    if x.ndim < 2:
+        raise ValueError(f"x has shape {tuple(x.shape)}: must be (N, C, H, W)")
+    # an image that is not a number is a failure of its own
+    outside = x.detach()[x.detach().isfinite() & ((x.detach() < 0) | (x.detach() > 1))]
+    if len(outside):
+        raise ValueError(f"x holds the value {outside[0].item():g}: images must lie in [0, 1]")
+
+
+def _check_classes(model: Model, x: Tensor, **given: Tensor | None) -> None:
+    for name, classes in given.items():
+        if classes is None:
+            continue
+        if classes.shape != x.shape[:1]:
+            raise ValueError(f"{name} has shape {tuple(classes.shape)}: must be ({len(x)},), a class for each image")
+        if classes.dtype != torch.int64:
+            raise ValueError(f"{name} is {classes.dtype}: must be int64")
+        with torch.no_grad():
+            num_classes = logits_of(model, x[:1]).shape[1] if len(x) else 0
+        wrong = classes[(classes < 0) | (classes >= num_classes)]
+        if len(wrong):
+            raise ValueError(f"{name} holds {wrong[0].item()}: the model has the classes 0 to {num_classes - 1}")

@@ -1,4 +1,4 @@
-"""What the iterative estimators share: a memory of the best point met, its costs and failures; a cosine decay."""
+"""What the estimators share: a memory of the best point met, its costs and failures, the way to a result."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.measuring import Model
+from ..core.halfspace import UNIT_BOX, project_hyperplane
+from ..core.measuring import Model, evaluate
+from ..core.norms import dual_norm, per_sample
 from ..core.norms import norm as norm_of
-from ..core.segments import clearly_beyond, gap, pick
-from ..errors import UsageError
-from .result import MarginResult, bisected
+from ..core.segments import along, first_crossing, gap, pick, rounding
+from .result import MarginResult
+
+# gradients of a class and the start class that differ by less than this share are the same function twice
+SAME_FUNCTION = 1e-5
+# closing: feet aim beyond the linearised boundary by this share of the gap at the image; classes tried
+CLOSE_AIM, CLOSE_CLASSES = 1e-3, 5
 
 
 def cosine(step: int, steps: int, first: float, last: float) -> float:
@@ -24,54 +30,89 @@ class Search:
     """What a search around N images has met so far: the nearest point beyond the boundary, and what it cost.
 
     distance: (N,), of `best`, (N, ...), in `norm`; infinite where nothing has been found yet.
-    start: (N,), the start classes. iterations, forwards, backwards: (N,) int64.
+    ignored: (N, K) bool, twins: classes that are the same function as the start class. `look` puts their logits at
+        -inf, where the model itself may have put classes that it masks: neither counts for a boundary.
+    logits: (N, K), at the images. start: (N,), the start classes. start_gap: (N,), the gap at the images.
+    iterations, forwards, backwards: (N,) int64.
+
+    With `graph`, `at_images` needs no pass of its own.
     """
 
     def __init__(
-        self, model: Model, x: Tensor, start_class: Tensor | None, *, norm: str, towards: Tensor | None
+        self,
+        model: Model,
+        x: Tensor,
+        start_class: Tensor | None,
+        *,
+        norm: str,
+        towards: Tensor | None,
+        clipped: bool = False,
+        graph: bool = False,
     ) -> None:
-        n = len(x)
-        self.model, self.x, self.norm, self.towards = model, x.detach(), norm, towards
+        self.model, self.x, self.norm, self.towards, self.clipped = model, x.detach(), norm, towards, clipped
         self.forwards, self.backwards, self.iterations = (
-            torch.zeros(n, dtype=torch.int64, device=x.device) for _ in range(3)
+            torch.zeros(len(x), dtype=torch.int64, device=x.device) for _ in range(3)
         )
-        self.best = self.x.clone()
-        self.distance = torch.full((n,), torch.inf, dtype=x.dtype, device=x.device)
-        self.best_gap = torch.full_like(self.distance, torch.nan)
-        with torch.no_grad():
-            logits = model(self.x)
+        self.leaf, self.leaf_logits = evaluate(model, self.x, graph=graph)
+        self.forwards += 1
+        logits = self.leaf_logits.detach()
         self.start = logits.argmax(1) if start_class is None else start_class
-        self.start_gap = gap(logits, self.start, towards)
-        self.finite = logits.isfinite().all(1) & self.x.flatten(1).isfinite().all(1)
-        self._record(torch.arange(n, device=x.device), self.x, logits)
+        own = logits.gather(1, self.start[:, None])[:, 0]
+        self.finite = self.x.flatten(1).isfinite().all(1) & own.isfinite() & (logits < torch.inf).all(1)
+        self.ignored = torch.zeros_like(logits, dtype=torch.bool)
+        self.ignored = self._twins(logits, self.start if towards is None else towards)
+        self.logits = logits.masked_fill(self.ignored, -torch.inf)
+        self.start_gap = gap(self.logits, self.start, towards)
+        self.best, self.best_gap = self.x.clone(), self.start_gap.clone()
+        self.distance = torch.where(self.finite & (self.start_gap < 0), 0.0, torch.inf).to(x.dtype)
+        self.overshot = self.distance.clone()
+        self.boundary_class = torch.where(self.distance == 0, self.logits.argmax(1), -1)
 
     def open_rows(self) -> Tensor:
         """The images that are numbers and not beyond the boundary themselves: indices, (R,)."""
         return (self.finite & (self.distance > 0)).nonzero()[:, 0]
 
-    def evaluate(self, rows: Tensor, z: Tensor, *, graph: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-        """The points z, (R, ...), of images `rows` as a leaf, the logits there, and which are beyond, (R,) bool."""
-        with torch.set_grad_enabled(graph):
-            z = z.detach().requires_grad_(graph)
-            logits = self.model(z)
-        return z, logits, self._record(rows, z.detach(), logits.detach())
+    def at_images(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The images `rows` as a leaf, and the logits there: without a pass where no image is left out."""
+        if len(rows) < len(self.x) or not self.leaf.requires_grad:
+            return self.look(rows, self.x[rows])[:2]
+        return self.leaf, self.leaf_logits.masked_fill(self.ignored, -torch.inf)
 
-    def _record(self, rows: Tensor, z: Tensor, logits: Tensor) -> Tensor:
-        self.forwards[rows] += 1
-        towards = pick(self.towards, rows)
-        beyond = clearly_beyond(logits, self.start[rows], towards) & self.finite[rows]
-        distance = norm_of(z - self.x[rows], self.norm)
-        better = beyond & (distance < self.distance[rows])
+    def look(self, rows: Tensor, z: Tensor, *, graph: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+        """The points z, (R, ...), of images `rows` as a leaf, the logits there, and the gap, (R,)."""
+        z, logits = evaluate(self.model, z, graph=graph)
+        self.forwards.index_add_(0, rows, torch.ones_like(rows))
+        with torch.set_grad_enabled(graph):
+            logits = logits.masked_fill(self.ignored[rows], -torch.inf)
+        return z, logits, gap(logits.detach(), self.start[rows], pick(self.towards, rows))
+
+    def evaluate(self, rows: Tensor, z: Tensor, *, graph: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+        """As `look`, but which are beyond, (R,) bool; of these, what is nearer than the best is remembered."""
+        z, logits, value = self.look(rows, z, graph=graph)
+        beyond = value < 0
+        distance = norm_of(z.detach() - self.x[rows], self.norm)
+        self.remember(rows, z.detach(), torch.where(beyond, distance, torch.inf), value)
+        return z, logits, beyond
+
+    def remember(self, rows: Tensor, z: Tensor, distance: Tensor, value: Tensor) -> None:
+        """Keeps those of the points z, (R, ...), of gap `value`, (R,), that are nearer than the best of their images.
+
+        An image may stand in several rows.
+        """
+        nearest = self.distance.scatter_reduce(0, rows, distance, "amin")
+        better = (distance < self.distance[rows]) & (distance == nearest[rows])
         kept = rows[better]
-        self.best[kept], self.distance[kept] = z[better], distance[better]
-        self.best_gap[kept] = gap(logits, self.start[rows], towards)[better]
-        return beyond
+        self.best[kept], self.distance[kept], self.best_gap[kept] = z[better], distance[better], value[better]
+        self.boundary_class[kept] = -1
 
     def loss(self, rows: Tensor, logits: Tensor, name: str) -> Tensor:
         """What falls on the way to the boundary, (R,): "gap", in logits; "dlr"; or "ce", minus the cross-entropy.
 
         dlr: the gap over the largest minus the third largest logit (arXiv 2003.01690, section 4.2). Towards a class,
         ce is the cross-entropy on that class.
+
+        Raises:
+            ValueError: there is no such loss, or dlr is asked for with two classes.
         """
         start, towards = self.start[rows], pick(self.towards, rows)
         with torch.enable_grad():
@@ -82,30 +123,161 @@ class Search:
             value = gap(logits, start, towards)
             if name == "gap":
                 return value
+            if name != "dlr":
+                raise ValueError(f"loss={name!r}: must be one of gap, dlr, ce")
             if logits.shape[1] < 3:
-                raise UsageError("margin.loss=dlr: needs three classes; loss=gap does two")
+                raise ValueError(f"loss='dlr' needs three classes, the model has {logits.shape[1]}; loss='gap' does two")
             top = logits.topk(3, dim=1).values
-            return value / (top[:, 0] - top[:, 2]).clamp_min(torch.finfo(value.dtype).eps)
+            return value / (top[:, 0] - top[:, 2]).clamp_min(torch.finfo(value.dtype).tiny)
 
-    def gradient(self, rows: Tensor, z: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradient of `value` at the leaf z, (R, ...), and where both are finite, (R,) bool."""
-        found = torch.autograd.grad(value.sum(), z)[0]
-        self.backwards[rows] += 1
+    def gradient(self, rows: Tensor, z: Tensor, value: Tensor, *, retain: bool = False) -> tuple[Tensor, Tensor]:
+        """The gradient of `value` at the leaf z, (R, ...), and where both are finite, (R,) bool.
+
+        `retain` keeps the graph for another gradient.
+
+        Raises:
+            ValueError: the model's output does not lead back to its input.
+        """
+        if not value.requires_grad:
+            raise ValueError("the model's logits have no gradients: its forward pass must not be run under no_grad")
+        found = torch.autograd.grad(value.sum(), z, retain_graph=retain)[0]
+        self.backwards.index_add_(0, rows, torch.ones_like(rows))
         return found, value.detach().isfinite() & found.flatten(1).isfinite().all(1)
 
+    def rivals(self, rows: Tensor, logits: Tensor, count: int | None = None) -> Tensor:
+        """The `count` classes beside the start class with the largest logits, (R, C); `towards` alone where given."""
+        if self.towards is not None:
+            return self.towards[rows, None]
+        others = logits.shape[1] - 1
+        masked = logits.detach().scatter(1, self.start[rows, None], -torch.inf)
+        return masked.topk(min(count or others, others), dim=1).indices
+
+    def differences(self, rows: Tensor, logits: Tensor, classes: Tensor) -> Tensor:
+        """f_k - f_start for the `classes` k, (R, C); with `towards`, f_k - f of the largest class beside `towards`."""
+        reference = self.start[rows]
+        if self.towards is not None:
+            reference = logits.detach().scatter(1, self.towards[rows, None], -torch.inf).argmax(1)
+        with torch.enable_grad():
+            return logits.gather(1, classes) - logits.gather(1, reference[:, None])
+
+    def nearest_boundary(
+        self,
+        rows: Tensor,
+        z: Tensor,
+        logits: Tensor,
+        classes: Tensor,
+        *,
+        origin: Tensor | None = None,
+        retain: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Which linearised boundary with the `classes`, (R, C), at the leaf z is nearest to `origin`, by default z.
+
+        Gives its f_k - f_start at z, (R,), and its gradient w, (R, ...); its distance, (R,), infinite where no class
+        has a gradient and a difference that are numbers; and the dual norms of all gradients, (R, C). `retain` keeps the
+        graph for another gradient.
+        """
+        differences = self.differences(rows, logits, classes)
+        value = torch.zeros_like(differences[:, 0], requires_grad=False)
+        nearest, distance, slopes = torch.zeros_like(z, requires_grad=False), torch.full_like(value, torch.inf), []
+        for column in range(classes.shape[1]):
+            w, usable = self.gradient(rows, z, differences[:, column], retain=retain or column < classes.shape[1] - 1)
+            slope, difference = dual_norm(w, self.norm), differences[:, column].detach()
+            ahead = difference if origin is None else difference + (w * (origin - z.detach())).flatten(1).sum(1)
+            there = torch.where(usable & (slope > 0), ahead.abs() / slope, torch.inf)
+            nearer = there < distance
+            value, distance = torch.where(nearer, difference, value), torch.minimum(there, distance)
+            nearest = torch.where(per_sample(nearer, z), w, nearest)
+            slopes.append(slope)
+        return value, nearest, distance, torch.stack(slopes, 1)
+
+    def step(self, origin: Tensor, z: Tensor, value: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+        """From `origin` to the nearest point of the hyperplane value + <w, y - z> = 0, in the box if asked; (R, ...).
+
+        Also which rows reach it, (R,) bool: see `core.halfspace.project_hyperplane`.
+        """
+        # in float64, as a rounding of <w, z> would shift the hyperplane
+        offset = value.double() - (w.double() * z.double()).flatten(1).sum(1)
+        return project_hyperplane(origin, w, offset, self.norm, UNIT_BOX if self.clipped else None)
+
+    def close(self, rounds: int = 2) -> Search:
+        """Bisects, then steps from each image to the nearest of the boundaries linearised at its point; itself.
+
+        What is nearer and beyond is the new point. Where the boundary is flat this is the margin, whichever way and
+        however far off a point was found.
+        """
+        for _ in range(rounds):
+            self._bisect()
+            rows = ((self.boundary_class >= 0) & (self.distance > 0)).nonzero()[:, 0]
+            if rows.numel() == 0:
+                break
+            z, logits, _ = self.look(rows, self.best[rows])
+            classes = self.rivals(rows, logits, CLOSE_CLASSES)
+            value, w, distance, _ = self.nearest_boundary(rows, z, logits, classes, origin=self.x[rows])
+            nearer = distance < self.distance[rows] * (1 - 1e-4)
+            rows, z, value, w = rows[nearer], z.detach()[nearer], value[nearer], w[nearer]
+            aim = torch.maximum(CLOSE_AIM * self.start_gap[rows], 2 * rounding(logits[nearer]))
+            origin = self.x[rows]
+            self.evaluate(rows, origin + self.step(origin, z, value - aim, w)[0], graph=False)
+        return self
+
     def result(self) -> MarginResult:
-        """Bisection between each image and the best point; rows without one are failures."""
-        return bisected(
-            self.model,
-            self.x,
-            self.best,
-            self.start,
-            self.distance.isfinite(),
-            norm=self.norm,
-            towards=self.towards,
-            start_gap=self.start_gap,
-            end_gap=self.best_gap,
+        """Bisection between each image and the best point; rows without one are failures.
+
+        An image that has another label than its start class itself is its own point, at distance 0.
+        """
+        self._bisect()
+        success = self.boundary_class >= 0
+        nothing = torch.full_like(self.distance, torch.nan)
+        return MarginResult(
+            margin=torch.where(success, self.distance, nothing),
+            lower=nothing.clone(),
+            overshot=torch.where(success, self.overshot, nothing),
+            point=torch.where(per_sample(success, self.x), self.best, torch.nan),
+            start_class=self.start,
+            boundary_class=self.boundary_class,
+            success=success,
             iterations=self.iterations,
             forwards=self.forwards,
             backwards=self.backwards,
         )
+
+    def _bisect(self) -> None:
+        """Brings every best point that is new to just beyond the boundary, on the segment from its image."""
+        rows = (self.distance.isfinite() & (self.boundary_class < 0)).nonzero()[:, 0]
+        x = self.x[rows]
+        delta = self.best[rows] - x
+        t, label, spent = first_crossing(
+            self.model,
+            x,
+            delta,
+            self.start[rows],
+            towards=pick(self.towards, rows),
+            gap_at_x=self.start_gap[rows],
+            gap_at_end=self.best_gap[rows],
+            clipped=self.clipped,
+            ignored=self.ignored[rows],
+            confirm=True,
+        )
+        self.forwards.index_add_(0, rows, spent)
+        point = along(x, delta, t, self.clipped)
+        length = norm_of(point - x, self.norm)
+        self.overshot[rows] = torch.maximum(norm_of(delta, self.norm), length)
+        self.best[rows], self.distance[rows] = point, torch.where(label >= 0, length, torch.inf)
+        self.boundary_class[rows] = label
+
+    def _twins(self, logits: Tensor, own: Tensor) -> Tensor:
+        """The classes tied with `own` at the image whose gradients there are the same too, (N, K) bool."""
+        twins = self.ignored.clone()
+        tied = (logits - logits.gather(1, own[:, None])).abs() <= rounding(logits)[:, None]
+        tied = tied.scatter(1, own[:, None], False) & self.finite[:, None]
+        rows = tied.any(1).nonzero()[:, 0]
+        if rows.numel() == 0:
+            return twins
+        z, values, _ = self.look(rows, self.x[rows])
+        own_value = values.gather(1, own[rows, None])[:, 0]
+        own_gradient, _ = self.gradient(rows, z, own_value, retain=True)
+        for k in tied[rows].any(0).nonzero()[:, 0]:
+            difference, _ = self.gradient(rows, z, values[:, k] - own_value, retain=True)
+            same = norm_of(difference, "l2") <= SAME_FUNCTION * norm_of(own_gradient, "l2")
+            twins[rows, k] = tied[rows, k] & same
+        return twins

@@ -1,7 +1,7 @@
 """walk: reach the boundary, then walk along it to the point nearest to the image.
 
 Rows are (image, class) pairs, the classes being those whose linearised boundary is nearest at the image. At the current
-point z, with F = f_k - f_start and its gradient g, two points of the linearised boundary F + <g, y - z> = 0 are known:
+point z, with F = f_k - f_start and its gradient w, two points of the linearised boundary F + <w, y - z> = 0 are known:
 the one nearest to z (Newton's), which stays near a curved boundary, and the one nearest to the *image* (its foot),
 which is the answer for a flat boundary. A mixture of both is tried next; its weight on the foot is halved whenever
 the point tried is beyond the boundary but not nearer than the best, and grows with every success if the walk is long.
@@ -20,11 +20,13 @@ import torch
 from torch import Tensor
 
 from ..core.halfspace import UNIT_BOX, project_hyperplane
-from ..core.measuring import Model, evaluate
-from ..core.norms import dual_norm, per_sample
+from ..core.measuring import Model
 from ..core.norms import norm as norm_of
-from ..core.segments import clearly_beyond, gap, pick
-from .result import ESTIMATORS, MarginResult, bisected
+from ..core.norms import per_sample, random_in_ball
+from ..core.seeds import generator
+from ..core.segments import pick, rounding
+from .result import ESTIMATORS, MarginResult
+from .search import Search
 
 # points are aimed at beyond the linearised boundary, by this share of the gap at the image
 AIM = 0.02
@@ -32,13 +34,15 @@ AIM = 0.02
 LARGEST_WEIGHT, SMALLEST_WEIGHT = 0.9, 2.0**-9
 # from this share of rows on, gradients of all rows cost less than a forward pass of those that need one
 SHARE_WORTH_ALL = 0.6
+# random points around an image that no walk has led away from, the nearest and the furthest, pixel units per coordinate
+RESCUES, NEAREST_RESCUE, FURTHEST_RESCUE = 32, 0.02, 1.0
 
 
 class Schedule(NamedTuple):
     """What `steps` stands for: classes tried an image, the step after which losers are dropped, how many stay.
 
     weight, growth: of the foot at first, and with every success; short walks have no steps left for the failures that
-    more of it costs.
+    more of it costs. restarts: walks from random places around each image, once its margin is nearly known.
     """
 
     num_classes: int
@@ -46,6 +50,7 @@ class Schedule(NamedTuple):
     kept: int
     weight: float = 0.6
     growth: float = 1.2
+    restarts: int = 0
 
 
 def schedule(steps: int) -> Schedule:
@@ -56,7 +61,7 @@ def schedule(steps: int) -> Schedule:
         return Schedule(num_classes=2, prune_at=3, kept=1)
     if steps <= 50:
         return Schedule(num_classes=3, prune_at=steps // 4, kept=1)
-    return Schedule(num_classes=4, prune_at=steps // 8, kept=2)
+    return Schedule(num_classes=4, prune_at=steps // 8, kept=2, restarts=4)
 
 
 @ESTIMATORS.register("walk")
@@ -72,133 +77,153 @@ def walk(
 ) -> MarginResult:
     """Tight margins: walks along the boundaries with each image's nearest classes, then bisects.
 
+    A long walk (more than 50 steps) walks again from random places around each image. An image that no walk leads to a
+    boundary is looked at from random points ever further away.
+
     Args:
-        x: (N, C, H, W) in [0, 1]. start_class: (N,), default the predicted class. towards: (N,), classes to reach.
+        model: gives logits, (N, K).
+        x: (N, C, H, W) in [0, 1].
+        start_class: (N,), default the predicted class.
+        norm: "l2" or "linf".
         clipped: stay in the [0, 1] box; projections onto hyperplanes are then onto the box's part of them.
+        towards: (N,), classes to reach.
         steps: the dial: points tried by a row at most; how many classes are tried follows from it (see `schedule`).
+
+    Raises:
+        ValueError: the norm, the images or the classes are not what the contract says.
     """
     plan = schedule(steps)
-    z, logits = evaluate(model, x)
-    start = logits.detach().argmax(1) if start_class is None else start_class
-    start_gap, logits_at_x = gap(logits, start, towards).detach(), logits.detach()
-    owner, target, value, gradient = _nearest_classes(z, logits, start, towards, norm, plan.num_classes)
-    forwards, backwards, iterations = (torch.zeros_like(start) for _ in range(3))
-    forwards += 1
-    backwards += 1 if towards is not None else _num_ranked(plan.num_classes, logits)
+    search = Search(model, x, start_class, norm=norm, towards=towards, clipped=clipped, graph=True)
+    owner, target, value, w = _nearest_classes(search, plan.num_classes)
+    aim = _aim(search, owner)
+    point = search.x[owner] + search.step(search.x[owner], search.x[owner], value - aim, w)[0]
+    _follow(search, owner, target, point, steps, plan)
+    for restart in range(plan.restarts):
+        _restart(search, restart, steps // 4, plan)
+    _rescue(search, steps, plan)
+    return search.result()
 
-    aim = AIM * start_gap[owner]
-    point = x[owner] + _step(x[owner], x[owner], value - aim, gradient, norm, clipped)
-    best = torch.full_like(value, torch.inf)
-    best_gap, weight = torch.zeros_like(value), torch.full_like(value, plan.weight)
-    best_point, newton, foot, base = (point.clone() for _ in range(4))
-    height, slope = value, gradient
+
+def _aim(search: Search, owner: Tensor) -> Tensor:
+    """How far beyond the linearised boundary to aim, in logits, (R,): further than rounding."""
+    return torch.maximum(AIM * search.start_gap, 2 * rounding(search.logits))[owner]
+
+
+def _follow(search: Search, owner: Tensor, target: Tensor, point: Tensor, steps: int, plan: Schedule) -> None:
+    """Walks from each `point`, (R, ...), along the boundary of its image, `owner`, with the class `target`, (R,).
+
+    The nearest point of each row beyond the boundary is remembered in `search`.
+    """
+    x, aim = search.x, _aim(search, owner)
+    best = torch.full_like(point.flatten(1)[:, 0], torch.inf)
+    best_gap, weight = torch.zeros_like(best), torch.full_like(best, plan.weight)
+    point = point.clone()
+    best_point, newton, foot, base, slope = (point.clone() for _ in range(5))
+    height = torch.zeros_like(best)
     alive = torch.arange(len(owner), device=x.device)
     for step in range(1, steps + 1):
+        if alive.numel() == 0:
+            break
         image = owner[alive]
-        z, logits = evaluate(model, point[alive])
-        forwards.index_add_(0, image, torch.ones_like(image))
-        iterations[image] = step
-        own, reach = start[image], pick(towards, image)
-        beyond = clearly_beyond(logits, own, reach)
-        crossed_pair = _crossed_pair(logits.detach(), own, reach)
-        ahead_here, ahead_at_x = (_difference(f, crossed_pair) for f in (logits.detach(), logits_at_x[image]))
+        z, logits, ahead = search.look(image, point[alive])
+        search.iterations[image] = torch.maximum(search.iterations[image], torch.full_like(image, step))
+        beyond = ahead < 0
+        pair = _crossed_pair(logits.detach(), search.start[image], pick(search.towards, image))
+        here, at_x = _difference(logits.detach(), pair), _difference(search.logits[image], pair)
         # a point overshoots by about its aim: take that back, by interpolation, but do not reward being far beyond
-        inside = (ahead_at_x / (ahead_at_x - ahead_here)).clamp(1 / (1 + 2 * AIM), 1.0)
-        length = norm_of(z.detach() - x[image], norm) * torch.where(beyond, inside, 1.0)
+        inside = (at_x / (at_x - here)).nan_to_num(1.0).clamp(1 / (1 + 2 * AIM), 1.0)
+        length = norm_of(z.detach() - x[image], search.norm) * torch.where(beyond, inside, 1.0)
         nearer = beyond & (length < best[alive])
         rows = alive[nearer]
-        best[rows], best_point[rows], best_gap[rows] = length[nearer], z.detach()[nearer], -ahead_here[nearer]
+        best[rows], best_point[rows], best_gap[rows] = length[nearer], z.detach()[nearer], ahead[nearer]
         weight[alive[beyond & ~nearer]] /= 2
         weight[rows] = (plan.growth * weight[rows]).clamp_max(LARGEST_WEIGHT)
         if step == steps:
             break
 
-        linearise = (nearer | ~beyond) & logits.isfinite().all(1)
+        linearise = (nearer | ~beyond) & ahead.isfinite()
         if bool(linearise.any()):
             # beyond, the boundary crossed may be another class's than the row's
-            pair = crossed_pair
-            if towards is None:
-                pair = (torch.where(beyond, crossed_pair[0], target[alive]), own)
-            rows, image_of_rows = alive[linearise], image[linearise]
-            value, gradient, again = _gap_gradient(model, z, logits, pair, linearise)
-            forwards.index_add_(0, image_of_rows, torch.full_like(image_of_rows, int(again)))
-            paid = image_of_rows if again else image
-            backwards.index_add_(0, paid, torch.ones_like(paid))
-            at, value = z.detach()[linearise], value - aim[rows]
-            base[rows], height[rows], slope[rows] = at, value, gradient
-            newton[rows] = at + _step(at, at, value, gradient, norm, clipped)
-            foot[rows] = x[image_of_rows] + _step(x[image_of_rows], at, value, gradient, norm, clipped)
+            if search.towards is None:
+                pair = (torch.where(beyond, pair[0], target[alive]), pair[1])
+            rows, at, value, w = _linearise(search, alive, image, z, logits, pair, linearise)
+            value = value - aim[rows]
+            origin = x[owner[rows]]
+            base[rows], height[rows], slope[rows] = at, value, w
+            newton[rows] = at + search.step(at, at, value, w)[0]
+            foot[rows] = origin + search.step(origin, at, value, w)[0]
         share = per_sample(torch.where(beyond, weight[alive], 0.0), x)
         point[alive] = (1 - share) * newton[alive] + share * foot[alive]
-        if norm == "linf":
-            point[alive] = _gently(x[image], base[alive], height[alive], slope[alive], point[alive], clipped)
+        if search.norm == "linf":
+            point[alive] = _gently(
+                x[image], base[alive], height[alive], slope[alive], point[alive], search.clipped
+            )
         going = weight[alive] >= SMALLEST_WEIGHT
         if step == plan.prune_at:
             # rows that have not crossed yet come after all that have: no distance in the box exceeds its dimension
             score = torch.where(best[alive].isfinite(), best[alive], length + x[0].numel())
             going &= _among_first(image, score, plan.kept, len(x))
         alive = alive[going]
-        if alive.numel() == 0:
-            break
-
-    crossed = best.isfinite()
-    winner = (crossed & _among_first(owner, best, 1, len(x))).nonzero()[:, 0]
-    end, end_gap, reached = x.clone(), start_gap.clone(), start_gap < 0
-    end[owner[winner]], end_gap[owner[winner]], reached[owner[winner]] = best_point[winner], best_gap[winner], True
-    return bisected(
-        model,
-        x,
-        end,
-        start,
-        reached,
-        norm=norm,
-        towards=towards,
-        start_gap=start_gap,
-        end_gap=end_gap,
-        iterations=iterations,
-        forwards=forwards,
-        backwards=backwards,
-    )
+    search.remember(owner, best_point, best, best_gap)
 
 
-def _num_ranked(num_classes: int, logits: Tensor) -> int:
-    """How many classes are ranked by distance at the image: a few more of the largest logits than will be tried."""
-    return min(num_classes + 3, logits.shape[1] - 1)
+def _restart(search: Search, number: int, steps: int, plan: Schedule) -> None:
+    """Walks again, from a random point no further from each image than its best, to find another facet."""
+    rows = search.open_rows()
+    rows = rows[search.distance[rows].isfinite()]
+    if rows.numel() == 0:
+        return
+    # one draw, scaled to every image: a result does not depend on the batch
+    noise = random_in_ball(search.x[:1].shape, search.norm, 1.0, generator(0, "walk", number)).to(search.x)
+    start = search.x[rows] + per_sample(search.distance[rows], search.x) * noise
+    start = start.clamp(0, 1) if search.clipped else start
+    z, logits, _ = search.look(rows, start)
+    classes = search.rivals(rows, logits, plan.num_classes)
+    value, w, distance, _ = search.nearest_boundary(rows, z, logits, classes, origin=search.x[rows])
+    usable = distance.isfinite()
+    rows, z, value, w, classes = rows[usable], z.detach()[usable], value[usable], w[usable], classes[usable]
+    point = z + search.step(z, z, value - _aim(search, rows), w)[0]
+    _follow(search, rows, classes[:, 0], point, steps, plan._replace(prune_at=0))
 
 
-def _nearest_classes(
-    z: Tensor, logits: Tensor, start: Tensor, towards: Tensor | None, norm: str, num_classes: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _rescue(search: Search, steps: int, plan: Schedule) -> None:
+    """Random points ever further from images without a boundary so far; from where the label differs it walks."""
+    rows = search.open_rows()
+    rows = rows[search.distance[rows].isinf()]
+    if rows.numel() == 0:
+        return
+    noise = torch.randn((RESCUES, *search.x.shape[1:]), generator=generator(0, "walk rescue")).to(search.x)
+    reach = NEAREST_RESCUE * (FURTHEST_RESCUE / NEAREST_RESCUE) ** torch.linspace(0, 1, RESCUES)
+    offsets = per_sample(reach.to(search.x), search.x) * noise
+    for offset in offsets:
+        point = search.x[rows] + offset
+        search.evaluate(rows, point.clamp(0, 1) if search.clipped else point, graph=False)
+    rows = rows[search.distance[rows].isfinite()]
+    if rows.numel():
+        point = search.best[rows]
+        target = search.rivals(rows, search.logits[rows], 1)[:, 0]
+        _follow(search, rows, target, point, steps, plan._replace(prune_at=0))
+
+
+def _nearest_classes(search: Search, num_classes: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Rows (image, class) of the classes nearest at the image, with gap and gradient there.
 
     Gives owner (R,), target (R,), f_target - f_reference (R,) and its gradient (R, ...). Images that start beyond the
     boundary, whose logits are not finite or whose gradients vanish have no row.
     """
-    values = logits.detach()
-    if towards is None:
-        reference = start
-        others = values.scatter(1, start[:, None], -torch.inf)
-        classes = others.topk(_num_ranked(num_classes, values), dim=1).indices
-    else:
-        reference = values.scatter(1, towards[:, None], -torch.inf).argmax(1)
-        classes = towards[:, None]
-    with torch.enable_grad():
-        differences = logits.gather(1, classes) - logits.gather(1, reference[:, None])
-    gradients = torch.stack(
-        [
-            torch.autograd.grad(column.sum(), z, retain_graph=i < classes.shape[1] - 1)[0]
-            for i, column in enumerate(differences.unbind(1))
-        ],
-        dim=1,
-    )
-    differences = differences.detach()
-    length = dual_norm(gradients.flatten(0, 1), norm).reshape(differences.shape)
-    distance = torch.where((length > 0) & differences.isfinite(), differences.abs() / length, torch.inf)
-    distance = torch.where((gap(values, start, towards) >= 0)[:, None], distance, torch.inf)
-    order = distance.argsort(1)[:, :num_classes]
-    owner, rank = distance.gather(1, order).isfinite().nonzero(as_tuple=True)
+    rows = search.open_rows()
+    z, logits = search.at_images(rows)
+    # a few more of the largest logits than will be tried are ranked by distance
+    classes = search.rivals(rows, logits, num_classes + 3)
+    parts = []
+    for column in range(classes.shape[1]):
+        last = column == classes.shape[1] - 1
+        parts.append(search.nearest_boundary(rows, z, logits, classes[:, column : column + 1], retain=not last))
+    values, gradients, distances = (torch.stack([part[i] for part in parts], 1) for i in range(3))
+    order = distances.argsort(dim=1, stable=True)[:, :num_classes]
+    owner, rank = distances.gather(1, order).isfinite().nonzero(as_tuple=True)
     column = order[owner, rank]
-    return owner, classes[owner, column], differences[owner, column], gradients[owner, column]
+    return rows[owner], classes[owner, column], values[owner, column], gradients[owner, column]
 
 
 def _crossed_pair(logits: Tensor, start: Tensor, towards: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -214,39 +239,40 @@ def _difference(logits: Tensor, pair: tuple[Tensor, Tensor]) -> Tensor:
     return logits.gather(1, first[:, None])[:, 0] - logits.gather(1, second[:, None])[:, 0]
 
 
-def _gap_gradient(
-    model: Model, z: Tensor, logits: Tensor, pair: tuple[Tensor, Tensor], rows: Tensor
-) -> tuple[Tensor, Tensor, bool]:
-    """f_first - f_second of the `rows` (a mask) and its gradient; whether another forward pass was spent on them."""
-    again = float(rows.float().mean()) < SHARE_WORTH_ALL
+def _linearise(
+    search: Search,
+    alive: Tensor,
+    image: Tensor,
+    z: Tensor,
+    logits: Tensor,
+    pair: tuple[Tensor, Tensor],
+    wanted: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of the rows `alive` those `wanted`, (R,) bool: indices, z, f_first - f_second there, and its gradient."""
     first, second = pair
-    if again:
-        z, logits = evaluate(model, z.detach()[rows])
-        first, second, rows = first[rows], second[rows], torch.ones_like(first[rows], dtype=torch.bool)
+    rows, at = alive[wanted], z.detach()[wanted]
+    if float(wanted.float().mean()) < SHARE_WORTH_ALL:
+        image, first, second = image[wanted], first[wanted], second[wanted]
+        z, logits, _ = search.look(image, at)
+        wanted = torch.ones_like(image, dtype=torch.bool)
     with torch.enable_grad():
         difference = _difference(logits, (first, second))
-    gradient = torch.autograd.grad(difference.sum(), z)[0]
-    return difference.detach()[rows], gradient[rows], again
+    w, _ = search.gradient(image, z, difference)
+    return rows, at, difference.detach()[wanted], w[wanted]
 
 
-def _step(x: Tensor, z: Tensor, value: Tensor, gradient: Tensor, norm: str, clipped: bool) -> Tensor:
-    """From x to the nearest point of the hyperplane value + <gradient, y - z> = 0; (R, ...)."""
-    offset = value.double() - (gradient.double() * z.double()).flatten(1).sum(1)
-    return project_hyperplane(x, gradient, offset, norm, UNIT_BOX if clipped else None)[0]
-
-
-def _gently(x: Tensor, z: Tensor, value: Tensor, gradient: Tensor, given: Tensor, clipped: bool) -> Tensor:
+def _gently(x: Tensor, z: Tensor, value: Tensor, w: Tensor, given: Tensor, clipped: bool) -> Tensor:
     """The hyperplane's point nearest to z in l2 among those no further from x in linf than `given`, one of its points.
 
-    The hyperplane is value + <gradient, y - z> = 0. z is brought within that distance first; (R, ...).
+    The hyperplane is value + <w, y - z> = 0. z is brought within that distance first; (R, ...).
     """
     radius = per_sample(norm_of(given - x, "linf"), x)
     low, high = x - radius, x + radius
     if clipped:
         low, high = low.clamp_min(UNIT_BOX[0]), high.clamp_max(UNIT_BOX[1])
     inside = torch.minimum(torch.maximum(z, low), high)
-    offset = value.double() - (gradient.double() * z.double()).flatten(1).sum(1)
-    return inside + project_hyperplane(inside, gradient, offset, "l2", (low, high))[0]
+    offset = value.double() - (w.double() * z.double()).flatten(1).sum(1)
+    return inside + project_hyperplane(inside, w, offset, "l2", (low, high))[0]
 
 
 def _among_first(owner: Tensor, score: Tensor, kept: int, num_owners: int) -> Tensor:

@@ -7,11 +7,12 @@ from dataclasses import fields
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from ..core.measuring import Model
 from ..data import DATASETS, Dataset
-from ..errors import ConfigError, one_line, show_value
-from ..margins import ESTIMATORS, Estimator
+from ..errors import ConfigError, UsageError, one_line, show_value
+from ..margins import ESTIMATORS, Estimator, MarginResult
 from ..models import Classifier, build_classifier
 from ..settings import PGD, Margin, Network, TrainConfig
 from ..settings import Dataset as DatasetConfig
@@ -131,7 +132,23 @@ def build_plan(config: TrainConfig) -> Plan:
 
 def build_estimator(config: Margin) -> Estimator:
     """The margin estimator with its settings bound."""
-    return ESTIMATORS.bound(config.name, options(config))
+    estimator = ESTIMATORS.bound(config.name, options(config))
+
+    def estimate(
+        model: Model,
+        x: Tensor,
+        start_class: Tensor | None = None,
+        *,
+        norm: str = "l2",
+        clipped: bool = False,
+        towards: Tensor | None = None,
+    ) -> MarginResult:
+        try:
+            return estimator(model, x, start_class, norm=norm, clipped=clipped, towards=towards)
+        except ValueError as error:
+            raise UsageError(f"margin={config.name}: {error}") from error
+
+    return estimate
 
 
 def build_probes(config: TrainConfig) -> dict[str, Probe]:
