@@ -7,7 +7,6 @@ import dataclasses
 from torch import Tensor
 
 from ..core.measuring import Model
-from ..errors import UsageError
 from .certified import certified
 from .result import ESTIMATORS, MarginResult
 
@@ -34,10 +33,10 @@ def bracket(
         upper: the estimator that finds points. method, search_steps: of `certified`.
 
     Raises:
-        UsageError: `upper` finds no points, or `certified` has no bounds for the model.
+        ValueError: `upper` finds no points, or `certified` has no bounds for the model.
     """
     if upper in ("certified", "bracket"):
-        raise UsageError(f"margin.upper={upper}: it has to find points, as deepfool does")
+        raise ValueError(f"upper={upper!r}: it has to find points, as deepfool does")
     estimator = ESTIMATORS[upper]
     # first the one that may refuse the model
     below = certified(
