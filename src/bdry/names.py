@@ -10,6 +10,8 @@ from .registry import Registry
 
 NORMS = ("l2", "linf")
 SPLITS = ("train", "test")
+# how margins are bounded from below, from loose and quick to tight and slow
+BOUND_METHODS = ("ibp", "crown_ibp", "crown", "alpha_crown")
 
 # scenario(model, split, num_pairs, *, seed, how, batch_size) -> Pairs; pairs are drawn independently of each other
 SCENARIOS: Registry[Any] = Registry("scenario", "natural", "perturbed", "random")

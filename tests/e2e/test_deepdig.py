@@ -12,10 +12,9 @@ import pytest
 from bdry.settings.probe_deepdig import AUTOENCODERS, ESTIMATORS, METHODS
 
 from bdry.cli import main
-from bdry.studies.probes import PROBES
 from bdry.runs import TABLES
-from bdry.settings.probe_deepdig import AUTOENCODERS, ESTIMATORS, METHODS
 from bdry.studies.figures import FIGURES
+from bdry.studies.probes import PROBES
 
 RUN = [
     "train",

@@ -10,8 +10,8 @@ import pytest
 
 from bdry.errors import UsageError
 from bdry.runs import SCHEMA_VERSION, Run
-from bdry.settings.figures import PAPERS
 from bdry.selection.overview import results
+from bdry.settings.figures import PAPERS
 from bdry.studies.figures import FIGURES, draw_figures
 from bdry.studies.margins.figures.training import _evolution_figure
 from bdry.studies.margins.figures.training import evolution_data as drawn_data

@@ -15,15 +15,15 @@ import pytest
 from PIL import Image
 
 from bdry.claims import Evidence, judge
+from bdry.commands import report
 from bdry.errors import ConfigError
 from bdry.html import Explorer, Paper, explore, origin, page, panels
 from bdry.html.embedding import difference, picture
 from bdry.html.markup import as_html
 from bdry.runs import SCHEMA_VERSION, TABLES, Measurement
+from bdry.selection.verdicts import COLUMNS
 from bdry.settings import check
 from bdry.settings.report import ReportConfig
-from bdry.selection.verdicts import COLUMNS
-from bdry.commands import report
 
 HOSTILE = "</script><img src=http://example.org/x onerror=alert(1)>"
 MOMENTS = [(0, 0.0), (10, 1.0), (40, 4.0)]

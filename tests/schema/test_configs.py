@@ -14,9 +14,9 @@ from bdry.data import DATASETS
 from bdry.errors import ConfigError
 from bdry.margins import ESTIMATORS
 from bdry.models import ARCHITECTURES
-from bdry.studies.probes import PROBES
-from bdry.settings import SCHEMAS, check, children, science
 from bdry.session.build import options
+from bdry.settings import SCHEMAS, check, children, science
+from bdry.studies.probes import PROBES
 from bdry.training import OPTIMISERS
 
 OPTIONS = [

@@ -21,9 +21,9 @@ from bdry.runs import TABLES, Run, TableWriter, find_runs, read_table
 from bdry.runs.checkpoint import FORMAT, checkpoint_step, load_weights
 from bdry.runs.owned import STATES
 from bdry.runs.reading import read_config, read_json, read_npz
-from bdry.settings import TrainConfig
 from bdry.session.made_by import settings_given
 from bdry.session.open_run import stored_config
+from bdry.settings import TrainConfig
 
 # the same folder serves every example: each writes its file anew
 fuzz = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -14,11 +14,11 @@ from ..claims import CLAIMS, judge
 from ..errors import RunError
 from ..runs import RunRecord, find_runs
 from ..runs.files import write_text
-from ..settings import FiguresConfig
 from ..selection import Evidence, in_words, page, passed_over
 from ..selection.overview import results
-from ..studies.figures import FIGURES, draw_figures
 from ..session.console import plain_console
+from ..settings import FiguresConfig
+from ..studies.figures import FIGURES, draw_figures
 
 
 def run(config: FiguresConfig) -> None:

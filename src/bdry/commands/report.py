@@ -11,9 +11,9 @@ from ..errors import RunError
 from ..html import Explorer, Paper, explore, origin, page, panels
 from ..runs import RunRecord, find_runs
 from ..runs.files import write_text
-from ..settings.report import ReportConfig
 from ..selection import Evidence
 from ..session.made_by import made_by
+from ..settings.report import ReportConfig
 
 
 def run(config: ReportConfig) -> None:

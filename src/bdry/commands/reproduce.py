@@ -17,12 +17,12 @@ from ..claims import CLAIMS, judge
 from ..conf import load_grid
 from ..errors import BdryError, BusyError, RunError, UsageError
 from ..runs import RunRecord, find_runs
-from ..settings import Grid, ReproduceConfig
-from ..settings.reproduce import Measuring
 from ..selection import Evidence, page
-from ..studies.figures import draw_figures
 from ..session.cores import num_cores
 from ..session.python_child import run_bdry
+from ..settings import Grid, ReproduceConfig
+from ..settings.reproduce import Measuring
+from ..studies.figures import draw_figures
 
 USAGE, SOME_FAILED, INTERRUPTED = 2, 3, 130
 # between two looks at work that another process, such as one that a killed reproduce has left, is busy with

@@ -5,9 +5,9 @@ from __future__ import annotations
 from ..errors import ConfigError
 from ..runs import SCHEMA_VERSION, TABLES, Run, read_table
 from ..runs.reading import harmless
-from ..settings import TrainConfig, science
 from ..session.lifecycle import carry_out
 from ..session.training_run import TrainingRun
+from ..settings import TrainConfig, science
 
 # what tables and torch's generators hold
 LARGEST_SEED = 2**63 - 1

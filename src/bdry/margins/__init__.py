@@ -19,6 +19,7 @@ from .exact import exact
 from .fab import fab
 from .fmn import fmn
 from .lattice import lattice
+from .milp import milp
 from .rays import RayResult, distances_along_rays
 from .search import Search
 from .walk import walk
@@ -39,6 +40,7 @@ __all__ = [
     "fab",
     "fmn",
     "lattice",
+    "milp",
     "unguarded",
     "walk",
 ]

@@ -1,31 +1,34 @@
-"""Linear bounds on the logits of a ReLU network over a ball of images: interval arithmetic and CROWN.
+"""Linear bounds on the outputs of a piecewise linear network over a ball of images: interval arithmetic and CROWN.
 
-Interval arithmetic (Gowal et al. 2018, arXiv 1810.12715) pushes a box forward through the layers. CROWN (Zhang et al.
+Interval arithmetic (Gowal et al. 2018, arXiv 1810.12715) pushes a box forward through the network. CROWN (Zhang et al.
 2018, arXiv 1811.00866) pulls the linear function that is to be bounded back to the image: a ReLU whose sign is not
-settled is replaced by a line above and a line below it, and what arrives at the image is minimised over the ball by the
-dual norm. CROWN needs bounds on the inputs of the ReLUs: those of interval arithmetic ("crown_ibp") or its own, layer
-by layer ("crown").
+settled is replaced by a line above it and a line below it, and what arrives at the image is minimised over the ball by
+the dual norm. CROWN needs bounds on the inputs of the ReLUs: those of interval arithmetic ("crown_ibp") or its own,
+node by node ("crown"). Any slope between 0 and 1 gives a line below a ReLU; "alpha_crown" (Xu et al. 2021, arXiv
+2011.13824) improves the slopes by gradient steps.
 
-`layers` are float64 modules: Normalise, Flatten, Linear, Conv2d, ReLU and MaxPool2d (see `certified.layers_of`).
+The functions on the units of a convolution depend on a patch of the image each, so that they are pulled back as
+patches (see `patches`), which costs as much as one convolution and not one for every unit.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core.norms import per_sample
-from ..models.classifier import Normalise
+from .network import ChannelScale, Node, spread
+from .patches import Dense, Patches, Rows
 
-METHODS = ("ibp", "crown_ibp", "crown")
-
-# a lower and an upper bound of each entry of a layer's input, (N, ...) each
+# a lower and an upper bound of each entry of a node's output, (N, ...) each
 Box = tuple[Tensor, Tensor]
 
 TINY = 1e-300
+# of a patch, about: 32 channels of 5 x 5
+COEFFICIENTS = 800
 
 
 @dataclass(frozen=True)
@@ -43,199 +46,236 @@ class Ball:
         low, high = self.x - reach, self.x + reach
         return (low.clamp(0, 1), high.clamp(0, 1)) if self.clipped else (low, high)
 
-    def minimum(self, rows: Tensor) -> Tensor:
-        """A lower bound of <row, z> over it for each row, (N, S, C, H, W) -> (N, S); exact but for l2 `clipped`."""
+    def minimum(self, rows: Rows) -> Tensor:
+        """A lower bound of <row, z> over it for each row, (N, S, P); exact but for l2 `clipped`."""
+        low, high = (rows.seen(side) for side in self.hull())
+        a = rows.flat
         if self.norm == "linf":
-            return _minimum_in_box(rows, self.hull())
-        x, rows = self.x.flatten(1)[:, None], rows.flatten(2)
-        at_x, radius = (rows * x).sum(2), self.radius[:, None]
-        best = at_x - radius * rows.norm(dim=2)
+            return torch.minimum(a * low, a * high).sum(-1)
+        x, radius = rows.seen(self.x), self.radius[:, None, None]
+        at_x = (a * x).sum(-1)
+        best = at_x - radius * a.norm(dim=-1)
         if not self.clipped:
             return best
         # with d = z - x in the hull, every multiplier m >= 0 bounds the minimum: sum_i min (a_i d_i + m d_i^2) - m r^2
-        low, high = (side.flatten(1)[:, None] - x for side in self.hull())
-        multiplier = rows.norm(dim=2) / (2 * radius)
-        best = torch.maximum(best, at_x + torch.minimum(rows * low, rows * high).sum(2))
+        low, high = low - x, high - x
+        multiplier = a.norm(dim=-1) / (2 * radius)
+        best = torch.maximum(best, at_x + torch.minimum(a * low, a * high).sum(-1))
         for _ in range(3):
-            wanted = -rows / (2 * multiplier[:, :, None] + TINY)
+            wanted = -a / (2 * multiplier[..., None] + TINY)
             d = wanted.clamp(low, high)
-            value = (rows * d + multiplier[:, :, None] * d.square()).sum(2) - multiplier * radius.square()
+            value = (a * d + multiplier[..., None] * d.square()).sum(-1) - multiplier * radius.square()
             best = torch.maximum(best, at_x + value)
             # the multiplier at which the pixels that are free spend what those at the box's sides leave of the radius
             free = wanted == d
-            left = (radius.square() - torch.where(free, 0.0, d).square().sum(2)).clamp_min(0.0).sqrt()
-            multiplier = torch.where(left > 0, torch.where(free, rows, 0.0).norm(dim=2) / (2 * left + TINY), multiplier)
+            left = (radius.square() - torch.where(free, 0.0, d).square().sum(-1)).clamp_min(0.0).sqrt()
+            multiplier = torch.where(left > 0, torch.where(free, a, 0.0).norm(dim=-1) / (2 * left + TINY), multiplier)
+        return best
+
+
+@dataclass
+class Bounds:
+    """What is known of a network over a ball: a box for each node, shared by every function that is bounded.
+
+    pulled: how many functions were pulled back for each image so far.
+    """
+
+    nodes: Sequence[Node]
+    ball: Ball
+    boxes: list[Box] = field(default_factory=list)
+    pulled: int = 0
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, nodes: Sequence[Node], ball: Ball, *, refine: bool) -> Bounds:
+        """By interval arithmetic; with `refine` the inputs of ReLUs and poolings by CROWN on top of it.
+
+        In l2 what is an affine function of the image with one pixel an entry, and the next affine map, are exact.
+        """
+        found = cls(nodes, ball)
+        linear = []
+        # the ball's image while it is an ellipsoid along the axes: centre and half axes
+        ellipsoids: dict[int, tuple[Tensor, Tensor]] = {}
+        bent = {node.inputs[0] for node in nodes if node.bends}
+        for i, node in enumerate(nodes):
+            linear.append(not node.bends and all(linear[source] for source in node.inputs))
+            if not node.inputs:
+                found.boxes.append(ball.hull())
+                if ball.norm == "l2":
+                    ellipsoids[i] = ball.x, per_sample(ball.radius, ball.x).expand_as(ball.x)
+                continue
+            found.boxes.append(_forward(node, [found.boxes[source] for source in node.inputs]))
+            before = ellipsoids.get(node.inputs[0])
+            if before is not None and node.is_affine:
+                assert node.layer is not None
+                if isinstance(node.layer, (ChannelScale, nn.Flatten)):
+                    ellipsoids[i] = node.layer(before[0]), spread(node.layer, before[1], 1)
+                centre, reach = node.layer(before[0]), spread(node.layer, before[1].square(), 2).clamp_min(0).sqrt()
+                found._tighten(i, centre - reach, centre + reach)
+            # where the network is linear so far the intervals are as good as what CROWN would find
+            elif refine and i in bent and not linear[i]:
+                found._refine(i)
+        return found
+
+    def _tighten(self, i: int, low: Tensor, high: Tensor) -> None:
+        low, high = torch.maximum(self.boxes[i][0], low), torch.minimum(self.boxes[i][1], high)
+        # two sound bounds may cross by rounding
+        self.boxes[i] = torch.minimum(low, high), torch.maximum(low, high)
+
+    def _refine(self, i: int) -> None:
+        """CROWN's bounds on every entry of node i that is not known to be off."""
+        low, high = (side.clone() for side in self.boxes[i])
+        shape = self.nodes[i].shape
+        if len(shape) == 3:
+            channels = torch.arange(shape[0], device=low.device)
+            for part in channels.split(num_at_once(low[:, 0].numel() * COEFFICIENTS, low.device)):
+                rows = Patches.units(part, low)
+                below, above = (self._pull(sign, i).unflatten(2, shape[1:]) for sign in (rows, rows.scaled(-1.0)))
+                low[:, part], high[:, part] = torch.maximum(low[:, part], below), torch.minimum(high[:, part], -above)
+            self.pulled += 2 * shape.numel()
+        else:
+            # what is off in one image and on in another gives 0 there either way: results don't depend on the batch
+            units = (high > 0).any(0).nonzero()[:, 0]
+            for part in units.split(num_at_once(len(low) * self._widest(), low.device)):
+                rows = Dense.units(part, low)
+                below, above = (self._pull(sign, i)[..., 0] for sign in (rows, rows.scaled(-1.0)))
+                low[:, part], high[:, part] = torch.maximum(low[:, part], below), torch.minimum(high[:, part], -above)
+            self.pulled += 2 * len(units)
+        self._tighten(i, low, high)
+
+    def _widest(self) -> int:
+        return max(node.shape.numel() for node in self.nodes)
+
+    def lower(self, rows: Tensor, *, stop_at_bends: bool = False) -> Tensor:
+        """A lower bound of each <row, logits> over the ball; rows (N, S, K) -> (N, S).
+
+        stop_at_bends: the rows are pulled back to the last ReLU only and minimised in its box: interval arithmetic with
+        the last layer merged into the rows (arXiv 1810.12715, section 3).
+        """
+        if not stop_at_bends:
+            self.pulled += rows.shape[1]
+        return self._pull(Dense(rows), len(self.nodes) - 1, stop_at_bends=stop_at_bends)[..., 0]
+
+    def _pull(
+        self, rows: Rows, start: int, *, stop_at_bends: bool = False, slopes: dict[int, Tensor] | None = None
+    ) -> Tensor:
+        """A lower bound of <row, output of node `start`>, (N, S, P).
+
+        slopes: of the lines below ReLUs, by node, in [0, 1]; those of CROWN where there are none.
+        """
+        at: dict[int, Rows] = {start: rows}
+        constant = torch.zeros_like(rows.flat[..., 0])
+        for i in range(start, -1, -1):
+            here = at.pop(i, None)
+            if here is None:
+                continue
+            node = self.nodes[i]
+            if not node.inputs:
+                constant = constant + self.ball.minimum(here)
+                continue
+            if node.bends and stop_at_bends:
+                low, high = (here.seen(side) for side in self.boxes[i])
+                constant = constant + torch.minimum(here.flat * low, here.flat * high).sum(-1)
+                continue
+            if isinstance(node.layer, nn.ReLU):
+                before, extra = here.through_relu(self.boxes[node.inputs[0]], (slopes or {}).get(i))
+            elif isinstance(node.layer, nn.MaxPool2d):
+                before, extra = here.through_pool(self.boxes[node.inputs[0]], int(node.layer.kernel_size))  # type: ignore[arg-type]
+            elif node.layer is None:
+                before, extra = here, torch.zeros_like(constant)
+            else:
+                before, extra = here.through_affine(node.layer, self.nodes[node.inputs[0]].shape)
+            constant = constant + extra
+            for source in node.inputs:
+                at[source] = at[source].plus(before) if source in at else before
+        return constant
+
+    def improved(self, rows: Tensor, *, steps: int, enough: Tensor, rate: float = 0.25) -> Tensor:
+        """`lower` by the best slopes that some gradient steps find, (N, S); slopes of their own for each row.
+
+        Args:
+            steps: of Adam on the slopes, projected onto [0, 1].
+            enough: (N,), the bound above which a row needs no more improving; steps end when all rows are there.
+        """
+        relus = [i for i, node in enumerate(self.nodes) if isinstance(node.layer, nn.ReLU)]
+        n, s = rows.shape[:2]
+        slopes = {}
+        for i in relus:
+            low, high = self.boxes[self.nodes[i].inputs[0]]
+            slope = (high > -low).to(rows)[:, None].expand(n, s, *low.shape[1:]).contiguous()
+            slopes[i] = slope.requires_grad_(True)
+        optimiser = torch.optim.Adam(list(slopes.values()), lr=rate)
+        best = torch.full_like(rows[..., 0], -torch.inf)
+        for step in range(steps + 1):
+            with torch.enable_grad():
+                value = self._pull(Dense(rows), len(self.nodes) - 1, slopes=slopes)[..., 0]
+            self.pulled += s
+            best = torch.maximum(best, value.detach())
+            if step == steps or not relus or bool((best > enough[:, None]).all()):
+                break
+            optimiser.zero_grad()
+            (-value[best <= enough[:, None]].sum()).backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            with torch.no_grad():
+                for slope in slopes.values():
+                    slope.clamp_(0, 1)
+            for group in optimiser.param_groups:
+                group["lr"] *= 0.98
         return best
 
 
 @torch.no_grad()
-def lower_bounds(layers: list[nn.Module], ball: Ball, rows: Tensor, method: str) -> tuple[Tensor, int]:
+def lower_bounds(
+    nodes: Sequence[Node], ball: Ball, rows: Tensor, method: str, *, enough: Tensor | None = None, slope_steps: int = 20
+) -> tuple[Tensor, int]:
     """A lower bound of each <row, logits> over the ball; rows (N, S, K) -> bounds (N, S).
 
-    The chain ibp, crown_ibp, crown never gets looser: a later method also takes the bounds of the earlier ones.
+    The chain ibp, crown_ibp, crown, alpha_crown never gets looser: a later method also takes the bounds of the earlier
+    ones.
+
+    Args:
+        nodes: of `network.trace`.
+        ball: the images.
+        rows: what is bounded.
+        method: one of `names.BOUND_METHODS`.
+        enough: (N,); a row above it is not improved further; None: everything is.
+        slope_steps: of alpha_crown, gradient steps on the slopes at most.
 
     Returns:
         The bounds; how many rows were pulled back through the network, or a part of it, for each image.
 
-    Reference: arXiv 1811.00866, theorem 3.2 and section 3.3 with the adaptive slope (CROWN-Ada); interval arithmetic
-    with the last layer merged into the rows, as in arXiv 1810.12715, section 3.
-    Differs: the first layer's intervals are exact in l2 too (dual norm); max-pooling, which that paper leaves out,
-    has the lines of `_through_pool`; over an l2 ball in the box a Lagrangian bound is used (see `Ball.minimum`).
+    Reference: arXiv 1811.00866, theorem 3.2 and section 3.3 with the adaptive slope (CROWN-Ada); arXiv 2011.13824.
+    Differs: the first layer's intervals are exact in l2 too (dual norm); max-pooling, which the first paper leaves out,
+    has the lines of `patches.pool_lines`; over an l2 ball in the box a Lagrangian bound is used (see `Ball.minimum`).
+    The slopes of the functions that bound inner nodes are not improved: these bounds are shared by all rows.
     """
-    boxes, _ = _boxes(layers, ball, refine=False)
-    bends = [i for i, layer in enumerate(layers) if isinstance(layer, (nn.ReLU, nn.MaxPool2d))]
-    linear_tail = bends[-1] + 1 if bends else 0
-    best = _bound(layers, ball, boxes, rows, stop=linear_tail)
-    pulled = 0
-    if method != "ibp":
-        best, pulled = torch.maximum(best, _bound(layers, ball, boxes, rows)), rows.shape[1]
-    if method == "crown":
-        boxes, spent = _boxes(layers, ball, refine=True)
-        best, pulled = torch.maximum(best, _bound(layers, ball, boxes, rows)), pulled + spent + rows.shape[1]
-    return best, pulled
+    needed = torch.full_like(ball.radius, torch.inf) if enough is None else enough
+    bounds = Bounds.of(nodes, ball, refine=False)
+    best = bounds.lower(rows, stop_at_bends=True)
+    if method == "ibp":
+        return best, 0
+    best = torch.maximum(best, bounds.lower(rows))
+    if method == "crown_ibp" or bool((best > needed[:, None]).all()):
+        return best, bounds.pulled
+    refined = Bounds.of(nodes, ball, refine=True)
+    best = torch.maximum(best, refined.lower(rows))
+    if method == "alpha_crown" and not bool((best > needed[:, None]).all()):
+        best = torch.maximum(best, refined.improved(rows, steps=slope_steps, enough=needed))
+    return best, bounds.pulled + refined.pulled
+
+
+def _forward(node: Node, boxes: list[Box]) -> Box:
+    """The box of a node's output from those of its inputs."""
+    if node.layer is None:
+        (low_a, high_a), (low_b, high_b) = boxes
+        return low_a + low_b, high_a + high_b
+    low, high = boxes[0]
+    if node.bends or isinstance(node.layer, nn.Flatten):
+        return node.layer(low), node.layer(high)
+    centre, reach = node.layer((low + high) / 2), spread(node.layer, (high - low) / 2, 1)
+    return centre - reach, centre + reach
 
 
 def num_at_once(numbers: int, device: torch.device) -> int:
-    """How many parts of `numbers` each make a tensor that suits the device: the CPU's cache, or 256 MiB elsewhere."""
-    return max(1, 2 ** (18 if device.type == "cpu" else 25) // max(1, numbers))
-
-
-def _boxes(layers: list[nn.Module], ball: Ball, refine: bool) -> tuple[list[Box], int]:
-    """Bounds on the input of each layer and on the logits; with `refine` by CROWN. Also the rows pulled back."""
-    boxes, spent, linear_so_far = [ball.hull()], 0, True
-    # the ball's image under the layers so far, while it is an ellipsoid along the axes: centre and half axes
-    ellipsoid: tuple[Tensor, Tensor] | None = None
-    if ball.norm == "l2":
-        ellipsoid = ball.x, per_sample(ball.radius, ball.x).expand_as(ball.x)
-    for i, layer in enumerate(layers):
-        low, high = boxes[i]
-        if isinstance(layer, (nn.ReLU, nn.MaxPool2d)):
-            # up to the first of them the intervals are as good as what CROWN would find
-            if refine and not linear_so_far and isinstance(layers[i - 1], (nn.Linear, nn.Conv2d)):
-                (low, high), rows = _refined(layers[:i], ball, boxes, all_of_them=isinstance(layer, nn.MaxPool2d))
-                boxes[i], spent = (low, high), spent + rows
-            low, high, linear_so_far, ellipsoid = layer(low), layer(high), False, None
-        elif isinstance(layer, nn.Flatten):
-            low, high = layer(low), layer(high)
-            ellipsoid = None if ellipsoid is None else (layer(ellipsoid[0]), layer(ellipsoid[1]))
-        else:
-            centre, reach = layer((low + high) / 2), _spread(layer, (high - low) / 2, 1)
-            low, high = centre - reach, centre + reach
-            if ellipsoid is not None:
-                centre, reach = layer(ellipsoid[0]), _spread(layer, ellipsoid[1].square(), 2).clamp_min(0).sqrt()
-                low, high = torch.maximum(low, centre - reach), torch.minimum(high, centre + reach)
-                ellipsoid = (centre, reach) if isinstance(layer, Normalise) else None
-        boxes.append((low, high))
-    return boxes, spent
-
-
-def _refined(layers: list[nn.Module], ball: Ball, boxes: list[Box], all_of_them: bool) -> tuple[Box, int]:
-    """CROWN's bounds on the output of `layers`; without `all_of_them` not where a ReLU is off."""
-    low, high = boxes[-1][0].clone(), boxes[-1][1].clone()
-    n, shape = len(low), low.shape[1:]
-    flat_low, flat_high = low.view(n, -1), high.view(n, -1)
-    needed = torch.ones_like(flat_low[0], dtype=torch.bool)
-    if not all_of_them:
-        # what is off in one image and on in another gives 0 there either way: results don't depend on the batch
-        needed = (flat_high > 0).any(0)
-    neurons = needed.nonzero()[:, 0]
-    for part in neurons.split(num_at_once(2 * n * max(box[0][0].numel() for box in boxes), low.device)):
-        one_hot = F.one_hot(part, flat_low.shape[1]).to(low)
-        rows = torch.cat([one_hot, -one_hot]).expand(n, -1, -1).reshape(n, -1, *shape)
-        below, above = _bound(layers, ball, boxes, rows).chunk(2, dim=1)
-        flat_low[:, part] = torch.maximum(flat_low[:, part], below)
-        flat_high[:, part] = torch.minimum(flat_high[:, part], -above)
-    # two sound bounds may cross by rounding
-    return (torch.minimum(low, high), torch.maximum(low, high)), 2 * len(neurons)
-
-
-def _bound(layers: list[nn.Module], ball: Ball, boxes: list[Box], rows: Tensor, stop: int = 0) -> Tensor:
-    """A lower bound of <row, output of `layers`>: the rows, pulled back to the input of layer `stop`, are minimised."""
-    constant = torch.zeros_like(rows.flatten(2)[:, :, 0])
-    for i in reversed(range(stop, len(layers))):
-        layer, box = layers[i], boxes[i]
-        if isinstance(layer, nn.ReLU):
-            rows, extra = _through_relu(rows, box)
-        elif isinstance(layer, nn.MaxPool2d):
-            assert isinstance(layer.kernel_size, int)
-            rows, extra = _through_pool(rows, box, layer.kernel_size)
-        else:
-            # an affine map at 0 is its bias
-            bias = layer(torch.zeros_like(box[0][:1]))
-            extra = (rows * bias[:, None]).flatten(2).sum(2)
-            rows = _through_affine(layer, rows, box[0].shape[1:])
-        constant = constant + extra
-    return constant + (ball.minimum(rows) if stop == 0 else _minimum_in_box(rows, boxes[stop]))
-
-
-def _minimum_in_box(rows: Tensor, box: Box) -> Tensor:
-    low, high = box[0][:, None], box[1][:, None]
-    return torch.minimum(rows * low, rows * high).flatten(2).sum(2)
-
-
-def _through_relu(rows: Tensor, box: Box) -> tuple[Tensor, Tensor]:
-    """slope z <= relu(z) <= chord (z - low) where low < 0 < high; the line below has slope 1 or 0, the nearer one."""
-    low, high = box[0][:, None], box[1][:, None]
-    chord = torch.where(low >= 0, 1.0, high.clamp_min(0) / (high.clamp_min(0) - low.clamp_max(0) + TINY))
-    slope = (high > -low).to(rows)
-    negative = rows.clamp_max(0)
-    return rows.clamp_min(0) * slope + negative * chord, (negative * chord * -low.clamp_max(0)).flatten(2).sum(2)
-
-
-def _through_pool(rows: Tensor, box: Box, kernel: int) -> tuple[Tensor, Tensor]:
-    """Lines around the maximum of a window's entries z_i in [l_i, u_i].
-
-    Below it: the entry with the largest l_i. Above it: with z_1 the entry of largest u_i and U the largest of the other
-    u_i, max(z) <= max(z_1, U), which is convex in z_1 and so below its chord on [l_1, u_1]; z_1 itself where l_1 >= U.
-    """
-    height, wide = (size // kernel * kernel for size in box[0].shape[-2:])
-
-    def windows(values: Tensor) -> Tensor:
-        cut = values[..., :height, :wide].unflatten(-1, (-1, kernel)).unflatten(-3, (-1, kernel))
-        return cut.transpose(-3, -2).flatten(-2)
-
-    low, high = windows(box[0]), windows(box[1])
-    lowest = F.one_hot(low.argmax(-1), kernel**2).to(rows)
-    top = high.argmax(-1, keepdim=True)
-    first = F.one_hot(top[..., 0], kernel**2).to(rows)
-    u, low_of_top = high.gather(-1, top)[..., 0], low.gather(-1, top)[..., 0]
-    at_low = torch.maximum(low_of_top, high.masked_fill(first.bool(), -torch.inf).amax(-1))
-    chord = torch.where(at_low > low_of_top, (u - at_low) / (u - low_of_top + TINY), 1.0)
-    positive, negative = rows.clamp_min(0), rows.clamp_max(0)
-    # (N, S, C, H/k, W/k, k k) back to the image's order; rows and columns that no window covers have no influence
-    spread = positive[..., None] * lowest[:, None] + (negative * chord[:, None])[..., None] * first[:, None]
-    spread = spread.unflatten(-1, (kernel, kernel)).transpose(-3, -2).flatten(-4, -3).flatten(-2)
-    padded = F.pad(spread, (0, box[0].shape[-1] - wide, 0, box[0].shape[-2] - height))
-    return padded, (negative * (at_low - chord * low_of_top)[:, None]).flatten(2).sum(2)
-
-
-def _through_affine(layer: nn.Module, rows: Tensor, shape: torch.Size) -> Tensor:
-    """Rows (N, S, ...) on an affine layer's output as rows (N, S, *shape) on its input."""
-    if isinstance(layer, nn.Linear):
-        return rows @ layer.weight
-    if isinstance(layer, Normalise):
-        return rows / layer.std
-    if isinstance(layer, nn.Flatten):
-        return rows.unflatten(2, shape)
-    assert isinstance(layer, nn.Conv2d) and not isinstance(layer.padding, str)
-    settings = list(zip(layer.kernel_size, layer.stride, layer.padding, layer.dilation, strict=True))
-    # rows at the far end that the stride never reached
-    beyond = [
-        size - ((out - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1)
-        for size, out, (kernel, stride, padding, dilation) in zip(shape[1:], rows.shape[3:], settings, strict=True)
-    ]
-    pulled = F.conv_transpose2d(
-        rows.flatten(0, 1), layer.weight, None, layer.stride, layer.padding, beyond, layer.groups, layer.dilation
-    )
-    return pulled.unflatten(0, rows.shape[:2])
-
-
-def _spread(layer: nn.Module, reach: Tensor, power: int) -> Tensor:
-    """The sum over inputs of |weight|^power reach: how far an output moves where inputs move by `reach`, (N, ...)."""
-    if isinstance(layer, Normalise):
-        return reach / layer.std.abs() ** power
-    assert isinstance(layer, (nn.Linear, nn.Conv2d))
-    weight = layer.weight.abs() ** power
-    if isinstance(layer, nn.Linear):
-        return F.linear(reach, weight)
-    return F.conv2d(reach, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+    """How many parts of `numbers` each make a tensor that suits the device: some MB, or 256 MiB on a GPU."""
+    return max(1, 2 ** (22 if device.type == "cpu" else 25) // max(1, numbers))

@@ -7,7 +7,6 @@ import dataclasses
 from torch import Tensor
 
 from ..core.measuring import Model
-from ..errors import UsageError
 from .certified import certified
 from .result import ESTIMATORS, MarginResult
 
@@ -24,24 +23,34 @@ def bracket(
     upper: str = "deepfool",
     method: str = "crown_ibp",
     search_steps: int = 11,
+    slope_steps: int = 20,
 ) -> MarginResult:
     """The result of the estimator `upper` with its default settings, and `lower` from `certified`.
 
     `lower` <= `margin` wherever both exist. Passes are those of both; iterations are those of `upper`.
 
     Args:
-        x: (N, C, H, W) in [0, 1]. start_class, towards: (N,), as in the contract.
-        upper: the estimator that finds points. method, search_steps: of `certified`.
+        model: a network of which `certified` has bounds.
+        x: (N, C, H, W) in [0, 1].
+        start_class: (N,), as in the contract.
+        norm: l2 or linf.
+        clipped: keep to the [0, 1] box.
+        towards: (N,), as in the contract.
+        upper: the estimator that finds points.
+        method: of `certified`.
+        search_steps: of `certified`.
+        slope_steps: of `certified`.
 
     Raises:
-        UsageError: `upper` finds no points, or `certified` has no bounds for the model.
+        ValueError: `upper` finds no points, or `certified` has no bounds for the model.
     """
     if upper in ("certified", "bracket"):
-        raise UsageError(f"margin.upper={upper}: it has to find points, as deepfool does")
+        raise ValueError(f"upper={upper!r}: it has to find points, as deepfool does")
     estimator = ESTIMATORS[upper]
     # first the one that may refuse the model
     below = certified(
-        model, x, start_class, norm=norm, clipped=clipped, towards=towards, method=method, search_steps=search_steps
+        model, x, start_class, norm=norm, clipped=clipped, towards=towards, method=method, search_steps=search_steps,
+        slope_steps=slope_steps,
     )
     above = estimator(model, x, below.start_class, norm=norm, clipped=clipped, towards=towards)
     return dataclasses.replace(

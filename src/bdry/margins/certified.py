@@ -5,18 +5,14 @@ Bounds from `bounds`, the radius by bisection. No point of another label is foun
 
 from __future__ import annotations
 
-import copy
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.measuring import Model
-from ..errors import UsageError
-from ..models import Classifier
-from ..models.classifier import Normalise
-from ..names import NORMS
-from .bounds import METHODS, Ball, lower_bounds, num_at_once
+from ..names import BOUND_METHODS
+from .bounds import Ball, lower_bounds, num_at_once
+from .network import trace
 from .result import ESTIMATORS, MarginResult
 
 # pixel units: the first radius that is tested, below which none is, and beyond which none is
@@ -35,20 +31,29 @@ def certified(
     towards: Tensor | None = None,
     method: str = "crown_ibp",
     search_steps: int = 11,
+    slope_steps: int = 20,
 ) -> MarginResult:
-    """Lower bounds on margins by interval arithmetic or CROWN; `model` is a chain of layers that `layers_of` takes.
+    """Lower bounds on margins by interval arithmetic or CROWN.
 
     Each image's radius is doubled or halved from 0.01 until one is certified and its double is not, then bisected.
     `lower` is a radius that was itself certified: f_start > f_k at every point of the ball, for all k. It is 0 where
     the image is beyond the boundary or no radius could be certified, nan where the image or a logit is not finite.
 
     Args:
-        x: (N, C, H, W) in [0, 1]. start_class: (N,), default the predicted class.
-        towards: (N,), classes t; certified is then f_start > f_t alone, without which no point is labelled t.
+        model: a module whose steps `network.trace` knows: linear and convolutional layers, batch-norm in eval mode,
+            ReLU, average and max-pooling, flattening and sums.
+        x: (N, C, H, W) in [0, 1].
+        start_class: (N,), default the predicted class.
+        norm: l2 or linf.
         clipped: only points in the [0, 1] box count; `lower` is at most the box's diameter.
-        method: "ibp" (interval arithmetic), "crown_ibp" or "crown"; each is at least as tight as the one before and
-            slower. crown pulls a row back for every neuron that may be on: for small networks.
+        towards: (N,), classes t; certified is then f_start > f_t alone, without which no point is labelled t.
+        method: "ibp" (interval arithmetic), "crown_ibp", "crown" or "alpha_crown"; each is at least as tight as the one
+            before and slower. From crown on a row is pulled back for every unit that may be on.
         search_steps: bisections; `lower` is within 2^-search_steps, relative, of the radius where the method gives up.
+        slope_steps: of alpha_crown, gradient steps on the slopes at most.
+
+    Raises:
+        ValueError: the method is unknown, or the model has a step that has no bounds; the message names it.
 
     Rounding: bounds are computed in float64, which knows the weights exactly; the classes' gap must stay above 4 eps
     max|logit| at the image, with eps of the model's own dtype, as an allowance for the model's rounding. That is
@@ -60,10 +65,9 @@ def certified(
     Reference: arXiv 1811.00866, section 4 (largest certified radius by bisection).
     Differs: see `bounds.lower_bounds`; the box; batched over images; the bracket by doubling.
     """
-    if method not in METHODS or norm not in NORMS:
-        key, value, choices = ("method", method, METHODS) if method not in METHODS else ("norm", norm, NORMS)
-        raise UsageError(f"margin.{key}={value}: not one of {', '.join(choices)}")
-    layers = layers_of(model)
+    if method not in BOUND_METHODS:
+        raise ValueError(f"method={method!r}: not one of {', '.join(BOUND_METHODS)}")
+    nodes = trace(model, x.shape[1:])
     logits = model(x)
     n, num_classes = logits.shape
     start = logits.argmax(1) if start_class is None else start_class
@@ -78,8 +82,8 @@ def certified(
     largest = (x[0].numel() ** 0.5 if norm == "l2" else 1.0) if clipped else LARGEST
     lower, upper = torch.zeros_like(allowance), torch.full_like(allowance, torch.inf)
     iterations, forwards, backwards = torch.zeros_like(start), torch.ones_like(start), torch.zeros_like(start)
-    at_once = num_at_once(rows.shape[1] * _width(layers, x), x.device) if n else 1
-    passes = 2 if method == "crown" else 1
+    at_once = num_at_once(rows.shape[1] * max(node.shape.numel() for node in nodes), x.device)
+    passes = 1 if method in ("ibp", "crown_ibp") else 2
     while True:
         open_bracket = (upper - lower > lower * 2.0**-search_steps) & (lower < largest) & (upper > SMALLEST)
         active = (finite & above & open_bracket).nonzero()[:, 0]
@@ -89,7 +93,9 @@ def certified(
         radius = radius.clamp_max(largest)
         for part in active.split(at_once):
             ball = Ball(x[part].double(), radius[part], norm, clipped)
-            bounds, pulled = lower_bounds(layers, ball, rows[part], method)
+            bounds, pulled = lower_bounds(
+                nodes, ball, rows[part], method, enough=allowance[part], slope_steps=slope_steps
+            )
             holds = bounds.amin(1) > allowance[part]
             lower[part] = torch.where(holds, radius[part], lower[part])
             upper[part] = torch.where(holds, upper[part], radius[part])
@@ -111,46 +117,3 @@ def certified(
         forwards=forwards,
         backwards=backwards,
     )
-
-
-def layers_of(model: object) -> list[nn.Module]:
-    """The model as a chain of float64 copies of its layers, in the order in which they are applied.
-
-    Raises:
-        UsageError: it is not a chain of normalisation, linear and convolutional layers, max-pooling and ReLU.
-    """
-    # types, not isinstance: a subclass may compute something else
-    if type(model) is Classifier:
-        return [layer for part in (model.normalise, model.body, model.head) for layer in layers_of(part)]
-    if type(model) is nn.Sequential:
-        return [layer for part in model for layer in layers_of(part)]
-    if type(model) is nn.Identity:
-        return []
-    if isinstance(model, nn.Module) and _is_bounded(model):
-        return [copy.deepcopy(model).double()]
-    unusual = type(model) in (nn.Conv2d, nn.MaxPool2d, nn.Flatten)
-    name = repr(model) if unusual else getattr(model, "__name__", type(model).__name__)
-    raise UsageError(
-        f"margin=certified: no bounds for {name}; it takes ReLU networks of the architectures linear, fcn, mlp, lenet, "
-        "cnn, plaincnn"
-    )
-
-
-def _is_bounded(layer: nn.Module) -> bool:
-    if type(layer) is nn.Conv2d:
-        return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    if type(layer) is nn.MaxPool2d:
-        plain = (layer.padding, layer.dilation, layer.ceil_mode, layer.return_indices) == (0, 1, False, False)
-        return plain and isinstance(layer.kernel_size, int) and layer.kernel_size == layer.stride
-    if type(layer) is nn.Flatten:
-        return (layer.start_dim, layer.end_dim) == (1, -1)
-    return type(layer) in (Normalise, nn.Linear, nn.ReLU)
-
-
-def _width(layers: list[nn.Module], x: Tensor) -> int:
-    """Numbers of the widest layer for one image."""
-    h, widest = torch.zeros_like(x[:1]).double(), x[0].numel()
-    for layer in layers:
-        h = layer(h)
-        widest = max(widest, h.numel())
-    return widest

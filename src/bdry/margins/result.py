@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ..core.measuring import Model, logits_of
-from ..core.norms import NORMS
+from ..names import NORMS
 from ..registry import Registry
 
 

@@ -21,7 +21,6 @@ from ..training import OPTIMISERS, Plan, learning_rate
 from ..training.adversary import Adversary
 from .cores import num_cores
 
-
 # far more than there are cores end in a crash of the system's libraries
 MOST_THREADS = 1024
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
+from ..names import BOUND_METHODS
 from .options import option, schema
 
 
@@ -100,9 +101,13 @@ class APGD(Margin):
     loss: str = option("gap", "what descends; dlr needs three classes", choices=("gap", "dlr", "ce"))
 
 
-BOUND_METHODS = ("ibp", "crown_ibp", "crown")
-METHOD_HELP = "the bounds: interval arithmetic, or CROWN with intermediate bounds from it or from CROWN (tight, slow)"
+METHOD_HELP = (
+    "the bounds: interval arithmetic, or CROWN with intermediate bounds from it or from CROWN (tight, slow), or that with "
+    "improved slopes"
+)
 STEPS_HELP = "bisections of the radius; the certified radius is within 2^-search_steps of it"
+
+SLOPES_HELP = "of method=alpha_crown: gradient steps on the slopes of the bounds, at most"
 
 
 @schema("margin", "certified")
@@ -112,6 +117,7 @@ class Certified(Margin):
 
     method: str = option("crown_ibp", METHOD_HELP, choices=BOUND_METHODS)
     search_steps: int = option(11, STEPS_HELP, ge=1, le=40)
+    slope_steps: int = option(20, SLOPES_HELP, ge=0, le=10_000)
 
 
 @schema("margin", "bracket")
@@ -122,3 +128,13 @@ class Bracket(Margin):
     upper: str = option("deepfool", "the estimator of the upper bound, with its default settings")
     method: str = option("crown_ibp", METHOD_HELP, choices=BOUND_METHODS)
     search_steps: int = option(11, STEPS_HELP, ge=1, le=40)
+    slope_steps: int = option(20, SLOPES_HELP, ge=0, le=10_000)
+
+
+@schema("margin", "milp")
+@dataclass
+class Milp(Margin):
+    """Exact margins of small piecewise linear networks by mixed-integer programs (arXiv 1711.07356)."""
+
+    max_nodes: int = option(20_000, "branch-and-bound nodes for each image at most", ge=1)
+    gap: float = option(1e-4, "relative difference of margin and lower bound at which an image is done", gt=0, lt=1)

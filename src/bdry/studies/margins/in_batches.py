@@ -13,13 +13,13 @@ from ...core.measuring import measuring
 from ...core.moment import Moment
 from ...data import Split
 from ...margins import Estimator
+from ...runs import TABLES, Measurement, read_table
 from ..measured import Measured
+from ..pieces import Piece
 from .batches import FittingBatches
 from .figures.estimators import draw_histograms
 from .nearest_points import nearest_points
 from .probe import measure_batch, summarise
-from ...runs import TABLES, Measurement, read_table
-from ..pieces import Piece
 
 FIRST_BATCH = 512
 POINTS = "points"
