@@ -1,0 +1,1 @@
+"""The images of runs for the report, until these move to its own room."""
