@@ -19,9 +19,11 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="a process a line, made by fork"),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
     pytest.mark.slow,
+    pytest.mark.timeout(1200),
 ]
 
 NUM_LINES = 400
+SIDE_BY_SIDE = 2
 # values that no setting of a number, a name or a place takes, and words that are no settings
 NUMBERS = (
     "-1",
@@ -87,8 +89,8 @@ def lines():
     return found
 
 
-def outcome(words):
-    """Exit code and standard error of one command line, in a process of its own."""
+def begun(words):
+    """One command line in a process of its own: its number, and where it says exit code and standard error."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -104,17 +106,27 @@ def outcome(words):
         os.write(writing, json.dumps([code, err.getvalue()[-3000:]]).encode())
         os._exit(0)
     os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read()
-    os.waitpid(child, 0)
-    return json.loads(said)
+    return child, reading
+
+
+def outcomes(found):
+    """(words, exit code, standard error) of each, two at a time."""
+    waiting = []
+    for words in [*found, *[None] * SIDE_BY_SIDE]:
+        if words is not None:
+            waiting.append((words, *begun(words)))
+        if waiting and (words is None or len(waiting) == SIDE_BY_SIDE):
+            first, child, reading = waiting.pop(0)
+            with os.fdopen(reading, "rb") as pipe:
+                said = json.loads(pipe.read())
+            os.waitpid(child, 0)
+            yield first, *said
 
 
 def test_bad_lines_end_in_a_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     wrong = []
-    for words in lines():
-        code, err = outcome(words)
+    for words, code, err in outcomes(lines()):
         shown = err.strip().splitlines()
         if code != 2 or not 1 <= len(shown) <= 3 or "Traceback" in err:
             wrong.append(f"{words}: {code}: {' / '.join(shown[-3:])}")
