@@ -66,9 +66,11 @@ def test_a_sweep_ends_with_a_table_of_its_jobs(ran, capsys):
     assert 'raising(KeyError("a bug"))' in log.read_text()
 
 
-def test_jobs_that_run_elsewhere_are_no_failure(ran, capsys):
-    assert main(["train", "-m", "seed=0,4"]) == 0
-    assert "2 jobs: 1 finished, 1 running elsewhere" in capsys.readouterr().out
+def test_jobs_that_run_elsewhere_are_no_failure_and_not_finished(ran, capsys):
+    assert main(["train", "-m", "seed=0,4"]) == 4
+    captured = capsys.readouterr()
+    assert "2 jobs: 1 finished, 1 running elsewhere" in captured.out
+    assert "1 of 2 jobs are another process's, not finished yet" in captured.err
 
 
 def test_a_signal_stops_a_sweep_in_this_process(ran, capsys):

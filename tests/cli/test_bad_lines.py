@@ -1,0 +1,134 @@
+"""Four hundred bad command lines over all commands: exit code 2, at most three lines, no traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import random
+import traceback
+
+import pytest
+
+from bdry.cli import main
+from bdry.commands import MEASURING
+from bdry.conf import COMMANDS
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="a process a line, made by fork"),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+    pytest.mark.slow,
+    pytest.mark.timeout(1200),
+]
+
+NUM_LINES = 400
+SIDE_BY_SIDE = 2
+# values that no setting of a number, a name or a place takes, and words that are no settings
+NUMBERS = (
+    "-1",
+    "1e999",
+    "nan",
+    "abc",
+    "1.5",
+    "[1,2]",
+    "''",
+    "{a:1}",
+    "-99999999999999999999",
+    "ü",
+    "'1",
+    "1,2",
+    "${x}",
+)
+WORDS = (
+    "=",
+    "=1",
+    "x",
+    "a.b.c=1",
+    "dataset=",
+    "dataset=nosuch",
+    "arch=[mlp",
+    "~",
+    "~x",
+    "+",
+    "++a",
+    "ünïcode=1",
+    "a==b",
+)
+FLAGS = ("--cfg", "--cfg=nothing", "--no-such-flag", "--resolve", "--multirun=1", "--config-name")
+KEYS = {
+    "train": ("training.epochs", "training.batch_size", "seed", "optim.lr", "arch.widths", "probe.margin.num_test"),
+    "margin": ("num_test", "towards", "keep_points", "batch_size", "norms", "classes", "clipped", "splits", "check"),
+    "reproduce": ("paper", "scale", "launcher"),
+    "figures": ("paper",),
+    "report": ("images", "papers", "unfinished"),
+}
+KEYS |= {command: ("threads", "device", "checkpoint") for command in MEASURING if command != "margin"}
+PLAIN = ("show", "compare", "rerun", "export", "runs nowhere")
+PLAIN_WORDS = ("", "nowhere", "--no-such", "nowhere nowhere nowhere nowhere", "adv=pgd=1/x", "ü/ö", "a\tb")
+
+
+def lines():
+    """The command lines, the same ones every time."""
+    draw = random.Random(0)
+    found = []
+    for number in range(NUM_LINES):
+        if number % 10 == 9:
+            words = [*draw.choice(PLAIN).split(), *draw.choice(PLAIN_WORDS).split(" ")]
+            found.append([word for word in words if word] if words[-1] else [words[0], "nowhere", "--sort", "nothing"])
+            continue
+        command = draw.choice([*COMMANDS])
+        kind = number % 3
+        if kind == 0:
+            found.append([command, f"{draw.choice(KEYS[command])}={draw.choice(NUMBERS)}", "outputs=nowhere"])
+        elif kind == 1:
+            found.append([command, draw.choice(WORDS), *([draw.choice(WORDS)] if draw.random() < 0.3 else [])])
+        else:
+            other = draw.choice([name for name in KEYS if name != command])
+            found.append([command, draw.choice([f"no{draw.choice(KEYS[other])}=1", *FLAGS])])
+    return found
+
+
+def begun(words):
+    """One command line in a process of its own: its number, and where it says exit code and standard error."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                code = main(words)
+            except SystemExit as left:
+                code = left.code
+            except BaseException:
+                code = "traceback"
+                traceback.print_exc()
+        os.write(writing, json.dumps([code, err.getvalue()[-3000:]]).encode())
+        os._exit(0)
+    os.close(writing)
+    return child, reading
+
+
+def outcomes(found):
+    """(words, exit code, standard error) of each, two at a time."""
+    waiting = []
+    for words in [*found, *[None] * SIDE_BY_SIDE]:
+        if words is not None:
+            waiting.append((words, *begun(words)))
+        if waiting and (words is None or len(waiting) == SIDE_BY_SIDE):
+            first, child, reading = waiting.pop(0)
+            with os.fdopen(reading, "rb") as pipe:
+                said = json.loads(pipe.read())
+            os.waitpid(child, 0)
+            yield first, *said
+
+
+def test_bad_lines_end_in_a_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wrong = []
+    for words, code, err in outcomes(lines()):
+        shown = err.strip().splitlines()
+        if code != 2 or not 1 <= len(shown) <= 3 or "Traceback" in err:
+            wrong.append(f"{words}: {code}: {' / '.join(shown[-3:])}")
+    assert not wrong, "\n".join(wrong)
+    assert not list(tmp_path.rglob("status.json"))
