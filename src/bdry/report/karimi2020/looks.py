@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...errors import RunError
-from ...runs import TABLES, Measurement, Run, RunRecord, read_table
+from ...runs import ARRAYS, TABLES, Measurement, Run, RunRecord, read_table
 from ...runs.closest import closest
 from ...runs.files import file_name
 from ..captions import describe_runs
@@ -137,9 +137,8 @@ def main_alpha(rows: pd.DataFrame) -> pd.DataFrame:
 
 def detailed_pairs(look: Look) -> list[tuple[int, int]]:
     """The ordered pairs that a look has pictures of, in its order."""
-    names = [key.split()[1] for key in look.pictures if key.startswith("strips ") and key.endswith(" image")]
-    found = [name.split("-") for name in names]
-    return [(int(s), int(t)) for s, t in found]
+    shown = ARRAYS["pictures"].fields("strips {source}-{target} image", look.pictures)
+    return [(int(fields["source"]), int(fields["target"])) for fields in shown]
 
 
 def arrow(source: float, target: float) -> str:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from ...errors import RunError
 from ...runs import Measurement, Run, RunRecord
+from ...runs.arrays import steps_of
 from ...runs.files import file_name
 from ..captions import describe_runs
 from ..points import EXPERIMENT
@@ -109,7 +110,7 @@ def looks(records: Sequence[RunRecord]) -> Iterator[list[Look]]:
 
 
 def _look(record: RunRecord, folder: Run | Measurement) -> Look | None:
-    steps = sorted(int(path.stem.rpartition("=")[2]) for path in folder.path.glob("arrays/svm-step=*.npz"))
+    steps = steps_of(folder.path, "svm")
     if not steps:
         return None
     stage = str(folder.read_config().get("stage", "whole")) if isinstance(folder, Measurement) else "whole"

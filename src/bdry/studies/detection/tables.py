@@ -48,7 +48,8 @@ DETECT_SCORES = declare(
 DETECT_SUMMARY = declare(
     Table(
         "detect_summary",
-        "`bdry detect`: one row a statistic and alpha: how well it tells perturbed from natural images, beside the logit "
+        "`bdry detect`: one row a statistic and alpha: how well it tells perturbed from natural "
+        "images, beside the logit "
         "margin and the runner-up on the same images. Intervals are 95 %, by the bootstrap over images.",
         (
             STEP,
