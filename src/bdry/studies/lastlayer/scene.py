@@ -107,7 +107,8 @@ class Scene:
 def solved(views: Views, layer: LastLayer, settings: SvmSettings) -> Scene:
     """The SVMs `settings.variants` of the training features, in that order, S1 before S3.
 
-    Where `layer` separates the samples, the SVM exists and is solved for as long as it takes; else for `settings.seconds`.
+    Where `layer` separates the samples, the SVM exists and is solved for as long as it takes; else for
+    `settings.seconds`.
     """
     found: dict[str, SvmSolution] = {}
     for name in sorted(settings.variants):
