@@ -97,7 +97,7 @@ def test_the_tables_are_the_schemas_and_the_classifier_is_left_alone(tiny_datase
         assert len(read_table(tmp_path / name, TABLES[name])) == len(rows)
     assert len(tables["detect_scores"]) == 12 * 3 * 3 * 2
     # a network with kinks has second differences at the port's step, another exact derivatives
-    step = tables["detect_scores"]["h"].unique()
+    step = tables["detect_scores"]["fd_step"].unique()
     assert step == pytest.approx([math.sqrt(16) * 10 / 512]) if activation == "relu" else math.isnan(step[0])
     assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True))
     assert model.training and next(model.parameters()).requires_grad and next(model.parameters()).dtype == torch.float32

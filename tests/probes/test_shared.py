@@ -128,7 +128,9 @@ def test_what_cannot_be_shared_is_refused_in_a_line(tiny_dataset):
 
 
 def test_central_differences_of_a_relu_network(tiny_dataset):
-    summary = measure(network(activation="relu"), tiny_dataset, method="fd", fd_step=200.0).tables["shared_summary"].iloc[0]
+    summary = (
+        measure(network(activation="relu"), tiny_dataset, method="fd", fd_step=200.0).tables["shared_summary"].iloc[0]
+    )
     assert summary["method"] == "fd" and summary["scale"] == pytest.approx(4 * 200 / 512)
 
 

@@ -20,9 +20,10 @@ import yaml
 from filelock import FileLock, Timeout
 
 from ..errors import BusyError, RunError, unwritable
+from .arrays import path_of, read_arrays, write_arrays
 from .csvfile import TableWriter
-from .files import refuse_links, replacing, write_json, write_text
-from .reading import read_config, read_json, read_npz
+from .files import refuse_links, write_json, write_text
+from .reading import read_config, read_json
 from .tables import TABLES
 
 # a folder whose owner has been silent for this many beats has none any more
@@ -64,18 +65,15 @@ class OwnedFolder:
 
     def arrays_path(self, name: str, step: int) -> Path:
         """The npz file of the arrays `name` at a moment."""
-        return self.path / "arrays" / f"{name}-step={step:08d}.npz"
+        return path_of(self.path, name, step)
 
     def write_arrays(self, name: str, step: int, arrays: dict[str, np.ndarray]) -> None:
         """Writes the arrays `name` of a moment, compressed."""
-        path = self.arrays_path(name, step)
-        path.parent.mkdir(exist_ok=True)
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        write_arrays(self.arrays_path(name, step), name, arrays)
 
     def read_arrays(self, name: str, step: int) -> dict[str, np.ndarray]:
         """The arrays `name` of a moment; `RunError` where there are none or the file is damaged. No pickle is read."""
-        return read_npz(self.arrays_path(name, step))
+        return read_arrays(self.arrays_path(name, step), name)
 
     def writer(self, name: str) -> TableWriter:
         """The writer of the table `name`."""

@@ -86,6 +86,11 @@ class Arrays:
         """The name in the file of the array declared as `name`; raises `KeyError` where there is none."""
         return {array.name: array for array in self.arrays}[name].key(**fields)
 
+    def fields(self, name: str, keys: Iterable[str]) -> list[dict[str, str]]:
+        """Of those of a file's names that are the array declared as `name`: the values of its fields."""
+        found = [self.of(key) for key in keys]
+        return [one[1] for one in found if one is not None and one[0].name == name]
+
 
 # all that is declared, by name
 TABLES: dict[str, Table] = {}

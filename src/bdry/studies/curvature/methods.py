@@ -194,7 +194,8 @@ def _by_hessian(
     most = (d - 2) // 2
     if wanted.settings.num_principal > most:
         raise UsageError(
-            f"num_principal={wanted.settings.num_principal}: images of {d} pixels have Lanczos' directions for at most {most} at each "
+            f"num_principal={wanted.settings.num_principal}: images of {d} pixels have Lanczos' "
+            f"directions for at most {most} at each "
             f"end; solver=dense finds all"
         )
     spectrum = extreme_spectrum(model, z, own, other, num_directions=wanted.settings.num_principal, hessian=hessian)

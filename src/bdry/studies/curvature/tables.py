@@ -1,6 +1,6 @@
 """Tables and arrays of boundary points and the curvature of the boundary there."""
 
-from ...runs.table import EPOCH, PIXELS, STEP, Column, Table, declare
+from ...runs.table import EPOCH, PIXELS, STEP, Array, Arrays, Column, Table, declare, declare_arrays
 
 CURVATURE = "1 / pixel units of [0, 1]"
 SPLIT = Column("split", "str", "train or test")
@@ -88,7 +88,8 @@ CURVATURE_SUMMARY = declare(
 CURVATURE_PROFILE = declare(
     Table(
         "curvature_profile",
-        "`bdry curvature`: one row a family, method and rank: principal curvatures at that rank over points. Dense only.",
+        "`bdry curvature`: one row a family, method and rank: principal curvatures at that rank "
+        "over points. Dense only.",
         (
             STEP,
             EPOCH,
@@ -109,7 +110,8 @@ CURVATURE_PROFILE = declare(
 TANGENT_SIDES = declare(
     Table(
         "tangent_sides",
-        "`bdry curvature`: one row an image, family and distance t: on which side of the boundary its tangent plane lies. "
+        "`bdry curvature`: one row an image, family and distance t: on which side of the boundary "
+        "its tangent plane lies. "
         "Needs no sign convention and no derivative but the normal.",
         (
             STEP,
@@ -123,6 +125,35 @@ TANGENT_SIDES = declare(
             Column("mean_kappa", "float", "mean of -2 s / t^2 with s the boundary's height there", CURVATURE),
             Column("mean_kappa_error", "float", "its standard error over the directions", CURVATURE),
             Column("share_found", "float", "share of directions along which a height was found on both sides"),
+        ),
+    )
+)
+
+CURVATURE_SPECTRUM = declare_arrays(
+    Arrays(
+        "curvature_spectrum",
+        "`bdry curvature`: principal curvatures of each point where all are known.",
+        (
+            Array("{family}-{method}-{scale}-index", ("point",), "int", "the images' positions in the official split"),
+            Array("{family}-{method}-{scale}", ("point", "rank"), "float", "curvatures, the largest first", CURVATURE),
+        ),
+    )
+)
+
+CURVATURE_SECTIONS = declare_arrays(
+    Arrays(
+        "curvature_sections",
+        "`bdry curvature`: labels in planes of the normal and a tangent, at points of the first family.",
+        (
+            Array("index", ("point",), "int", "the images' positions in the official split"),
+            Array("own", ("point",), "int", "the class predicted for the image"),
+            Array("other", ("point",), "int", "the class beyond the boundary"),
+            Array("axis", ("side",), "float", "both coordinates in the plane", PIXELS),
+            Array("max", ("point", "side", "side"), "int", "labels in the plane of the most curved tangent"),
+            Array("min", ("point", "side", "side"), "int", "labels in that of the least curved tangent"),
+            Array("random", ("point", "side", "side"), "int", "labels in that of a random tangent"),
+            Array("kmax", ("point",), "float", "largest curvature", CURVATURE),
+            Array("kmin", ("point",), "float", "smallest curvature", CURVATURE),
         ),
     )
 )

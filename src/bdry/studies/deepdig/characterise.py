@@ -35,6 +35,7 @@ from ...deepdig import (
 from ...models import Classifier
 from .collected import Collected, ae_row, bisection_rows, borderline_arrays, idc_row
 from .settings import DeepDigSettings
+from .tables import PICTURES
 
 # of which distances to the source images can be compared: those that start from each image
 COMPARED = ("deepdig", "real_ae1", "margin_bisect")
@@ -197,16 +198,18 @@ class Characterising:
         embedding = principal_embedding(splits["train"].values)
         if not closely or embedding is None:
             return
-        name = f"{s}-{t}"
         for split, features in splits.items():
             if split in ("train", "test", "borderline_s", "borderline_t"):
                 shown = Features(*(_thinned(part) for part in (features.values, features.is_target)))
-                self.found.pictures[f"embedding {name} {split}"] = embedding.project(shown.values)
-                self.found.pictures[f"embedding {name} {split} is_target"] = shown.is_target.cpu().numpy()
+                key = PICTURES.key("embedding {source}-{target} {split}", source=s, target=t, split=split)
+                self.found.pictures[key] = embedding.project(shown.values)
+                key = PICTURES.key("embedding {source}-{target} {split} is_target", source=s, target=t, split=split)
+                self.found.pictures[key] = shown.is_target.cpu().numpy()
         planes = {"svm": svm_plane(splits["train"], **limits), "own": own_plane(self.classifier.head, (s, t))}
         for kind, plane in planes.items():
             if plane is not None:
-                self.found.pictures[f"embedding {name} {kind}"] = embedding.line(plane)
+                key = PICTURES.key(f"embedding {{source}}-{{target}} {kind}", source=s, target=t)
+                self.found.pictures[key] = embedding.line(plane)
 
     def _splits(self, both: list[Borderline]) -> dict[str, Features]:
         s, t = both[0].pair
@@ -227,12 +230,12 @@ class Characterising:
 
     def _show_strips(self, pair: Pair, results: list[Borderline]) -> None:
         """The first images for which as many methods as possible succeeded, and what each method made of them."""
-        x, name = self.train.of(pair[0]), f"{pair[0]}-{pair[1]}"
+        (s, t), x = pair, self.train.of(pair[0])
         successes = torch.zeros(len(x), device=x.device)
         for result in results:
             successes[result.source[result.found.success]] += 1
         shown = successes.argsort(descending=True, stable=True)[:NUM_SHOWN]
-        self.found.pictures[f"strips {name} image"] = x[shown].cpu().numpy()
+        self.found.pictures[PICTURES.key("strips {source}-{target} image", source=s, target=t)] = x[shown].cpu().numpy()
         for result in results:
             position = torch.full((len(x),), -1, device=x.device)
             position[result.source] = torch.arange(len(result.source), device=x.device)
@@ -247,15 +250,18 @@ class Characterising:
                 ("distance", result.distance),
                 ("success", found.success),
             ):
-                key = f"strips {name} {result.method} {what}"
+                name = f"strips {{source}}-{{target}} {{method}} {what}"
+                key = PICTURES.key(name, source=s, target=t, method=result.method)
                 self.found.pictures[key] = values[rows[rows >= 0]].cpu().numpy()
-            self.found.pictures[f"strips {name} {result.method} rows"] = there.nonzero()[0]
+            key = PICTURES.key("strips {source}-{target} {method} rows", source=s, target=t, method=result.method)
+            self.found.pictures[key] = there.nonzero()[0]
 
     def _show_profiles(self, result: Borderline) -> None:
-        name = f"{result.pair[0]}-{result.pair[1]}"
+        s, t = result.pair
         found = profiles(self.classifier, result.points, result.pair, seed=self.settings.seed, count=NUM_PROFILES)
         for what in ("label", "p_source", "p_target", "length"):
-            self.found.pictures[f"profiles {name} {what}"] = getattr(found, what).cpu().numpy()
+            key = PICTURES.key(f"profiles {{source}}-{{target}} {what}", source=s, target=t)
+            self.found.pictures[key] = getattr(found, what).cpu().numpy()
 
 
 def _thinned(values: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Tables of generated borderline instances and their characteristics."""
 
-from ...runs.table import EPOCH, PIXELS, STEP, Column, Table, declare
+from ...runs.table import EPOCH, PIXELS, STEP, Array, Arrays, Column, Table, declare, declare_arrays
 
 SOURCE = Column("source", "int", "s, the class of the images")
 TARGET = Column("target", "int", "t, the class on the other side of the boundary")
@@ -123,7 +123,8 @@ _ERROR = "its standard error, clustered by start instance"
 IDC = declare(
     Table(
         "idc",
-        "`bdry deepdig`: one row an ordered pair, generator, alpha and grid: label changes on segments between borderline"
+        "`bdry deepdig`: one row an ordered pair, generator, alpha and grid: label changes on "
+        "segments between borderline"
         " instances.",
         (
             STEP,
@@ -159,7 +160,8 @@ IDC = declare(
 EDC = declare(
     Table(
         "edc",
-        "`bdry deepdig`: one row a pair, plane and split: how features lie about two planes. Of both directions together,"
+        "`bdry deepdig`: one row a pair, plane and split: how features lie about two planes. Of "
+        "both directions together,"
         " borderline instances of deepdig.",
         (
             STEP,
@@ -196,6 +198,60 @@ RUNTIME = declare(
             Column("num_pairs", "int", "ordered pairs"),
             Column("seconds", "float", "spent on all of them", "s"),
             Column("forwards", "int", "forward passes of the classifier"),
+        ),
+    )
+)
+
+_IMAGE = ("channel", "row", "column")
+
+BORDERLINE = declare_arrays(
+    Arrays(
+        "borderline",
+        "`bdry deepdig`: the generated instances, a row for each segment.",
+        (
+            Array("method", ("segment",), "str", "generator"),
+            Array("source", ("segment",), "int", "s, the class of the image"),
+            Array("target", ("segment",), "int", "t, the class on the other side"),
+            Array("index", ("segment",), "int", "the image's position in the official split"),
+            Array("outcome", ("segment",), "int", "how the bisection ended"),
+            Array("attempts", ("segment",), "int", "midpoints tried"),
+            Array("p_source", ("segment",), "float", "probability of s"),
+            Array("p_target", ("segment",), "float", "probability of t"),
+            Array("logit_source", ("segment",), "float", "logit of s"),
+            Array("logit_target", ("segment",), "float", "logit of t"),
+            Array("distance", ("segment",), "float", "l2 distance to the source image", PIXELS),
+            Array("saved", ("segment",), "bool", "whether image and features have the row"),
+            Array("image", ("saved", *_IMAGE), "float", "the instance", PIXELS),
+            Array("features", ("saved", "feature"), "float", "its features"),
+        ),
+    )
+)
+
+PICTURES = declare_arrays(
+    Arrays(
+        "pictures",
+        "`bdry deepdig`: the pairs looked at closely.",
+        (
+            Array("strips {source}-{target} image", ("image", *_IMAGE), "float", "source images", PIXELS),
+            Array(
+                "strips {source}-{target} {method} on_target", ("shown", *_IMAGE), "float", "ends on t's side", PIXELS
+            ),
+            Array(
+                "strips {source}-{target} {method} on_source", ("shown", *_IMAGE), "float", "ends on s's side", PIXELS
+            ),
+            Array("strips {source}-{target} {method} point", ("shown", *_IMAGE), "float", "instances", PIXELS),
+            Array("strips {source}-{target} {method} p", ("shown", "two"), "float", "probabilities of s and t"),
+            Array("strips {source}-{target} {method} distance", ("shown",), "float", "to the source image", PIXELS),
+            Array("strips {source}-{target} {method} success", ("shown",), "bool", "whether it is borderline"),
+            Array("strips {source}-{target} {method} rows", ("shown",), "int", "which of the source images these are"),
+            Array("profiles {source}-{target} label", ("segment", "point"), "int", "labels along segments"),
+            Array("profiles {source}-{target} p_source", ("segment", "point"), "float", "probability of s"),
+            Array("profiles {source}-{target} p_target", ("segment", "point"), "float", "probability of t"),
+            Array("profiles {source}-{target} length", ("segment",), "float", "l2 length of the segments", PIXELS),
+            Array("embedding {source}-{target} {split} is_target", ("instance",), "bool", "of class t"),
+            Array("embedding {source}-{target} svm", ("coefficient",), "float", "line of the SVM's plane"),
+            Array("embedding {source}-{target} own", ("coefficient",), "float", "line of the last layer's plane"),
+            Array("embedding {source}-{target} {split}", ("instance", "two"), "float", "features of a split"),
         ),
     )
 )

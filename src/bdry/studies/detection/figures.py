@@ -28,7 +28,7 @@ RATES = np.linspace(0, 1, 101)
 BINS = 25
 SCORE_COLUMNS = [
     *[*EXPERIMENT, "network", "seed", "statistic", "family", "is_perturbed", "alpha", "index"],
-    *["score", "margin", "predicted", "success"],
+    *["score", "logit_gap", "predicted", "success"],
 ]
 SIGNS_WHAT = (
     "Mean curvature of the boundary as seen from natural images and from their DeepFool perturbations, at boundary "
@@ -86,7 +86,7 @@ def roc_data(records: Sequence[RunRecord]) -> pd.DataFrame:
                 own = about | {"series": STATISTICS[family], "alpha": alpha, "num_images": len(pairs)}
                 curves.append(_curve(own, pairs["score"], pairs["score_perturbed"]))
                 if number == 0:
-                    curves.append(_curve(own | {"series": MARGIN}, -pairs["margin"], -pairs["margin_perturbed"]))
+                    curves.append(_curve(own | {"series": MARGIN}, -pairs["logit_gap"], -pairs["logit_gap_perturbed"]))
     if not curves:
         return pd.DataFrame(columns=BY)
     keys = [*EXPERIMENT, "network", "alpha", "series"]

@@ -75,7 +75,7 @@ class DetectProbe:
                 "statistic": natural.statistic,
                 "family": family,
                 "num_directions": directions,
-                "h": float("nan") if step is None else step,
+                "fd_step": float("nan") if step is None else step,
             }
             rows.append(score_rows(split, natural, natural).assign(is_perturbed=False, alpha=0.0, **about))
             for alpha in self.settings.alphas:
@@ -124,7 +124,7 @@ def score_rows(split: Split, natural: DetectionScores, scores: DetectionScores) 
         "natural_class": natural.predicted,
         "score": scores.score,
         "error": scores.error,
-        "margin": scores.margin,
+        "logit_gap": scores.margin,
         "predicted": scores.predicted,
         "runner_up": scores.runner_up,
         "recovered": scores.recovered,

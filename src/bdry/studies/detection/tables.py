@@ -13,7 +13,7 @@ SEEN_AT = Column(
     "family", "str", "how that boundary point was chosen, as in curvature_summary; image: taken at the image itself"
 )
 DIRECTIONS = Column("num_directions", "int", "T, random directions an image")
-DIFFERENCE = Column("h", "float", "step of second differences; nan of exact derivatives", "pixel units of [0, 1]")
+DIFFERENCE = Column("fd_step", "float", "step of second differences; nan of exact derivatives", "pixel units of [0, 1]")
 
 DETECT_SCORES = declare(
     Table(
@@ -33,7 +33,7 @@ DETECT_SCORES = declare(
             DIFFERENCE,
             Column("score", "float", "mean over the directions; nan without a boundary point", CURVATURE),
             Column("error", "float", "its standard error", CURVATURE),
-            Column("margin", "float", "largest logit minus the second largest: minus it is the baseline's score"),
+            Column("logit_gap", "float", "largest logit minus the second largest: minus it is the baseline's score"),
             Column("predicted", "int", "the class predicted for the image of this row"),
             Column("runner_up", "int", "the class of the second largest logit: what the baseline recovers"),
             Column("recovered", "int", "the class that the statistic recovers; -1 for none"),
@@ -48,7 +48,8 @@ DETECT_SCORES = declare(
 DETECT_SUMMARY = declare(
     Table(
         "detect_summary",
-        "`bdry detect`: one row a statistic and alpha: how well it tells perturbed from natural images, beside the logit "
+        "`bdry detect`: one row a statistic and alpha: how well it tells perturbed from natural "
+        "images, beside the logit "
         "margin and the runner-up on the same images. Intervals are 95 %, by the bootstrap over images.",
         (
             STEP,

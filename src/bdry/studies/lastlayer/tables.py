@@ -1,6 +1,6 @@
 """Tables of the last layer against the linear SVMs on its features, after arXiv 1808.05385."""
 
-from ...runs.table import EPOCH, STEP, Column, Table, declare
+from ...runs.table import EPOCH, STEP, Array, Arrays, Column, Table, declare, declare_arrays
 
 STAGE = Column(
     "stage",
@@ -98,7 +98,8 @@ SVM_CONVERGENCE = declare(
 SVM_BIAS = declare(
     Table(
         "svm_bias",
-        "`bdry svm`: one row a moment, step of the last layer and pair of classes that support S3 on both sides: where the "
+        "`bdry svm`: one row a moment, step of the last layer and pair of classes that support S3 "
+        "on both sides: where the "
         "boundary stands between them. 0: at the farthest sample of class_j, 1: at that of class_i, 0.5: midway.",
         (
             STEP,
@@ -155,6 +156,39 @@ SVM_TIMINGS = declare(
             Column("variant", "str", "the SVM"),
             Column("solver", "str", "what found it"),
             Column("svm_seconds", "float", "what solving took", "s"),
+        ),
+    )
+)
+
+SVM = declare_arrays(
+    Arrays(
+        "svm",
+        "`bdry svm`: margins of all samples, angles of class pairs, and maps where there are two features or pixels.",
+        (
+            Array("margins_nn", ("sample",), "float", "smallest pair margin / norm of the layer"),
+            Array("margins_s1", ("sample",), "float", "the same of S1; not there where nothing separates"),
+            Array(
+                "pair_angles",
+                ("class", "class"),
+                "float",
+                "angles of w_i - w_j to S1's; nan on the diagonal",
+                "degrees",
+            ),
+            Array("feature_x", ("x",), "float", "grid of the first feature"),
+            Array("feature_y", ("y",), "float", "grid of the second feature"),
+            Array("feature_points", ("feature", "two"), "float", "features of samples, every n-th"),
+            Array("feature_labels", ("feature",), "int", "their classes"),
+            Array("feature_support", ("vector", "two"), "float", "support vectors of S1"),
+            Array("feature_{map}", ("y", "x"), "int", "labels by the layer (nn) or an SVM, a row for each y"),
+            Array("input_axis", ("pixel",), "float", "grid of both pixels"),
+            Array("input_points", ("image", "two"), "float", "images, every n-th"),
+            Array("input_labels", ("image",), "int", "their classes"),
+            Array(
+                "input_{map}",
+                ("pixel", "pixel"),
+                "int",
+                "labels by the network (nn), s1 or the SVM of the pixels (svm)",
+            ),
         ),
     )
 )

@@ -1,6 +1,6 @@
 """Tables and arrays of margins."""
 
-from ...runs.table import EPOCH, PIXELS, STEP, Column, Table, declare
+from ...runs.table import EPOCH, PIXELS, STEP, Array, Arrays, Column, Table, declare, declare_arrays
 
 MARGINS = declare(
     Table(
@@ -94,6 +94,27 @@ BATCHES = declare(
             Column("size", "int", "images in the batch, fewer where memory ran out; 1 for a whole moment"),
             Column("rows", "str", "rows of each table by then, as in `margins=80 estimator_check=160`"),
             Column("seconds", "float", "measuring it", "s"),
+        ),
+    )
+)
+
+_IMAGE = ("channel", "row", "column")
+
+POINTS = declare_arrays(
+    Arrays(
+        "points",
+        "`bdry margin keep_points=<n>`: boundary points of some images, one for each norm, box and estimator.",
+        (
+            Array("split", ("point",), "str", "train or test"),
+            Array("norm", ("point",), "str", "l2 or linf"),
+            Array("clipped", ("point",), "bool", "whether the point is inside the [0, 1] box"),
+            Array("estimator", ("point",), "str", "the margin estimator"),
+            Array("index", ("point",), "int", "the image's position in the official split"),
+            Array("label", ("point",), "int", "its class"),
+            Array("margin", ("point",), "float", "distance of the point", PIXELS),
+            Array("boundary_class", ("point",), "int", "the class beyond"),
+            Array("image", ("point", *_IMAGE), "int", "the image, 0 to 255"),
+            Array("point", ("point", *_IMAGE), "float", "the boundary point", PIXELS),
         ),
     )
 )

@@ -1,6 +1,6 @@
 """Tables and arrays of paths inside classification regions, and of their convexity."""
 
-from ...runs.table import EPOCH, PIXELS, STEP, Column, Table, declare
+from ...runs.table import EPOCH, PIXELS, STEP, Array, Arrays, Column, Table, declare, declare_arrays
 
 SPLIT = Column("split", "str", "train or test")
 
@@ -45,7 +45,8 @@ PATHS = declare(
 CONVEXITY = declare(
     Table(
         "convexity",
-        "`bdry regions`: one row a number of images, law of weights and region: do their convex combinations stay inside?",
+        "`bdry regions`: one row a number of images, law of weights and region: do their convex "
+        "combinations stay inside?",
         (
             STEP,
             EPOCH,
@@ -57,6 +58,33 @@ CONVEXITY = declare(
             Column("hit_rate", "float", "share with the region's label"),
             Column("ci_low", "float", "lower end of its 95 % Wilson interval"),
             Column("ci_high", "float", "upper end"),
+        ),
+    )
+)
+
+PATH_ANCHORS = declare_arrays(
+    Arrays(
+        "paths",
+        "`bdry regions`: the paths that are not straight.",
+        (
+            Array(
+                "{scenario}-{pair}",
+                ("anchor", "channel", "row", "column"),
+                "float",
+                "their points, both ends too",
+                PIXELS,
+            ),
+        ),
+    )
+)
+
+FILMS = declare_arrays(
+    Arrays(
+        "films",
+        "`bdry regions`: the first paths found, as images along them.",
+        (
+            Array("{scenario}-pair", ("film",), "int", "numbers of the pairs, as in table paths"),
+            Array("{scenario}", ("film", "image", "channel", "row", "column"), "float", "the images", PIXELS),
         ),
     )
 )

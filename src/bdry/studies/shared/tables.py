@@ -1,6 +1,6 @@
 """Tables and arrays of the directions that curvature shares between images."""
 
-from ...runs.table import EPOCH, STEP, Column, Table, declare
+from ...runs.table import EPOCH, STEP, Array, Arrays, Column, Table, declare, declare_arrays
 from ..curvature.tables import METHOD
 
 SHARED_SCALE = Column("scale", "float", "beta of softplus_swap, h of fd; nan of ad, which is exact")
@@ -91,6 +91,24 @@ SHARED_NOISE = declare(
             Column("ci_low", "float", "lower end of its 95 % Wilson interval"),
             Column("ci_high", "float", "upper end"),
             Column("accuracy", "float", "share of right labels"),
+        ),
+    )
+)
+
+_PICTURES = ("channel", "row", "column")
+
+SHARED_DIRS = declare_arrays(
+    Arrays(
+        "shared_dirs",
+        "`bdry shared`: directions of the subspaces as images of unit l2 norm.",
+        (
+            Array("shared", ("direction", *_PICTURES), "float", "of S, the most shared first"),
+            Array("pca", ("component", *_PICTURES), "float", "principal components of training images"),
+            Array("gradient", ("perturbation", *_PICTURES), "float", "leading directions of smallest perturbations"),
+            Array("random", ("direction", *_PICTURES), "float", "random directions"),
+            Array("singular_values", ("direction",), "float", "of the directions that S is made of"),
+            Array("contribution", ("image", "direction"), "float", "share of each training image in each direction"),
+            Array("index", ("image",), "int", "the training images' positions in the official split"),
         ),
     )
 )
