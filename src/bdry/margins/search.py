@@ -126,7 +126,9 @@ class Search:
             if name != "dlr":
                 raise ValueError(f"loss={name!r}: must be one of gap, dlr, ce")
             if logits.shape[1] < 3:
-                raise ValueError(f"loss='dlr' needs three classes, the model has {logits.shape[1]}; loss='gap' does two")
+                raise ValueError(
+                    f"loss='dlr' needs three classes, the model has {logits.shape[1]}; loss='gap' does two"
+                )
             top = logits.topk(3, dim=1).values
             return value / (top[:, 0] - top[:, 2]).clamp_min(torch.finfo(value.dtype).tiny)
 
