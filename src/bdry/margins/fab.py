@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..core.measuring import Model
-from ..core.norms import per_sample, random_in_ball
 from ..core.norms import norm as norm_of
+from ..core.norms import per_sample, random_in_ball
 from ..core.seeds import generator
 from ..core.segments import rounding
 from .result import ESTIMATORS, MarginResult

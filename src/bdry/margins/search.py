@@ -175,8 +175,8 @@ class Search:
         """Which linearised boundary with the `classes`, (R, C), at the leaf z is nearest to `origin`, by default z.
 
         Gives its f_k - f_start at z, (R,), and its gradient w, (R, ...); its distance, (R,), infinite where no class
-        has a gradient and a difference that are numbers; and the dual norms of all gradients, (R, C). `retain` keeps the
-        graph for another gradient.
+        has a gradient and a difference that are numbers; and the dual norms of all gradients, (R, C).
+        `retain` keeps the graph for another gradient.
         """
         differences = self.differences(rows, logits, classes)
         value = torch.zeros_like(differences[:, 0], requires_grad=False)
