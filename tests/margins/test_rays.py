@@ -142,7 +142,12 @@ def test_batched_is_one_by_one_and_no_ray_is_shorter_than_the_margin(name):
                 model, x[row : row + 1], u[column : column + 1], max_distance=10.0, samples=40, batch_size=1
             )
             torch.testing.assert_close(
-                alone.distance[0, 0], result.distance[row, column], rtol=1e-4, atol=0, equal_nan=True
+                # a rounding of the logits moves a crossing by an absolute distance, however near it is
+                alone.distance[0, 0],
+                result.distance[row, column],
+                rtol=1e-4,
+                atol=1e-5,
+                equal_nan=True,
             )
             assert alone.boundary_class[0, 0] == result.boundary_class[row, column]
 

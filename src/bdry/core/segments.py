@@ -46,7 +46,7 @@ def bracketed_root(
     tolerance: float = 1e-6,
     max_steps: int = 60,
 ) -> tuple[Tensor, Tensor]:
-    """Where a function of one variable turns negative, between `low`, where it is not, and `high`, where it is; batched.
+    """Where a function of one variable turns negative between `low`, where it is not, and `high`, where it is.
 
     Narrows each bracket until its width is at most `tolerance` relative to the end of larger size: by the Illinois
     variant of regula falsi, by halving every third time. A function that turns several times has one of them found.

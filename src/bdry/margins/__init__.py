@@ -1,7 +1,7 @@
 """The margin: the distance from an image to the decision boundary. One estimator a file, one contract for all.
 
-    from bdry.margins import walk
-    result = walk(model, x, norm="linf", clipped=True)
+from bdry.margins import walk
+result = walk(model, x, norm="linf", clipped=True)
 """
 
 from ..registry import import_siblings
@@ -10,6 +10,7 @@ from .result import ESTIMATORS, Estimator, MarginResult, unguarded
 # plug-ins aside, every file registers what it offers; the names below are functions, whatever files are called
 import_siblings(__name__, __path__)
 
+# ruff: noqa: E402
 from .apgd import apgd
 from .bracket import bracket
 from .certified import certified

@@ -50,7 +50,7 @@ def apgd(
         loss: "gap" (logits), "dlr" (the gap over the logits' range; three classes at least) or "ce".
 
     Raises:
-        ValueError: no such loss, dlr with two classes, or a norm, images or classes that are not what the contract says.
+        ValueError: no such loss, dlr with two classes, or the norm, images or classes are not what the contract says.
 
     Reference: arXiv 2003.01690, algorithm 1; the paper attacks at one given radius.
     Differs: the search over radii; starts at the known adversarial point, brought into the ball, or at the image, where

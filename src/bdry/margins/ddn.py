@@ -49,7 +49,8 @@ def ddn(
     Reference: arXiv 1811.09600, algorithm 1.
     Differs: the gap is the default loss, since the cross-entropy's gradient loses the start class where its probability
         rounds to 1, and depends on the scale of the logits; points are not rounded to 256 grey levels; without
-        `clipped` the box is left; bisection and closing steps follow (see `Search.close`). The paper defines l2 only, and so does this.
+        `clipped` the box is left; bisection and closing steps
+        follow (see `Search.close`). The paper defines l2 only, and so does this.
     """
     if norm != "l2":
         raise ValueError(f"norm={norm!r}: ddn is defined for l2 only; fmn does linf")

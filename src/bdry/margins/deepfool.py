@@ -1,11 +1,12 @@
 """DeepFool (Moosavi-Dezfooli, Fawzi, Frossard 2016, arXiv 1511.04599), batched over images.
 
-With p the start class and x_i the current point, every other class k has a linearised boundary f_k - f_p = 0 at distance
+With p the start class and x_i the current point, every other class k has a linearised boundary f_k - f_p = 0
+at distance
 
     |f_k(x_i) - f_p(x_i)| / ||grad (f_k - f_p)(x_i)||_*        (* the dual norm: l2 for l2, l1 for linf)
 
-The step r_i goes to the nearest of them: for l2 along the gradient w, for linf along its sign. The steps add up to r, and
-x + (1 + overshoot) r is the point that is tested and linearised at next.
+The step r_i goes to the nearest of them: for l2 along the gradient w, for linf along its sign. The steps add up
+to r, and x + (1 + overshoot) r is the point that is tested and linearised at next.
 """
 
 from __future__ import annotations

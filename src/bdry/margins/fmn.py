@@ -52,7 +52,8 @@ def fmn(
     Differs: until the first crossing the radius is the paper's estimate times 1 + gamma, since the estimate itself ends
         on the boundary and not beyond; in the box, coordinates that it holds back take no part in the gradient, which
         would make the estimate too small; starts at the image only; without `clipped` the box is left; bisection
-        and closing steps follow (see `Search.close`); the estimate is at least the logits' rounding. A vanishing gradient gives no estimate of the radius, which then stays infinite.
+        and closing steps follow (see `Search.close`); the estimate is at least the logits'
+        rounding. A vanishing gradient gives no estimate of the radius, which then stays infinite.
     """
     search = Search(model, x, start_class, norm=norm, towards=towards, clipped=clipped)
     delta = torch.zeros_like(x)

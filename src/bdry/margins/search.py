@@ -126,7 +126,9 @@ class Search:
             if name != "dlr":
                 raise ValueError(f"loss={name!r}: must be one of gap, dlr, ce")
             if logits.shape[1] < 3:
-                raise ValueError(f"loss='dlr' needs three classes, the model has {logits.shape[1]}; loss='gap' does two")
+                raise ValueError(
+                    f"loss='dlr' needs three classes, the model has {logits.shape[1]}; loss='gap' does two"
+                )
             top = logits.topk(3, dim=1).values
             return value / (top[:, 0] - top[:, 2]).clamp_min(torch.finfo(value.dtype).tiny)
 
@@ -173,8 +175,8 @@ class Search:
         """Which linearised boundary with the `classes`, (R, C), at the leaf z is nearest to `origin`, by default z.
 
         Gives its f_k - f_start at z, (R,), and its gradient w, (R, ...); its distance, (R,), infinite where no class
-        has a gradient and a difference that are numbers; and the dual norms of all gradients, (R, C). `retain` keeps the
-        graph for another gradient.
+        has a gradient and a difference that are numbers; and the dual norms of all gradients, (R, C).
+        `retain` keeps the graph for another gradient.
         """
         differences = self.differences(rows, logits, classes)
         value = torch.zeros_like(differences[:, 0], requires_grad=False)

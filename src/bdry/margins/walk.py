@@ -155,9 +155,7 @@ def _follow(search: Search, owner: Tensor, target: Tensor, point: Tensor, steps:
         share = per_sample(torch.where(beyond, weight[alive], 0.0), x)
         point[alive] = (1 - share) * newton[alive] + share * foot[alive]
         if search.norm == "linf":
-            point[alive] = _gently(
-                x[image], base[alive], height[alive], slope[alive], point[alive], search.clipped
-            )
+            point[alive] = _gently(x[image], base[alive], height[alive], slope[alive], point[alive], search.clipped)
         going = weight[alive] >= SMALLEST_WEIGHT
         if step == plan.prune_at:
             # rows that have not crossed yet come after all that have: no distance in the box exceeds its dimension
