@@ -168,7 +168,8 @@ def rank(records: Sequence[RunRecord], table: str, *, variants: bool = False) ->
     rankings = []
     for record, (probes, commands, passed) in zip(records, found, strict=True):
         experiment = record.identity["experiment"]
-        kept, others = [], []
+        kept: list[tuple[Source, str]] = []
+        others: list[tuple[Source, str]] = []
         for kind, group in _by_kind(study, commands).items():
             if study.by_probe and probes:
                 model = probes[0]
