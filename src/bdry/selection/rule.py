@@ -313,7 +313,8 @@ def _best(
                 _passed(found[number][0], table, rows, f"of step {rows['step'].max()}, before the last, {last}")
             )
         kept = ends
-    return kept.drop(columns=ORDER), passed
+    # whichever measurement they are from, rows come in the order of training
+    return kept.drop(columns=ORDER).sort_values("step", kind="stable"), passed
 
 
 def _keys(rows: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
