@@ -42,10 +42,10 @@ def each_series(
         for record, ranking in sorted(
             zip(main, rank(main, table), strict=True), key=lambda one: one[0].identity["seed"]
         ):
-            found = _first_with(ranking, table, arrays)
-            if found is not None:
+            both = _first_with(ranking, table, arrays)
+            if both is not None:
                 place = (record.identity["dataset"], record.identity["arch"], series_of(record))
-                chosen.setdefault(place, (record, *found))
+                chosen.setdefault(place, (record, *both))
         paths = []
         for (dataset, arch, series), (record, rows, found) in sorted(chosen.items(), key=lambda item: item[0]):
             drawn = data(rows, found)

@@ -168,7 +168,8 @@ def rank(records: Sequence[RunRecord], table: str, *, variants: bool = False) ->
     rankings = []
     for record, (probes, commands, passed) in zip(records, found, strict=True):
         experiment = record.identity["experiment"]
-        kept, others = [], []
+        kept: list[tuple[Source, str]] = []
+        others: list[tuple[Source, str]] = []
         for kind, group in _by_kind(study, commands).items():
             if study.by_probe and probes:
                 model = probes[0]
@@ -312,7 +313,8 @@ def _best(
                 _passed(found[number][0], table, rows, f"of step {rows['step'].max()}, before the last, {last}")
             )
         kept = ends
-    return kept.drop(columns=ORDER), passed
+    # whichever measurement they are from, rows come in the order of training
+    return kept.drop(columns=ORDER).sort_values("step", kind="stable"), passed
 
 
 def _keys(rows: pd.DataFrame, columns: Sequence[str]) -> pd.Series:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import RunError, UsageError, did_you_mean, one_line
@@ -51,9 +52,14 @@ def draw_figures(paper: str, figure: str, records: Sequence[RunRecord], folder: 
         raise UsageError(f"figure={figure}: no such figure of {paper}{hint} (choices: all, {', '.join(available)})")
     refuse_links(folder)
     folder.mkdir(parents=True, exist_ok=True)
+
+    @functools.cache
+    def passed(table: str) -> list[str]:
+        return in_words(passed_over(records, [table]))
+
     if figure == "all":
-        return [path for drawing in available.values() for path in _draw(drawing, records, folder)]
-    paths = _draw(available[figure], records, folder)
+        return [path for drawing in available.values() for path in _draw(drawing, records, folder, passed)]
+    paths = _draw(available[figure], records, folder, passed)
     if not paths:
         raise UsageError(
             f"figure={figure}: nothing to draw in these {len(records)} runs; needs {available[figure].needs}"
@@ -61,20 +67,24 @@ def draw_figures(paper: str, figure: str, records: Sequence[RunRecord], folder: 
     return paths
 
 
-def _draw(drawing: Drawing, records: Sequence[RunRecord], folder: Path) -> list[Path]:
+def _draw(
+    drawing: Drawing, records: Sequence[RunRecord], folder: Path, passed: Callable[[str], list[str]]
+) -> list[Path]:
     try:
         paths = drawing.draw(drawing.name, records, folder)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         # tables may fit their schemas and yet be no measurements: somebody else's, or edited by hand
         reason = f"{type(error).__name__}: {one_line(error)}"
         raise RunError(f"figure={drawing.name}: cannot be drawn from the tables of these runs ({reason})") from error
-    captions = [path for path in paths if path.suffix == ".md"]
-    passed = passed_over(records, drawing.tables) if captions else []
-    for path in captions:
-        text = path.read_text(encoding="utf-8")
-        lines = [line for line in in_words(passed) if f"`{line.partition(',')[0]}`" in text] if len(passed) else []
-        if lines:
-            write_text(
-                path, "\n".join([text, "Measured, and passed over:", "", *(f"- {line}" for line in lines)]) + "\n"
-            )
+    for path in paths:
+        if path.suffix == ".md":
+            _say_passed_over(path, [line for table in drawing.tables for line in passed(table)])
     return paths
+
+
+def _say_passed_over(caption: Path, passed: Sequence[str]) -> None:
+    """Adds to a caption what was passed over of the experiments that it names."""
+    text = caption.read_text(encoding="utf-8")
+    lines = [f"- {line}" for line in passed if f"`{line.partition(',')[0]}`" in text]
+    if lines:
+        write_text(caption, "\n".join([text, "Measured, and passed over:", "", *lines]) + "\n")
