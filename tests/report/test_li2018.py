@@ -46,6 +46,12 @@ def stage(name, fresh=False, steps=(0, 1, 10, 100), rescaled=False):
     return made("svm_convergence", rows)
 
 
+def timings(rows):
+    """`svm_timings` beside these rows of `svm_convergence`."""
+    about = rows[["step", "epoch", "rescaled", "variant", "solver"]].drop_duplicates()
+    return about.assign(svm_seconds=0.5)
+
+
 def positions(rescaled=False):
     rows = [
         {"step": step, "epoch": step / 10, "stage": "whole", "stage_step": 0, "rescaled": rescaled}
@@ -117,7 +123,7 @@ def study(tmp_path, write_run):
             tmp_path / "runs",
             write_run,
             seed=seed,
-            probe={"svm_convergence": whole()},
+            probe={"svm_convergence": whole(), "svm_timings": timings(whole())},
             measured={"last_only_loss_scaled": scaled, "whole": experiment},
             picture=arrays(),
         )
