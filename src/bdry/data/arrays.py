@@ -45,8 +45,8 @@ def arrays(
 
     Args:
         file: `.npz` of images and labels, of both splits if it has a test split; `.npy` of images; `.csv` with a
-            header, a column of labels and the pixels in the other columns. A csv of whole numbers up to 255 holds uint8, one with
-            decimals, or of 0 and 1 alone, holds floats.
+            header, a column of labels and the pixels in the other columns. A csv of whole numbers up to 255 holds
+            uint8, one with decimals, or of 0 and 1 alone, holds floats.
         labels_file: labels of a `.npy`.
         test_file, test_labels_file: of the test split, in the same form.
         images, labels, test_images, test_labels: their names in a `.npz`, where they are not usual ones (`USUAL`);
