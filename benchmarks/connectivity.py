@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from bdry.core.measuring import measuring
 from bdry.core.seeds import generator, seeded_globally
 from bdry.data import Split
-from bdry.geometry.connectivity import PathResult, find_paths
-from bdry.geometry.paths import MIN_INTERVALS
-from bdry.geometry.pathsearch import Budget
-from bdry.geometry.regions import Projection, project_into
-from bdry.geometry.scenarios import SCENARIOS
+from bdry.geometry.regions.connectivity import PathResult, find_paths
+from bdry.geometry.regions.paths import MIN_INTERVALS
+from bdry.geometry.regions.projection import Projection, project_into
+from bdry.geometry.regions.scenarios import SCENARIOS
+from bdry.geometry.regions.search import Budget
 from bdry.models import Classifier, build_classifier
 from bdry.models.classifier import Normalise
 

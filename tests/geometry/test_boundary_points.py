@@ -10,12 +10,12 @@ from scipy.optimize import minimize
 from bdry.core.seeds import generator
 from bdry.data import DATASETS
 from bdry.errors import UsageError
-from bdry.geometry.boundary_points import FAMILIES, BoundaryPoints
-from bdry.geometry.directional import unit_directions
-from bdry.geometry.profile import least_curvature_times_distance
-from bdry.geometry.refine import to_boundary, to_nearest
-from bdry.geometry.smoothness import in_double
-from bdry.geometry.spectrum import dense_spectrum
+from bdry.geometry.boundary.directions import random_directions
+from bdry.geometry.boundary.points import FAMILIES, BoundaryPoints
+from bdry.geometry.boundary.refine import to_boundary, to_nearest
+from bdry.geometry.boundary.smoothness import in_double
+from bdry.geometry.boundary.spectrum import dense_spectrum
+from bdry.geometry.boundary.summaries import least_curvature_times_distance
 from bdry.models import build_classifier
 
 NAMES = ("nearest_refined", "deepfool_end", "nat_segment", "random_dir")
@@ -185,7 +185,7 @@ def test_segments_and_rays_are_kept_to():
     model, x = digits_network()
     found = family("random_dir", model, x)
     way = F.normalize((found.point - found.start).flatten(1))
-    drawn = unit_directions(x, 1, generator(0, "points"))[:, 0].flatten(1)
+    drawn = random_directions(x, 1, generator(0, "points"))[:, 0].flatten(1)
     ok = found.success
     assert float((way * drawn).sum(1)[ok].min()) > 1 - 1e-6
     found = family("nat_segment", model, x)

@@ -15,11 +15,11 @@ from ..core.moment import Moment
 from ..core.seeds import generator
 from ..data import Dataset, Split
 from ..errors import UsageError
-from ..geometry.boundary_points import FAMILIES, BoundaryPoints
-from ..geometry.finite_scale import random_tangents
-from ..geometry.profile import profile
-from ..geometry.sections import label_sections
-from ..geometry.smoothness import in_double, kinks, refuse_kinked
+from ..geometry.boundary.points import FAMILIES, BoundaryPoints
+from ..geometry.boundary.finite_scale import random_tangents
+from ..geometry.boundary.summaries import profile
+from ..geometry.boundary.sections import label_sections
+from ..geometry.boundary.smoothness import in_double, kinks, refuse_kinked
 from ..models import Classifier
 from .curvature_methods import METHODS, Curvatures, Settings, Sides, found_tangents, tangent_sides
 from .probe import PROBES, Context, Measured

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from ..core.seeds import generator
 from ..errors import UsageError
-from ..geometry.boundary_points import BoundaryPoints
-from ..geometry.curvature import mean_curvature
-from ..geometry.finite_scale import geometric_curvature, random_tangents
-from ..geometry.hessian import EXACT, CentralDifferences, HessianMethod, Smoothed, port_step
-from ..geometry.principal import candidate_tangents, principal_at_scale
-from ..geometry.profile import summarise
-from ..geometry.smoothness import with_softplus
-from ..geometry.spectrum import dense_spectrum, extreme_spectrum
+from ..geometry.boundary.points import BoundaryPoints
+from ..geometry.boundary.curvature import mean_curvature
+from ..geometry.boundary.finite_scale import geometric_curvature, random_tangents
+from ..geometry.boundary.hessian import EXACT, CentralDifferences, HessianMethod, Smoothed, port_step
+from ..geometry.boundary.principal import candidate_tangents, principal_at_scale
+from ..geometry.boundary.summaries import summarise
+from ..geometry.boundary.smoothness import with_softplus
+from ..geometry.boundary.spectrum import dense_spectrum, extreme_spectrum
 from ..registry import Registry
 
 # the largest images whose Hessians are made densely unless asked for

@@ -19,11 +19,11 @@ from ..core.norms import per_sample
 from ..core.seeds import generator
 from ..data import Dataset, Split
 from ..errors import UsageError
-from ..geometry.boundary_points import FAMILIES, BoundaryPoints
-from ..geometry.detection import DetectionScores, boundary_curvature, perturb, sample_curvature
-from ..geometry.hessian import port_step
-from ..geometry.separation import summarise
-from ..geometry.smoothness import in_double, kinks
+from ..geometry.boundary.points import FAMILIES, BoundaryPoints
+from ..geometry.detection.statistics import DetectionScores, boundary_curvature, perturb, sample_curvature
+from ..geometry.boundary.hessian import port_step
+from ..geometry.detection.separation import summarise
+from ..geometry.boundary.smoothness import in_double, kinks
 from ..models import Classifier
 from .probe import PROBES, Context, Measured
 

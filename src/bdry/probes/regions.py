@@ -13,12 +13,12 @@ from ..core.measuring import measuring
 from ..core.moment import Moment
 from ..data import Dataset, Split
 from ..errors import UsageError
-from ..geometry.connectivity import PathResult, find_paths, recheck
-from ..geometry.convexity import convex_combinations
-from ..geometry.paths import filmstrip
-from ..geometry.pathsearch import Budget
-from ..geometry.regions import Projection
-from ..geometry.scenarios import SCENARIOS, Pairs
+from ..geometry.regions.connectivity import PathResult, find_paths, recheck
+from ..geometry.regions.convexity import convex_combinations
+from ..geometry.regions.paths import filmstrip
+from ..geometry.regions.search import Budget
+from ..geometry.regions.projection import Projection
+from ..geometry.regions.scenarios import SCENARIOS, Pairs
 from ..models import Classifier
 from .probe import PROBES, Context, Measured
 

@@ -16,14 +16,14 @@ from ..core.moment import Moment
 from ..core.seeds import derive, generator
 from ..data import Dataset, Split
 from ..errors import ConfigError
-from ..geometry.bases import Reach, leading_perturbations, principal_components, random_basis, reach
-from ..geometry.boundary_points import BoundaryPoints, deepfool_end, nearest_refined
-from ..geometry.hessian import EXACT, CentralDifferences, HessianMethod, port_step
-from ..geometry.localisation import frequency_extent, space_extent
-from ..geometry.sensitivity import noise_sensitivity, noise_subspaces
-from ..geometry.smoothness import in_double, kinks, with_softplus
-from ..geometry.spectrum import Spectrum, dense_spectrum, extreme_spectrum
-from ..geometry.subspaces import SharedDirections, energy_rows, shared_curvature, shared_directions
+from ..geometry.subspaces.bases import Reach, leading_perturbations, principal_components, random_basis, reach
+from ..geometry.boundary.points import BoundaryPoints, deepfool_end, nearest_refined
+from ..geometry.boundary.hessian import EXACT, CentralDifferences, HessianMethod, port_step
+from ..geometry.subspaces.localisation import frequency_extent, space_extent
+from ..geometry.subspaces.noise import noise_sensitivity, noise_subspaces
+from ..geometry.boundary.smoothness import in_double, kinks, with_softplus
+from ..geometry.boundary.spectrum import Spectrum, dense_spectrum, extreme_spectrum
+from ..geometry.subspaces.shared import SharedDirections, energy_rows, shared_curvature, shared_directions
 from ..models import Classifier
 from .curvature_methods import DENSE_PIXELS
 from .probe import PROBES, Context, Measured

@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
-from .boundary_points import BoundaryPoints
+from ...core.measuring import Model
 from .finite_scale import geometric_matrix
 from .hessian import CentralDifferences
+from .points import BoundaryPoints
 from .spectrum import dense_spectrum, extreme_spectrum
 
 

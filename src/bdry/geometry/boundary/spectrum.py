@@ -17,11 +17,10 @@ import torch.nn.functional as F
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor
 
-from ..core.measuring import Model
-from ..core.seeds import generator
-from ..errors import UsageError
-from .contrast import SIGN
+from ...core.measuring import Model
+from ...core.seeds import generator
 from .hessian import EXACT, HessianMethod, LocalHessian
+from .logit_gap import SIGN
 from .smoothness import refuse_piecewise_linear
 
 
@@ -68,7 +67,7 @@ def dense_spectrum(
         num_directions: m, principal directions kept at each end, at most d - 1; 0 is cheapest.
 
     Raises:
-        UsageError: exact derivatives of a piecewise linear network.
+        PiecewiseLinearError: exact derivatives of a piecewise linear network.
     """
     return _spectrum(model, z, own, other, hessian, num_directions, z.shape[1:].numel() - 1, _dense)
 
@@ -90,11 +89,11 @@ def extreme_spectrum(
         z, own, other: as in `dense_spectrum`. num_directions: m.
 
     Raises:
-        UsageError: as `dense_spectrum`; 2 m is not below d - 1. A point that does not converge is a row of nan.
+        ValueError: as `dense_spectrum`; 2 m is not below d - 1. A point that does not converge is a row of nan.
     """
     if not 0 < 2 * num_directions < z.shape[1:].numel() - 1:
         most = (z.shape[1:].numel() - 2) // 2
-        raise UsageError(f"num_directions={num_directions}: Lanczos takes 1 to {most} at each end for these images")
+        raise ValueError(f"num_directions={num_directions}: Lanczos takes 1 to {most} at each end for these images")
     return _spectrum(model, z, own, other, hessian, num_directions, 2 * num_directions, _lanczos)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
-from ..core.norms import per_sample
+from ...core.measuring import Model
+from ...core.norms import per_sample
 
 # however short a segment, it is divided into at least this many intervals: a crossing that shrinks below the step
 # from anchor to anchor would otherwise pass unseen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model, evaluate
+from ...core.measuring import Model, evaluate
 
 # curvatures are meaningless without it: positive where the boundary bends away from the side of `own`
 SIGN = "f_own - f_other"

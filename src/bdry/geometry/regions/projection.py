@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
-from ..margins.deepfool import deepfool
+from ...core.measuring import Model
+from ...margins.deepfool import deepfool
 from .paths import labels_at
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
-from ..errors import UsageError
-from .boundary_points import BoundaryPoints
-from .finite_scale import random_tangents
+from ...core.measuring import Model
+from .directions import random_tangents
+from .points import BoundaryPoints
 from .spectrum import Spectrum
 
 
@@ -36,10 +35,10 @@ def label_sections(
         batch_size: points that go through the model at a time.
 
     Raises:
-        UsageError: extent or resolution is not positive.
+        ValueError: extent or resolution is not positive.
     """
     if not (extent > 0 and resolution > 0):
-        raise UsageError(f"sections: extent={extent}, resolution={resolution}: both must be above 0")
+        raise ValueError(f"extent={extent}, resolution={resolution}: both must be above 0")
     axis = torch.linspace(-extent, extent, resolution, dtype=z.dtype, device=z.device)
     labels = []
     for cell in torch.arange(len(z) * resolution**2, device=z.device).split(batch_size):
@@ -54,7 +53,7 @@ def curvature_sections(
     model: Model,
     points: BoundaryPoints,
     spectrum: Spectrum,
-    generator: torch.Generator,
+    rng: torch.Generator,
     *,
     extent: float,
     resolution: int = 101,
@@ -65,15 +64,16 @@ def curvature_sections(
         points: all of them found. spectrum: of them, with at least one direction kept at each end.
 
     Raises:
-        UsageError: the spectrum was made without directions.
+        ValueError: the spectrum was made without directions.
     """
     num_ends = spectrum.directions.shape[1] // 2
     if num_ends == 0:
-        raise UsageError("sections: the spectrum has no directions; make it with num_directions=1 or more")
+        shape = tuple(spectrum.directions.shape)
+        raise ValueError(f"directions of shape {shape}: none is kept; make the spectrum with num_directions=1 or more")
     tangents = {
         "max": spectrum.directions[:, 0],
         "min": spectrum.directions[:, num_ends],
-        "random": random_tangents(points.gradient, 1, generator)[:, 0],
+        "random": random_tangents(points.gradient, 1, rng)[:, 0],
     }
     return {
         name: label_sections(model, points.point, points.normal, tangent, extent=extent, resolution=resolution)

@@ -12,24 +12,20 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
-from ..core.norms import norm as norm_of
-from ..core.norms import per_sample, steepest
-from ..errors import UsageError
-from .boundary_points import BoundaryPoints
-from .contrast import gap_and_gradient
-from .directional import (
+from ...core.measuring import Model
+from ...core.norms import norm as norm_of
+from ...core.norms import per_sample, steepest
+from ..boundary.directions import inner_products, random_directions, random_tangents, tangent
+from ..boundary.logit_gap import gap_and_gradient
+from ..boundary.points import BoundaryPoints
+from .second_derivatives import (
     check_bends,
     hessian_product,
-    inner_products,
     of_pair,
     rows_at_once,
     second_derivatives,
-    tangent,
-    unit_directions,
     zero_rounding,
 )
-from .finite_scale import random_tangents
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ def sample_curvature(
     model: Model,
     x: Tensor,
     *,
-    generator: torch.Generator,
+    rng: torch.Generator,
     directions: int = 50,
     step: float | None = None,
     candidates: int | None = None,
@@ -98,7 +94,7 @@ def sample_curvature(
         batch_size: points that go through the model at a time.
 
     Raises:
-        UsageError: a single logit, or exact derivatives of a piecewise linear network.
+        ValueError: a single logit, or exact derivatives of a piecewise linear network.
 
     Reference: arXiv 1705.09552, section 5, as recalled in the specification, 5.3.
     Differs: exact derivatives cost T + 2 L passes, not T L: v^T P H P v is expanded, v^T H v comes for all logits at
@@ -109,7 +105,7 @@ def sample_curvature(
         with torch.no_grad():
             logits = model(images)
         own, others = logits.argmax(1), _others(logits, candidates)
-        v = unit_directions(images, directions, generator)
+        v = random_directions(images, directions, rng)
         classes = list(others.unbind(1))
         if step is None:
             forms = _exact_forms(model, images, v, classes, own, batch_size)
@@ -130,7 +126,7 @@ def boundary_curvature(
     model: Model,
     points: BoundaryPoints,
     *,
-    generator: torch.Generator,
+    rng: torch.Generator,
     directions: int = 50,
     step: float | None = None,
     batch_size: int = 1024,
@@ -145,7 +141,7 @@ def boundary_curvature(
             the points is not in the counts.
 
     Raises:
-        UsageError: as `sample_curvature`.
+        ValueError: as `sample_curvature`.
 
     Reference: specification, 5.5 (the tangent-plane second difference of its pilot); 3.1 for the mean curvature.
     """
@@ -158,7 +154,7 @@ def boundary_curvature(
         z = torch.where(per_sample(part.success, part.point), part.point, part.start)
         other = torch.where(part.success, part.other, part.own)
         length = norm_of(part.gradient, "l2")
-        v = random_tangents(part.gradient, directions, generator)
+        v = random_tangents(part.gradient, directions, rng)
         second = second_derivatives(model, z, v, step, batch_size)
         if step is None:
             check_bends(model, z[part.success], second[part.success], part.own[part.success], other[part.success])
@@ -206,7 +202,7 @@ def _others(logits: Tensor, candidates: int | None) -> Tensor:
     """The classes of the largest logits but the predicted one, (N, candidates), the largest first."""
     num_others = logits.shape[1] - 1
     if num_others < 1:
-        raise UsageError("detection takes a classifier of two classes or more; this one has a single logit")
+        raise ValueError("detection takes a classifier of two classes or more; this one has a single logit")
     rest = logits.scatter(1, logits.argmax(1, keepdim=True), -torch.inf)
     return rest.topk(num_others if candidates is None else min(candidates, num_others), dim=1).indices
 

@@ -9,13 +9,17 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from ..core.measuring import Model
-from ..core.seeds import generator
-from ..errors import UsageError, did_you_mean
+from ...core.measuring import Model
+from ...core.seeds import generator
+from ...errors import did_you_mean
 from .paths import labels_at
 
 WEIGHT_LAWS = ("dirichlet", "uniform")
 ALL_CLASSES = -1
+
+
+class TooFewImagesError(ValueError):
+    """No predicted class has as many images as are to be combined."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,12 @@ def convex_combinations(
         weight_law: Dirichlet(1) weights, or 1/k each.
 
     Raises:
-        UsageError: no such law, or a k that no class has the images for.
+        ValueError: no such law.
+        TooFewImagesError: a k that no class has the images for.
     """
     if weight_law not in WEIGHT_LAWS:
         hint = did_you_mean(weight_law, WEIGHT_LAWS)
-        raise UsageError(f"weight_law={weight_law}: no such law of weights{hint} (choices: {', '.join(WEIGHT_LAWS)})")
+        raise ValueError(f"weight_law={weight_law}: no such law of weights{hint} (choices: {', '.join(WEIGHT_LAWS)})")
     predicted = labels_at(model, x, batch_size)
     rows = []
     for k in ks:
@@ -68,13 +73,13 @@ def convex_combinations(
             members = (predicted == region).nonzero()[:, 0]
             if len(members) < k:
                 continue
-            draw = generator(seed, "convex", k, region)
+            rng = generator(seed, "convex", k, region)
             # the k smallest of random keys: different images in each combination
-            keys = torch.rand(num_per_class, len(members), generator=draw)
+            keys = torch.rand(num_per_class, len(members), generator=rng)
             chosen = keys.topk(k, dim=1, largest=False).indices
             weights = torch.full((num_per_class, k), 1 / k, dtype=torch.float64)
             if weight_law == "dirichlet":
-                weights = -torch.rand(num_per_class, k, dtype=torch.float64, generator=draw).clamp_min(1e-300).log()
+                weights = -torch.rand(num_per_class, k, dtype=torch.float64, generator=rng).clamp_min(1e-300).log()
                 weights /= weights.sum(1, keepdim=True)
             hits[region] = 0
             together = max(1, batch_size // k)
@@ -83,7 +88,7 @@ def convex_combinations(
                 hits[region] += int((labels_at(model, mixed, batch_size) == region).sum())
         if not hits:
             largest = int(predicted[predicted >= 0].bincount(minlength=1).max())
-            raise UsageError(f"k={k}: no region has so many of the {len(x)} images; the largest has {largest}")
+            raise TooFewImagesError(f"k={k}: no region has so many of the {len(x)} images; the largest has {largest}")
         rows += [_row(k, weight_law, region, num_per_class, count) for region, count in hits.items()]
         rows.append(_row(k, weight_law, ALL_CLASSES, num_per_class * len(hits), sum(hits.values())))
     return rows

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
+from ...core.measuring import Model
 from .hessian import EXACT, HessianMethod
 from .smoothness import refuse_piecewise_linear
 
@@ -33,7 +33,7 @@ def tangent_forms(
     Points that are not finite, or whose gradient is 0, give nan.
 
     Raises:
-        UsageError: exact derivatives of a piecewise linear network.
+        PiecewiseLinearError: exact derivatives of a piecewise linear network.
     """
     found = torch.full(directions.shape[:2], torch.nan, dtype=z.dtype, device=z.device)
     flat, is_zero = directions.flatten(2), []
@@ -57,7 +57,7 @@ def mean_curvature(
     other: Tensor,
     *,
     num_probes: int,
-    generator: torch.Generator,
+    rng: torch.Generator,
     hessian: HessianMethod = EXACT,
 ) -> MeanCurvature:
     """Mean curvature by Gaussian probes, drawn for one point after the other; takes `num_probes` products a point.
@@ -66,6 +66,6 @@ def mean_curvature(
     """
     probes = torch.empty(len(z), num_probes, *z.shape[1:], dtype=z.dtype)
     for row in probes:
-        row.normal_(generator=generator)
+        row.normal_(generator=rng)
     forms = tangent_forms(model, z, own, other, probes.to(z.device), hessian=hessian) / (z.shape[1:].numel() - 1)
     return MeanCurvature(forms.mean(1), forms.std(1) / num_probes**0.5)

@@ -9,8 +9,8 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
-from ..core.measuring import Model, logits_in_batches
-from ..core.norms import steepest
+from ...core.measuring import Model, logits_in_batches
+from ...core.norms import steepest
 from .bases import Reach, random_basis, without
 
 
@@ -52,7 +52,7 @@ class NoiseRow:
 
 
 def noise_subspaces(
-    shared: Tensor, components: Tensor, first_order: Tensor, generator: torch.Generator, reach: Reach | None = None
+    shared: Tensor, components: Tensor, first_order: Tensor, rng: torch.Generator, reach: Reach | None = None
 ) -> dict[str, Subspace]:
     """The six subspaces of the noise test, so that curved is not mistaken for steep. [4.4]
 
@@ -65,7 +65,7 @@ def noise_subspaces(
     subspaces = {
         "shared": Subspace(shared),
         "shared_complement": Subspace(shared, complement=True),
-        "random": Subspace(random_basis(shared.shape[0], shared.shape[1], generator).to(shared)),
+        "random": Subspace(random_basis(shared.shape[0], shared.shape[1], rng).to(shared)),
         "pca": Subspace(components),
         "gradient": Subspace(first_order),
         "shared_minus_gradient": Subspace(without(shared, first_order)),
@@ -82,7 +82,7 @@ def noise_sensitivity(
     subspaces: Mapping[str, Subspace],
     *,
     rel_norms: Sequence[float],
-    generator: torch.Generator,
+    rng: torch.Generator,
     batch_size: int = 1024,
 ) -> list[NoiseRow]:
     """How often the label changes under noise uniform on the sphere of a given length in each subspace. [4.2]
@@ -94,7 +94,7 @@ def noise_sensitivity(
         x: (N, C, H, W) in [0, 1]. labels: (N,), the true ones.
         rel_norms: lengths of the noise, relative to the mean length of the images.
     """
-    drawn = torch.randn(x.flatten(1).shape, generator=generator, dtype=torch.float64).to(x.device)
+    drawn = torch.randn(x.flatten(1).shape, generator=rng, dtype=torch.float64).to(x.device)
     typical = float(x.flatten(1).double().norm(dim=1).mean())
     clean = logits_in_batches(model, x, batch_size).argmax(1)
     rows = []

@@ -1,7 +1,7 @@
 """Points on the boundary between two classes, by four rules that curvature has to be compared under.
 
 A nearest point prefers places where the other class bulges towards the image, so that the sign of the curvature
-depends on the rule (specification of arXiv 1705.09552, §5.5). A family takes (model, x, generator) and its settings.
+depends on the rule (specification of arXiv 1705.09552, §5.5). A family takes (model, x, rng) and its settings.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
-from ..core.norms import per_sample, steepest
-from ..core.segments import clearly_beyond, first_crossing, gap
-from ..margins import ESTIMATORS, MarginResult
-from ..registry import Registry
-from .contrast import pair_gap
-from .directional import unit_directions
+from ...core.measuring import Model
+from ...core.norms import per_sample, steepest
+from ...core.segments import clearly_beyond, first_crossing, gap
+from ...margins import ESTIMATORS, MarginResult
+from ...registry import Registry
+from .directions import random_directions
+from .logit_gap import pair_gap
 from .refine import Refined, to_boundary, to_nearest, tolerance
 
 # the cosine of image - point and gradient at which a point counts as nearest (§9.2)
@@ -65,19 +65,19 @@ class BoundaryPoints:
         return BoundaryPoints(self.family, **{name: part[rows] for name, part in parts.items()})
 
 
-# name -> (model, x, generator, **settings) -> BoundaryPoints
+# name -> (model, x, rng, **settings) -> BoundaryPoints
 FAMILIES: Registry[Callable[..., BoundaryPoints]] = Registry("points")
 
 
 @FAMILIES.register("nearest_refined")
 def nearest_refined(
-    model: Model, x: Tensor, generator: torch.Generator, *, estimator: str = "walk", steps: int = 40
+    model: Model, x: Tensor, rng: torch.Generator, *, estimator: str = "walk", steps: int = 40
 ) -> BoundaryPoints:
     """The point nearest to each image: a margin estimator's, refined by foot-point and Newton's steps (§8.1).
 
     Args:
         x: (N, C, H, W) in [0, 1]; x and model share a dtype, float64 for |F| below 1e-10.
-        generator: not drawn from. estimator: whose point is refined. steps: foot-point steps at most.
+        rng: not drawn from. estimator: whose point is refined. steps: foot-point steps at most.
     """
     own, rows, other, point = _estimated(model, x, ESTIMATORS[estimator](model, x, norm="l2"))
     refined = to_nearest(model, x[rows], point, own[rows], other, steps=steps)
@@ -85,7 +85,7 @@ def nearest_refined(
 
 
 @FAMILIES.register("deepfool_end")
-def deepfool_end(model: Model, x: Tensor, generator: torch.Generator, *, overshoot: float = 0.02) -> BoundaryPoints:
+def deepfool_end(model: Model, x: Tensor, rng: torch.Generator, *, overshoot: float = 0.02) -> BoundaryPoints:
     """Where the segment from the image to DeepFool's end point crosses; its foot is not looked for."""
     margin = ESTIMATORS["deepfool"](model, x, norm="l2", overshoot=overshoot, candidates=None)
     own, rows, other, point = _estimated(model, x, margin)
@@ -93,23 +93,23 @@ def deepfool_end(model: Model, x: Tensor, generator: torch.Generator, *, oversho
 
 
 @FAMILIES.register("nat_segment")
-def nat_segment(model: Model, x: Tensor, generator: torch.Generator) -> BoundaryPoints:
+def nat_segment(model: Model, x: Tensor, rng: torch.Generator) -> BoundaryPoints:
     """A crossing on the segment from each image to another of the batch with another predicted label.
 
     The partner is drawn uniformly; a batch with one predicted label has no segments.
     """
     with torch.no_grad():
         label = model(x).argmax(1)
-    draw = torch.rand(len(x), len(x), generator=generator).to(x.device)
+    keys = torch.rand(len(x), len(x), generator=rng).to(x.device)
     usable = x.flatten(1).isfinite().all(1)
-    draw = torch.where((label[:, None] != label) & usable[:, None] & usable, draw, -1.0)
-    rows, partner = (draw.amax(1) >= 0).nonzero()[:, 0], draw.argmax(1)
+    keys = torch.where((label[:, None] != label) & usable[:, None] & usable, keys, -1.0)
+    rows, partner = (keys.amax(1) >= 0).nonzero()[:, 0], keys.argmax(1)
     return _crossing("nat_segment", model, x, label, rows, x[rows], x[partner[rows]])
 
 
 @FAMILIES.register("random_dir")
 def random_dir(
-    model: Model, x: Tensor, generator: torch.Generator, *, reach: float | None = None, checks: int = 64
+    model: Model, x: Tensor, rng: torch.Generator, *, reach: float | None = None, checks: int = 64
 ) -> BoundaryPoints:
     """The first crossing seen on a ray from each image in a uniformly random direction.
 
@@ -118,7 +118,7 @@ def random_dir(
         checks: labels looked up on the ray, evenly spaced; between two of them a crossing is searched.
     """
     distance = x.shape[1:].numel() ** 0.5 if reach is None else reach
-    stride = distance / checks * unit_directions(x, 1, generator)[:, 0]
+    stride = distance / checks * random_directions(x, 1, rng)[:, 0]
     with torch.no_grad():
         label = model(x).argmax(1)
         last_inside = torch.full_like(label, -1)

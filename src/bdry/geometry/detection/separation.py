@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap, rankdata
+from scipy.stats import bootstrap, mannwhitneyu
 from sklearn.metrics import roc_curve
 
-from ..core.seeds import derive
-from ..errors import UsageError
-from .detection import DetectionScores
+from ...core.seeds import derive
+from .statistics import DetectionScores
 
 Array = NDArray[np.float64]
 
@@ -76,12 +75,11 @@ def roc(natural: Array, perturbed: Array) -> Roc:
     return Roc(*roc_curve(truth, np.concatenate([natural, perturbed]), drop_intermediate=False))
 
 
-def auc(natural: Array, perturbed: Array, axis: int = -1) -> Array:
+def auroc(natural: Array, perturbed: Array, axis: int = -1) -> Array:
     """The probability that a perturbed image's score exceeds a natural one's, ties counting half (Mann-Whitney)."""
-    ranks = rankdata(np.concatenate([natural, perturbed], axis), axis=axis)
-    n, m = natural.shape[axis], perturbed.shape[axis]
-    of_perturbed = np.take(ranks, np.arange(n, n + m), axis)
-    return (of_perturbed.sum(axis) - m * (m + 1) / 2) / (n * m)
+    pairs = natural.shape[axis] * perturbed.shape[axis]
+    wins: Array = mannwhitneyu(perturbed, natural, axis=axis, method="asymptotic").statistic
+    return wins / pairs
 
 
 def summarise(
@@ -92,27 +90,27 @@ def summarise(
     seed: int,
     confidence: float = 0.95,
     resamples: int = 1000,
-) -> DetectionSummary:
+) -> DetectionSummary | None:
     """How well the scores of N images and of their perturbed versions, row by row, are told apart.
 
     Args:
         alpha: what the perturbation was scaled by. seed: of the bootstrap, which resamples images: a natural image
             and its perturbed version stay together.
 
-    Raises:
-        UsageError: fewer than two pairs count.
+    Returns:
+        None where fewer than two pairs count.
     """
     counts = (natural.success & perturbed.success & (natural.predicted != perturbed.predicted)).cpu().numpy()
     num_images = int(counts.sum())
     if num_images < 2:
-        raise UsageError(f"alpha={alpha:g}: {num_images} perturbed images with a score and another label, 2 are needed")
+        return None
     scores = [part.score.double().cpu().numpy()[counts] for part in (natural, perturbed)]
     margins = [-part.margin.double().cpu().numpy()[counts] for part in (natural, perturbed)]
     original = natural.predicted
     hits = [(label == original).double().cpu().numpy()[counts] for label in (perturbed.recovered, perturbed.runner_up)]
 
     def measures(*columns: Array, axis: int = -1) -> Array:
-        ours, margin = auc(columns[0], columns[1], axis), auc(columns[2], columns[3], axis)
+        ours, margin = auroc(columns[0], columns[1], axis), auroc(columns[2], columns[3], axis)
         recovered, runner_up = (column.mean(axis) for column in columns[4:])
         return np.stack([ours, margin, ours - margin, recovered, runner_up, recovered - runner_up])
 

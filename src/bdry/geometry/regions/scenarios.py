@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
-from ..core.norms import steepest
-from ..core.seeds import generator
-from ..data import Split
-from ..errors import UsageError
-from ..registry import Registry
+from ...core.measuring import Model
+from ...core.norms import steepest
+from ...core.seeds import generator
+from ...data import Split
+from ...registry import Registry
 from .paths import labels_at
-from .regions import Projected, Projection, project_into
+from .projection import Projected, Projection, project_into
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,8 @@ class Pairs:
     backwards: Tensor
 
 
-# name -> scenario(model, split, num_pairs, *, seed, how, batch_size); pairs are drawn independently of each other
+# name -> scenario(model, split, num_pairs, *, seed, how, batch_size); pairs are drawn independently of each other.
+# Where the labels allow no such pairs, or no logits are finite, there are none: P = 0
 SCENARIOS: Registry[Callable[..., Pairs]] = Registry("scenario")
 
 
@@ -48,17 +48,17 @@ def natural(
 ) -> Pairs:
     """Scenario 1: two different images of the split with the same *predicted* label. Nothing is projected.
 
-    Raises `UsageError` where no two images share a label.
+    There are no pairs where no two images share a label.
     """
     images = _Images(model, split, batch_size)
     eligible = (images.size > 1).nonzero()[:, 0]
     if len(eligible) == 0:
-        raise UsageError(f"scenario=natural: no two of the {len(split)} images have the same predicted label")
-    draw = generator(seed, "natural")
-    one = eligible[_draw(torch.full((num_pairs,), len(eligible)), draw)]
+        return images.no_pairs()
+    rng = generator(seed, "natural")
+    one = eligible[_uniform(torch.full((num_pairs,), len(eligible)), rng)]
     # the others of the class are those that follow the first, round the class
     start, size = images.start[one], images.size[one]
-    ahead = 1 + _draw(size - 1, draw)
+    ahead = 1 + _uniform(size - 1, rng)
     two = images.order[start + (images.rank[one] - start + ahead) % size]
     nothing = torch.zeros_like(one)
     moved = Projected(images.x(two), torch.ones_like(one, dtype=torch.bool), nothing, nothing)
@@ -71,16 +71,16 @@ def perturbed(
 ) -> Pairs:
     """Scenario 2: an image, and an image of another predicted label with a minimal perturbation into the first's.
 
-    Raises `UsageError` where all images have one label.
+    There are no pairs where all images have one label.
     """
     images = _Images(model, split, batch_size)
     if len(images.predicted.unique()) < 2:
-        raise UsageError(f"scenario=perturbed: the {len(split)} images have one predicted label; it takes two")
-    draw = generator(seed, "perturbed")
-    one = _draw(torch.full((num_pairs,), len(images.predicted)), draw)
+        return images.no_pairs()
+    rng = generator(seed, "perturbed")
+    one = _uniform(torch.full((num_pairs,), len(images.predicted)), rng)
     start, size = images.start[one], images.size[one]
     # in the order by class the others are those before and after the block of the first's class
-    place = _draw(len(images.predicted) - size, draw)
+    place = _uniform(len(images.predicted) - size, rng)
     two = images.order[torch.where(place < start, place, place + size)]
     moved = project_into(model, images.x(two), images.label(one), how or Projection(), batch_size=batch_size)
     return images.pairs(one, moved, images.index(two))
@@ -96,11 +96,13 @@ def random(
     unless the projection is clipped, which clips it first. One that has the label already is not perturbed.
     """
     images, how = _Images(model, split, batch_size), how or Projection()
-    draw = generator(seed, "random")
-    one = _draw(torch.full((num_pairs,), len(images.predicted)), draw)
+    if len(images.predicted) == 0:
+        return images.no_pairs()
+    rng = generator(seed, "random")
+    one = _uniform(torch.full((num_pairs,), len(images.predicted)), rng)
     x1 = images.x(one)
     radius = split.pixels().flatten(1).norm(dim=1).mean()
-    point = radius * steepest(torch.randn(x1.shape, generator=draw), "l2").to(x1)
+    point = radius * steepest(torch.randn(x1.shape, generator=rng), "l2").to(x1)
     point = point.clamp(0, 1) if how.clipped else point
     moved = project_into(model, point, images.label(one), how, batch_size=batch_size)
     return images.pairs(one, moved, torch.full_like(images.index(one), -1))
@@ -116,8 +118,6 @@ class _Images:
     def __init__(self, model: Model, split: Split, batch_size: int) -> None:
         labels = labels_at(model, split.pixels(), batch_size)
         self.split = split[labels >= 0]
-        if len(self.split) == 0:
-            raise UsageError(f"the classifier's logits are not finite on any of the {len(split)} images")
         self.predicted = labels[labels >= 0].cpu()
         self.order = self.predicted.argsort(stable=True)
         self.rank = torch.empty_like(self.order)
@@ -140,8 +140,14 @@ class _Images:
         costs = [cost.to(index2.device) for cost in (moved.reached, moved.forwards, moved.backwards)]
         return Pairs(self.x(one), moved.points, self.label(one), self.index(one), index2, *costs)
 
+    def no_pairs(self) -> Pairs:
+        """Of none."""
+        none = self.order[:0]
+        moved = Projected(self.x(none), none.bool(), none, none)
+        return self.pairs(none, moved, self.index(none))
 
-def _draw(size: Tensor, draw: torch.Generator) -> Tensor:
+
+def _uniform(size: Tensor, rng: torch.Generator) -> Tensor:
     """A number uniform among 0 ... size - 1 for each `size`, (P,) int64."""
-    uniform = torch.rand(len(size), dtype=torch.float64, generator=draw)
+    uniform = torch.rand(len(size), dtype=torch.float64, generator=rng)
     return torch.minimum((uniform * size).to(torch.int64), size - 1)

@@ -12,15 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
-from ..core.norms import per_sample
-from ..errors import UsageError
+from ...core.measuring import Model
+from ...core.norms import per_sample
+from ..boundary.curvature import tangent_forms
+from ..boundary.directions import random_directions
+from ..boundary.hessian import EXACT, HessianMethod
+from ..boundary.points import BoundaryPoints
+from ..boundary.spectrum import Spectrum
 from .bases import numerical_rank
-from .boundary_points import BoundaryPoints
-from .curvature import tangent_forms
-from .directional import unit_directions
-from .hessian import EXACT, HessianMethod
-from .spectrum import Spectrum
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,11 @@ def shared_directions(spectrum: Spectrum, *, dim: int, per_image: int = 10) -> S
         dim: m, of S.
 
     Raises:
-        UsageError: the points have fewer than `dim` directions together, or the images fewer pixels; or the network is
+        ValueError: the points have fewer than `dim` directions together, or the images fewer pixels; or the network is
             affine, so that no direction is curved.
     """
     if spectrum.affine:
-        raise UsageError("shared directions: every curvature of an affine network (arch=linear) is 0, none is shared")
+        raise ValueError("every curvature of an affine network is 0: no direction is shared")
     curvatures, flat = spectrum.directed, spectrum.directions.flatten(2).double()
     rows = (curvatures.isfinite().all(1) & flat.isfinite().flatten(1).all(1)).nonzero()[:, 0]
     taken = min(per_image, curvatures.shape[1])
@@ -65,7 +64,7 @@ def shared_directions(spectrum: Spectrum, *, dim: int, per_image: int = 10) -> S
     chosen = flat[rows].gather(1, order[:, :, None].expand(-1, -1, flat.shape[2]))
     most = min(len(rows) * taken, flat.shape[2])
     if dim > most:
-        raise UsageError(
+        raise ValueError(
             f"dim={dim}: {len(rows)} boundary points of {taken} directions in {flat.shape[2]} pixels span {most}"
         )
     u, s, v = torch.linalg.svd(chosen.flatten(0, 1).T, full_matrices=False)
@@ -80,7 +79,7 @@ def shared_curvature(
     points: BoundaryPoints,
     basis: Tensor,
     *,
-    generator: torch.Generator,
+    rng: torch.Generator,
     directions: int = 100,
     hessian: HessianMethod = EXACT,
 ) -> Tensor:
@@ -95,14 +94,14 @@ def shared_curvature(
         nan in rows without a boundary point or where nothing bends (0/0).
 
     Raises:
-        UsageError: exact derivatives of a piecewise linear network.
+        PiecewiseLinearError: exact derivatives of a piecewise linear network.
     """
     z = torch.where(per_sample(points.success, points.point), points.point, torch.nan)
     other = torch.where(points.success, points.other, points.own)
     shared = basis.T.reshape(-1, *z.shape[1:]).to(z)
     rows = []
     for i in range(len(z)):
-        v = torch.cat([shared, unit_directions(z[i : i + 1], directions, generator)[0]])
+        v = torch.cat([shared, random_directions(z[i : i + 1], directions, rng)[0]])
         at = slice(i, i + 1)
         forms = tangent_forms(model, z[at], points.own[at], other[at], v[None], hessian=hessian)[0].abs()
         rows.append(forms[: len(shared)] / forms[len(shared) :].mean())
@@ -138,3 +137,27 @@ def energy_rows(perturbations: Tensor, bases: Mapping[str, Tensor], ks: Sequence
         means = shares.mean(0).tolist() if len(shares) else [float("nan")] * basis.shape[1]
         rows += [EnergyRow(name, k, means[k - 1], k / len(basis), len(shares)) for k in ks if k <= len(means)]
     return rows
+
+
+def space_extent(images: Tensor) -> Tensor:
+    """The effective number of pixels that each image is on, over that of Gaussian noise: (N, C, H, W) -> (N,).
+
+    1 / sum p^2 with p the share of a pixel in the image's energy: 1 pixel ... all. About 1 for noise, below it where
+    the image is localised, above it where it is even. nan for an image of zeros.
+    """
+    channels = images.shape[1]
+    # the energy of C normal values: E[s]^2 / E[s^2] = C / (C + 2)
+    return _effective_share(images.double().square().sum(1)) * (channels + 2) / channels
+
+
+def frequency_extent(images: Tensor) -> Tensor:
+    """The same of the spatial frequencies, by the discrete Fourier transform: (N, C, H, W) -> (N,)."""
+    channels = images.shape[1]
+    # the energy of C complex normal values: C / (C + 1)
+    power = torch.fft.fft2(images.double()).abs().square().sum(1)
+    return _effective_share(power) * (channels + 1) / channels
+
+
+def _effective_share(energy: Tensor) -> Tensor:
+    flat = energy.flatten(1)
+    return flat.sum(1).square() / (flat.shape[1] * flat.square().sum(1))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.norms import per_sample, steepest
+from ...core.norms import per_sample, steepest
 
 # where a segment is split when a pair is tried again, as a share of it (fawzi2017, section 2.5)
 SPLIT_FROM, SPLIT_TO = 0.3, 0.7
@@ -63,23 +63,23 @@ class Tree:
         return found
 
 
-def random_splits(start: Tensor, end: Tensor, owner: Tensor, generator_of: Callable[[int], torch.Generator]) -> Tensor:
+def random_splits(start: Tensor, end: Tensor, owner: Tensor, rng_of: Callable[[int], torch.Generator]) -> Tensor:
     """A random point of each segment's middle part, moved off the segment at a right angle, (S, ...).
 
     The share is uniform in (0.3, 0.7), the direction on the sphere of tangents, its length uniform up to half the
     segment's. In one dimension there is no tangent and no offset.
 
     Args:
-        start, end: (S, ...). owner: (S,), each segment's pair; the draws of a pair are from `generator_of(pair)`.
+        start, end: (S, ...). owner: (S,), each segment's pair; the draws of a pair are from `rng_of(pair)`.
 
     Source: fawzi2017 section 2.5 [measured there: the need]; the offset's size is chosen here.
     """
     shares, offset = torch.zeros(2, len(start)), torch.zeros(start.shape)
     for pair in owner.unique().tolist():
         rows = (owner == pair).nonzero()[:, 0].cpu()
-        draw = generator_of(pair)
-        shares[:, rows] = torch.rand(2, len(rows), generator=draw)
-        offset[rows] = torch.randn(offset[rows].shape, generator=draw)
+        rng = rng_of(pair)
+        shares[:, rows] = torch.rand(2, len(rows), generator=rng)
+        offset[rows] = torch.randn(offset[rows].shape, generator=rng)
     shares, offset = shares.to(start), offset.to(start)
     along = end - start
     length = along.flatten(1).norm(dim=1)

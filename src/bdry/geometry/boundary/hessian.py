@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp, vmap
 
-from ..core.measuring import Model
-from ..core.seeds import generator
-from ..errors import UsageError
-from .contrast import gap_and_gradient, same_pair
+from ...core.measuring import Model
+from ...core.seeds import generator
+from .logit_gap import gap_and_gradient, same_pair
 from .smoothness import refuse_kinked
 
 
@@ -57,7 +56,7 @@ class Exact:
     scale: float = torch.nan
 
     def __call__(self, model: Model, z: Tensor, own: int, other: int) -> LocalHessian:
-        """At z, (1, ...); raises `UsageError` where the network is piecewise linear."""
+        """At z, (1, ...); raises `PiecewiseLinearError` where the network's layers are."""
         refuse_kinked(model)
 
         def difference(point: Tensor) -> Tensor:
@@ -136,10 +135,10 @@ class Smoothed:
         _positive("sigma", self.sigma)
         d = z.numel()
         hessian, gradient = z.new_zeros(d, d), z.new_zeros(d)
-        stream = generator(self.seed, "smoothed")
+        rng = generator(self.seed, "smoothed")
         for start in range(0, self.draws, self.chunk_size):
             count = min(self.chunk_size, self.draws - start)
-            u = torch.randn(count, d, generator=stream, dtype=torch.float64).to(z)
+            u = torch.randn(count, d, generator=rng, dtype=torch.float64).to(z)
             shift = self.sigma * u.reshape(-1, *z.shape[1:])
             ahead, behind = (_gradients(model, z + sign * shift, own, other) for sign in (1, -1))
             gradient += (ahead + behind).sum(0) / (2 * self.draws)
@@ -159,4 +158,4 @@ def _gradients(model: Model, z: Tensor, own: int, other: int) -> Tensor:
 
 def _positive(name: str, value: float) -> None:
     if not value > 0:
-        raise UsageError(f"curvature.{name}={value}: must be above 0")
+        raise ValueError(f"{name}={value}: must be above 0")

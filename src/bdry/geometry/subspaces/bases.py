@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model, evaluate
-from ..errors import UsageError
+from ...core.measuring import Model, evaluate
 
 
 def principal_components(images: Tensor, dim: int) -> Tensor:
@@ -32,11 +31,11 @@ def leading_perturbations(perturbations: Tensor, dim: int) -> Tensor:
     return _leading(flat[usable] / length[usable, None], dim, "perturbations")
 
 
-def random_basis(num_pixels: int, dim: int, generator: torch.Generator) -> Tensor:
+def random_basis(num_pixels: int, dim: int, rng: torch.Generator) -> Tensor:
     """A basis of a subspace uniform among those of dimension `dim`; drawn on the CPU, (d, dim)."""
     if dim > num_pixels:
-        raise UsageError(f"dim={dim}: images have {num_pixels} pixels")
-    return torch.linalg.qr(torch.randn(num_pixels, dim, generator=generator, dtype=torch.float64)).Q
+        raise ValueError(f"dim={dim}: images have {num_pixels} pixels")
+    return torch.linalg.qr(torch.randn(num_pixels, dim, generator=rng, dtype=torch.float64)).Q
 
 
 def without(basis: Tensor, removed: Tensor, tolerance: float = 1e-4) -> Tensor:
@@ -94,5 +93,5 @@ def numerical_rank(singular_values: Tensor, size: int, dtype: torch.dtype) -> in
 def _leading(rows: Tensor, dim: int, what: str) -> Tensor:
     most = min(rows.shape)
     if dim > most:
-        raise UsageError(f"dim={dim}: {len(rows)} {what} of {rows.shape[1]} pixels span {most}")
+        raise ValueError(f"dim={dim}: {len(rows)} {what} of {rows.shape[1]} pixels span {most}")
     return torch.linalg.svd(rows, full_matrices=False).Vh[:dim].T

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
-from ..core.norms import per_sample, steepest
-from ..errors import UsageError
-from .contrast import SIGN, pair_gap
-from .directional import tangent, unit_directions
+from ...core.measuring import Model
+from ...core.norms import per_sample, steepest
+from .logit_gap import SIGN, pair_gap
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,6 @@ class FiniteScale:
         return mean, (spread / count).sqrt(), found.double().mean(1)
 
 
-def random_tangents(gradient: Tensor, num: int, generator: torch.Generator) -> Tensor:
-    """Uniformly random unit tangents at points with these gradients, (N, ...) -> (N, num, ...)."""
-    drawn = tangent(unit_directions(gradient, num, generator), steepest(gradient, "l2"))
-    return steepest(drawn.flatten(0, 1), "l2").reshape(drawn.shape)
-
-
 @torch.no_grad()
 def geometric_curvature(
     model: Model,
@@ -71,10 +63,10 @@ def geometric_curvature(
         batch_size: points that go through the model at a time.
 
     Raises:
-        UsageError: the scale is not positive.
+        ValueError: the scale is not positive.
     """
     if not scale > 0:
-        raise UsageError(f"curvature.scale={scale}: must be above 0")
+        raise ValueError(f"scale={scale}: must be above 0")
     m = directions.shape[1]
     slope, normal = gradient.flatten(1).norm(dim=1), steepest(gradient, "l2")
     side = scale * torch.stack([directions, -directions], 2)

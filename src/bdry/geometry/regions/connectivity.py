@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
+from ...core.measuring import Model
 from .paths import holds, path_length
-from .pathsearch import Budget, Search
-from .regions import Projection
+from .projection import Projection
+from .search import Budget, Search
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp
 
-from ..core.measuring import Model
-from ..core.norms import steepest
-from ..errors import UsageError
-from .contrast import pair_gap
-from .smoothness import refuse_kinked, refuse_piecewise_linear
+from ...core.measuring import Model
+from ..boundary.logit_gap import pair_gap
+from ..boundary.smoothness import refuse_kinked, refuse_piecewise_linear
 
 # sums whose terms cancel down to this many units of rounding are 0
 ROUNDING = 100
@@ -33,12 +31,12 @@ def second_derivatives(model: Model, z: Tensor, directions: Tensor, step: float 
         (N, T, K).
 
     Raises:
-        UsageError: `step` is not positive, or None for a network whose activations have kinks.
+        ValueError: `step` is not positive, or None for a network whose activations have kinks.
     """
     if step is None:
         refuse_kinked(model)
     elif not step > 0:
-        raise UsageError(f"step={step}: must be above 0")
+        raise ValueError(f"step={step}: must be above 0")
     count = directions.shape[1]
     flat, points = directions.flatten(0, 1), z.repeat_interleave(count, 0)
     if step is None:
@@ -61,7 +59,7 @@ def check_bends(model: Model, z: Tensor, second: Tensor, own: Tensor, other: Ten
     """Raises where exact second derivatives, (N, T, K), are all 0 although f_own - f_other is not affine.
 
     Raises:
-        UsageError: the model is piecewise linear, in a way that its layers do not show.
+        PiecewiseLinearError: the model is piecewise linear, in a way that its layers do not show.
     """
     if len(z) and not bool((second != 0).any()):
         refuse_piecewise_linear(model, z, own, other)
@@ -81,38 +79,16 @@ def rows_at_once(batch_size: int, directions: int) -> int:
     """How many images with their directions make a batch of that many points; one at least.
 
     Raises:
-        UsageError: no directions are asked for.
+        ValueError: no directions are asked for.
     """
     if directions < 1:
-        raise UsageError(f"directions={directions}: must be at least 1")
+        raise ValueError(f"directions={directions}: must be at least 1")
     return max(1, batch_size // directions)
-
-
-def unit_directions(like: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """`count` directions uniform on the unit sphere for each of `like`, (N, ...) -> (N, count, ...).
-
-    Drawn on the CPU one sample after the other, so that the size of a batch does not matter.
-    """
-    drawn = torch.empty(len(like), count, *like.shape[1:], dtype=torch.float64)
-    for row in drawn:
-        row.normal_(generator=generator)
-    return steepest(drawn.flatten(0, 1), "l2").reshape(drawn.shape).to(like)
 
 
 def zero_rounding(total: Tensor, scale: Tensor) -> Tensor:
     """`total`, and 0 where it is rounding: a sum of terms whose magnitudes add up to `scale`."""
     return torch.where(total.abs() <= ROUNDING * torch.finfo(total.dtype).eps * scale, 0.0, total)
-
-
-def inner_products(directions: Tensor, vector: Tensor) -> Tensor:
-    """<v_nt, w_n>: directions (N, T, ...) and one vector a point, (N, ...) -> (N, T)."""
-    return (directions * vector[:, None]).flatten(2).sum(2)
-
-
-def tangent(directions: Tensor, normal: Tensor) -> Tensor:
-    """The part of the directions, (N, T, ...), that is orthogonal to the unit normals, (N, ...)."""
-    inner = inner_products(directions, normal)
-    return directions - inner.reshape(*inner.shape, *[1] * (normal.ndim - 1)) * normal[:, None]
 
 
 def _exact(model: Model, z: Tensor, v: Tensor) -> Tensor:

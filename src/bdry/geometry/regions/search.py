@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
-from ..core.seeds import generator
-from .bisection import Tree, random_splits
+from ...core.measuring import Model
+from ...core.seeds import generator
+from .chains import Tree, random_splits
 from .paths import check_segments, holds, labels_at, num_intervals
-from .regions import Projection, project_into
+from .projection import Projection, project_into
 
 # many random attempts find more of what only looks like a path, through a crossing between two samples: theirs are
 # looked at with so many times the samples
@@ -122,7 +122,7 @@ class Search:
         if number == 0:
             middle = torch.lerp(start, end, 0.5)
         else:
-            middle = random_splits(start, end, tree.owner, lambda pair: self._generator(pair, number, depth))
+            middle = random_splits(start, end, tree.owner, lambda pair: self._rng(pair, number, depth))
         middle = middle.clamp(0, 1) if self.how.clipped else middle
         # along a boundary that bulges towards the segment the bulge falls to a quarter from level to level: with one
         # overshoot for all no anchor would ever lie far enough inside for the next segment to pass it
@@ -138,5 +138,5 @@ class Search:
         self.backwards.index_add_(0, tree.owner, found.backwards)
         return found.points, found.reached
 
-    def _generator(self, pair: int, number: int, depth: int) -> torch.Generator:
+    def _rng(self, pair: int, number: int, depth: int) -> torch.Generator:
         return generator(self.seed, "paths", self.ids[pair], number, depth)

@@ -8,11 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..core.measuring import Model
-from ..core.norms import steepest
-from ..core.seeds import generator
-from ..errors import UsageError
-from .contrast import gap_and_gradient
+from ...core.measuring import Model
+from ...core.norms import steepest
+from ...core.seeds import generator
+from .logit_gap import gap_and_gradient
 
 # piecewise linear: between kinks the second derivative is 0
 KINKED_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Hardtanh, nn.Hardsigmoid, nn.Threshold)
@@ -29,12 +28,12 @@ SMOOTH_ACTIVATIONS = (
     nn.Mish,
     nn.Softsign,
 )
-ALTERNATIVES = (
-    "take arch.activation=softplus|silu|gelu, or measure at a finite scale: geometric (-2s/t^2), softplus_swap, "
-    "smoothed or fd (central differences)"
-)
 # how far, in pixel units, gradients are compared to tell an affine gap from a piecewise linear one
 REACHES = (1.0, 10.0, 100.0)
+
+
+class PiecewiseLinearError(ValueError):
+    """Second derivatives of the network are 0 between its kinks, which is not a flat boundary."""
 
 
 def kinks(model: nn.Module) -> tuple[str, ...]:
@@ -46,27 +45,33 @@ def kinks(model: nn.Module) -> tuple[str, ...]:
     return tuple(sorted({type(layer).__name__ for layer in model.modules() if isinstance(layer, kinked)}))
 
 
-def refuse_kinked(model: Model) -> None:
-    """Raises where a network's activations have kinks, or its only nonlinear layers are max-pooling.
+def piecewise_linear_layers(model: Model) -> tuple[str, ...]:
+    """The kinds of layers for which second derivatives are 0 almost everywhere, sorted; none of a smooth network.
 
-    Raises:
-        UsageError: second derivatives would be 0 almost everywhere; names the layers and the alternatives.
+    These are activations with kinks or, where max-pooling is all that is not linear, max-pooling. A callable that is
+    no `nn.Module` shows no layers.
     """
     if not isinstance(model, nn.Module):
-        return
+        return ()
     layers = list(model.modules())
     bent = {type(layer).__name__ for layer in layers if isinstance(layer, KINKED_ACTIVATIONS)}
     if not bent and not any(isinstance(layer, SMOOTH_ACTIVATIONS) for layer in layers):
         bent = {type(layer).__name__ for layer in layers if isinstance(layer, KINKED_POOLING)}
+    return tuple(sorted(bent))
+
+
+def refuse_kinked(model: Model) -> None:
+    """Raises `PiecewiseLinearError`, which names the layers, where there are `piecewise_linear_layers`."""
+    bent = piecewise_linear_layers(model)
     if bent:
-        raise _refusal("+".join(sorted(bent)))
+        raise _refusal("+".join(bent))
 
 
 def refuse_piecewise_linear(model: Model, z: Tensor, own: Tensor, other: Tensor) -> None:
     """Raises where F = f_own - f_other, whose second derivatives are 0 at z, is not affine. (N, ...), (N,), (N,).
 
     Raises:
-        UsageError: the gradient differs elsewhere: the network is piecewise linear.
+        PiecewiseLinearError: the gradient differs elsewhere: the network is piecewise linear.
     """
     direction = steepest(torch.randn(z.shape, generator=generator(0, "affine")).to(z), "l2")
     here = gap_and_gradient(model, z, own, other)[2]
@@ -76,10 +81,9 @@ def refuse_piecewise_linear(model: Model, z: Tensor, own: Tensor, other: Tensor)
             raise _refusal("piecewise linear")
 
 
-def _refusal(what: str) -> UsageError:
-    return UsageError(
-        f"curvature: this network's activation is {what}; its second derivatives are 0 between kinks, which is not a "
-        f"flat boundary; {ALTERNATIVES}"
+def _refusal(what: str) -> PiecewiseLinearError:
+    return PiecewiseLinearError(
+        f"the network's activation is {what}; its second derivatives are 0 between kinks, which is not a flat boundary"
     )
 
 
@@ -113,14 +117,15 @@ def with_softplus(model: nn.Module, beta: float) -> nn.Module:
         beta: sharpness; a kink is rounded over about 1 / beta of the activation's input. §8.2 sweeps 5, 10, 30, 100.
 
     Raises:
-        UsageError: beta is not positive, or the network has kinked layers other than ReLU and plain 2-d max-pooling.
+        ValueError: beta is not positive.
+        PiecewiseLinearError: the network has kinked layers other than ReLU and plain 2-d max-pooling.
     """
     if not beta > 0:
-        raise UsageError(f"beta={beta}: must be above 0")
+        raise ValueError(f"beta={beta}: must be above 0")
     swapped = _smoothed(copy.deepcopy(model), beta)
     left = kinks(swapped)
     if left:
-        raise UsageError(f"softplus_swap: cannot smooth {', '.join(left)}; ReLU and plain MaxPool2d can be")
+        raise PiecewiseLinearError(f"cannot smooth {', '.join(left)}; ReLU and plain MaxPool2d can be")
     return swapped.train(model.training)
 
 

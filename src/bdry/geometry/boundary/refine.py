@@ -14,9 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
-from ..core.norms import per_sample
-from .contrast import gap_and_gradient
+from ...core.measuring import Model
+from ...core.norms import per_sample
+from .logit_gap import gap_and_gradient
 
 # a share of the way to the foot below this has nowhere nearer to go
 SMALLEST_SHARE = 2.0**-10

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .boundary_points import BoundaryPoints
+from .points import BoundaryPoints
 from .spectrum import Spectrum
 
 QUANTILES = (0.1, 0.5, 0.9)
