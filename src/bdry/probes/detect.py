@@ -18,12 +18,11 @@ from ..core.moment import Moment
 from ..core.norms import per_sample
 from ..core.seeds import generator
 from ..data import Dataset, Split
-from ..errors import UsageError
-from ..geometry.boundary.points import FAMILIES, BoundaryPoints
-from ..geometry.detection.statistics import DetectionScores, boundary_curvature, perturb, sample_curvature
 from ..geometry.boundary.hessian import port_step
-from ..geometry.detection.separation import summarise
+from ..geometry.boundary.points import FAMILIES, BoundaryPoints
 from ..geometry.boundary.smoothness import in_double, kinks
+from ..geometry.detection.separation import summarise
+from ..geometry.detection.statistics import DetectionScores, boundary_curvature, perturb, sample_curvature
 from ..models import Classifier
 from .probe import PROBES, Context, Measured
 
@@ -100,7 +99,7 @@ class DetectProbe:
             for count in self.directions:
                 draw = self._draw("sample_curvature", count)
                 found = sample_curvature(
-                    derived, seen, generator=draw, directions=count, candidates=self.candidates, **settings
+                    derived, seen, rng=draw, directions=count, candidates=self.candidates, **settings
                 )
                 yield AT_THE_IMAGE, count, found
         if "boundary_curvature" in self.statistics:
@@ -111,7 +110,7 @@ class DetectProbe:
                     yield (
                         family,
                         count,
-                        boundary_curvature(derived, points, generator=draw, directions=count, **settings),
+                        boundary_curvature(derived, points, rng=draw, directions=count, **settings),
                     )
 
     def _step(self, model: nn.Module, dataset: Dataset) -> float | None:
@@ -145,9 +144,8 @@ def score_rows(split: Split, natural: DetectionScores, scores: DetectionScores) 
 
 def summary_row(natural: DetectionScores, perturbed: DetectionScores, alpha: float, seed: int) -> dict[str, object]:
     """A row of table `detect_summary`, without what names the statistic; nan where fewer than two images count."""
-    try:
-        found = summarise(natural, perturbed, alpha=alpha, seed=seed)
-    except UsageError:
+    found = summarise(natural, perturbed, alpha=alpha, seed=seed)
+    if found is None:
         counts = natural.success & perturbed.success & (natural.predicted != perturbed.predicted)
         return {**NOTHING, "alpha": alpha, "num_images": int(counts.sum()), "beats_margin": False}
     intervals = {

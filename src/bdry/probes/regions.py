@@ -14,11 +14,11 @@ from ..core.moment import Moment
 from ..data import Dataset, Split
 from ..errors import UsageError
 from ..geometry.regions.connectivity import PathResult, find_paths, recheck
-from ..geometry.regions.convexity import convex_combinations
+from ..geometry.regions.convexity import TooFewImagesError, convex_combinations
 from ..geometry.regions.paths import filmstrip
-from ..geometry.regions.search import Budget
 from ..geometry.regions.projection import Projection
 from ..geometry.regions.scenarios import SCENARIOS, Pairs
+from ..geometry.regions.search import Budget
 from ..models import Classifier
 from .probe import PROBES, Context, Measured
 
@@ -82,9 +82,8 @@ class RegionsProbe:
         """The scenario's pairs and their paths; None where there are no such pairs."""
         seed = self.context.data_seed
         how = Projection(self.projection_steps, self.overshoot, self.clipped)
-        try:
-            pairs = SCENARIOS[scenario](classifier, chosen, self.pairs, seed=seed, how=how, batch_size=self.batch_size)
-        except UsageError:
+        pairs = SCENARIOS[scenario](classifier, chosen, self.pairs, seed=seed, how=how, batch_size=self.batch_size)
+        if len(pairs.label) == 0:
             return None
         budget = Budget(self.depth, self.calls, self.retries)
         paths = find_paths(
@@ -111,15 +110,18 @@ class RegionsProbe:
             arrays["films"][f"{scenario}-pair"] = np.array(kept)
 
     def _convexity(self, classifier: Classifier, chosen: Split, law: str) -> pd.DataFrame:
-        rows = convex_combinations(
-            classifier,
-            chosen.pixels(),
-            ks=self.ks,
-            num_per_class=self.combinations,
-            weight_law=law,
-            seed=self.context.data_seed,
-            batch_size=self.batch_size,
-        )
+        try:
+            rows = convex_combinations(
+                classifier,
+                chosen.pixels(),
+                ks=self.ks,
+                num_per_class=self.combinations,
+                weight_law=law,
+                seed=self.context.data_seed,
+                batch_size=self.batch_size,
+            )
+        except TooFewImagesError as error:
+            raise UsageError(str(error)) from error
         return pd.DataFrame([asdict(row) for row in rows]).rename(columns={"n": "num_combinations"})
 
 

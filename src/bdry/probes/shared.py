@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -15,15 +16,21 @@ from ..core.measuring import logits_in_batches, measuring
 from ..core.moment import Moment
 from ..core.seeds import derive, generator
 from ..data import Dataset, Split
-from ..errors import ConfigError
-from ..geometry.subspaces.bases import Reach, leading_perturbations, principal_components, random_basis, reach
-from ..geometry.boundary.points import BoundaryPoints, deepfool_end, nearest_refined
+from ..errors import ConfigError, UsageError
 from ..geometry.boundary.hessian import EXACT, CentralDifferences, HessianMethod, port_step
-from ..geometry.subspaces.localisation import frequency_extent, space_extent
-from ..geometry.subspaces.noise import noise_sensitivity, noise_subspaces
-from ..geometry.boundary.smoothness import in_double, kinks, with_softplus
+from ..geometry.boundary.points import BoundaryPoints, deepfool_end, nearest_refined
+from ..geometry.boundary.smoothness import PiecewiseLinearError, in_double, kinks, with_softplus
 from ..geometry.boundary.spectrum import Spectrum, dense_spectrum, extreme_spectrum
-from ..geometry.subspaces.shared import SharedDirections, energy_rows, shared_curvature, shared_directions
+from ..geometry.subspaces.bases import Reach, leading_perturbations, principal_components, random_basis, reach
+from ..geometry.subspaces.noise import noise_sensitivity, noise_subspaces
+from ..geometry.subspaces.shared import (
+    SharedDirections,
+    energy_rows,
+    frequency_extent,
+    shared_curvature,
+    shared_directions,
+    space_extent,
+)
 from ..models import Classifier
 from .curvature_methods import DENSE_PIXELS
 from .probe import PROBES, Context, Measured
@@ -77,11 +84,13 @@ class SharedProbe:
         seed = self.context.data_seed
         train, unseen = dataset.train.balanced(self.num_train, seed), dataset.test.balanced(self.num_test, seed)
         double = in_double(classifier)
-        with measuring(classifier), measuring(double):
+        with measuring(classifier), measuring(double), _in_a_line(self.method):
             network = self._network(double, num_pixels)
             with measuring(network.model):
                 points = _nearest(network, train)
                 spectrum = self._spectrum(network, points, num_pixels)
+                if spectrum.affine:
+                    raise UsageError("every curvature of an affine network (arch=linear) is 0: no direction is shared")
                 reached = reach(double, train.pixels().double())
                 found = self._measure(classifier, double, network, points, spectrum, reached, dataset, train, unseen)
         about = {"step": moment.step, "epoch": moment.epoch}
@@ -122,7 +131,7 @@ class SharedProbe:
             network.model,
             _nearest(network, unseen),
             basis,
-            generator=generator(seed, "shared, rho"),
+            rng=generator(seed, "shared, rho"),
             directions=self.directions,
             hessian=network.hessian,
         )
@@ -134,7 +143,7 @@ class SharedProbe:
             noisy.labels,
             noise_subspaces(basis, bases["pca"], bases["gradient"], generator(seed, "shared, random"), reached),
             rel_norms=self.rel_norms,
-            generator=generator(seed, "shared, noise"),
+            rng=generator(seed, "shared, noise"),
             batch_size=self.batch_size,
         )
         rho = rho_rows(curved[curved.isfinite().all(1)], shared, seed)
@@ -208,6 +217,16 @@ class SharedProbe:
             "contribution": shared.contribution.float().cpu().numpy(),
             "index": train.index.cpu().numpy(),
         }
+
+
+@contextmanager
+def _in_a_line(method: str) -> Iterator[None]:
+    """A user's line for a network that has no second derivatives."""
+    try:
+        yield
+    except PiecewiseLinearError as error:
+        others = "softplus_swap or fd" if method == "ad" else "fd"
+        raise UsageError(f"method={method}: {error}; method={others} takes it") from error
 
 
 def default_dim(num_pixels: int) -> int:
