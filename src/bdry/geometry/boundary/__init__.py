@@ -5,7 +5,7 @@ from .directions import random_directions, random_tangents, tangent
 from .finite_scale import FiniteScale, geometric_curvature, geometric_matrix
 from .hessian import EXACT, CentralDifferences, Exact, HessianMethod, LocalHessian, Smoothed, port_step
 from .logit_gap import gap_and_gradient, pair_gap, same_pair
-from .points import FAMILIES, BoundaryPoints, deepfool_end, nat_segment, nearest_refined, random_dir
+from .points import FAMILIES, BoundaryPoints, deepfool_end, nat_segment, nearest_refined, random_dir, short_of_boundary
 from .principal import candidate_tangents, principal_at_scale
 from .refine import Refined, to_boundary, to_nearest
 from .sections import Sections, curvature_sections, label_sections
@@ -62,6 +62,7 @@ __all__ = [
     "random_directions",
     "random_tangents",
     "same_pair",
+    "short_of_boundary",
     "summarise",
     "tangent",
     "tangent_forms",

@@ -7,7 +7,7 @@ depends on the rule (specification of arXiv 1705.09552, §5.5). A family takes (
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from ...core.segments import clearly_beyond, first_crossing, gap
 from ...margins import ESTIMATORS, MarginResult
 from ...registry import Registry
 from .directions import random_directions
-from .logit_gap import pair_gap
+from .logit_gap import gap_and_gradient, pair_gap
 from .refine import Refined, to_boundary, to_nearest, tolerance
 
 # the cosine of image - point and gradient at which a point counts as nearest (§9.2)
@@ -90,6 +90,40 @@ def deepfool_end(model: Model, x: Tensor, rng: torch.Generator, *, overshoot: fl
     margin = ESTIMATORS["deepfool"](model, x, norm="l2", overshoot=overshoot, candidates=None)
     own, rows, other, point = _estimated(model, x, margin)
     return _collect("deepfool_end", x, own, rows, other, point, to_boundary(model, point, own[rows], other))
+
+
+def short_of_boundary(
+    model: Model, x: Tensor, rng: torch.Generator, *, share: float = 0.8, overshoot: float = 0.05
+) -> BoundaryPoints:
+    """The points z = x + share r of DeepFool's perturbations r: before the boundary, on a level set of F.
+
+    `value` is F there, `success` that r was found. It is none of `FAMILIES`: heights over the tangent plane of a point
+    that is not on the boundary mean nothing, curvatures from derivatives are those of the level set.
+
+    Args:
+        model: images -> logits.
+        x: (N, C, H, W) in [0, 1].
+        rng: not drawn from.
+        share: of the perturbation that is gone.
+        overshoot: of DeepFool, a share of its perturbation; r ends at the boundary all the same.
+
+    Source: the code of Jetley, Lord and Torr 2018 (NeurIPS), a port of the authors': share 0.8, overshoot 0.05.
+    Differs: DeepFool towards the nearest class, where the port has one fixed target class.
+    """
+    end = deepfool_end(model, x, rng, overshoot=overshoot)
+    z = torch.lerp(x, end.point, share)
+    gradient, value = torch.full_like(z, torch.nan), torch.full_like(end.value, torch.nan)
+    rows = end.success.nonzero()[:, 0]
+    _, value[rows], gradient[rows] = gap_and_gradient(model, z[rows], end.own[rows], end.other[rows])
+    return replace(
+        end,
+        family="short_of_boundary",
+        point=z,
+        gradient=gradient,
+        value=value,
+        distance=share * end.distance,
+        stationary=torch.zeros_like(end.success),
+    )
 
 
 @FAMILIES.register("nat_segment")

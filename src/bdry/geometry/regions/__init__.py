@@ -5,10 +5,11 @@ from .convexity import ALL_CLASSES, Convexity, TooFewImagesError, convex_combina
 from .paths import check_segments, filmstrip, path_length
 from .projection import Projected, Projection, project_into
 from .scenarios import SCENARIOS, Pairs
-from .search import Budget
+from .search import FINDERS, Budget
 
 __all__ = [
     "ALL_CLASSES",
+    "FINDERS",
     "SCENARIOS",
     "Budget",
     "Convexity",

@@ -1,8 +1,8 @@
-"""The bisection of segments into chains of anchors, many pairs at once, and random places to split a segment at."""
+"""The bisection of chains of anchors, many pairs at once, and random places to split a segment at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,11 +17,11 @@ LARGEST_OFFSET = 0.5
 
 
 @dataclass
-class Tree:
-    """The bisection of P segments: points met, the chain of each pair's anchors, the segments of the lowest level.
+class Chains:
+    """The bisection of many pairs' chains: points met, what follows each, and the segments of the lowest level.
 
-    points: (M, ...), first the P starts, then the P ends, then the anchors. following: (M,), the next point of the
-    chain, -1 at its end. owner, left, right: (S,), the segments' pairs and both ends.
+    points: (M, ...). following: (M,), the next point of the chain, -1 at its end.
+    owner, left, right: (S,), the segments' pairs and both ends. first: by pair, its chain's first point.
     """
 
     points: Tensor
@@ -29,13 +29,21 @@ class Tree:
     owner: Tensor
     left: Tensor
     right: Tensor
+    first: dict[int, int]
 
     @classmethod
-    def of(cls, start: Tensor, end: Tensor, owner: Tensor) -> Tree:
-        """One segment a pair, (P, ...) and (P,)."""
-        left = torch.arange(len(start), device=start.device)
-        right = left + len(start)
-        return cls(torch.cat([start, end]), torch.cat([right, torch.full_like(left, -1)]), owner, left, right)
+    def of(cls, chains: Mapping[int, Tensor], like: Tensor) -> Chains:
+        """Each pair's chain, (k, ...) with k at least 2; `like`: (N, ...), for the case of none."""
+        sizes = torch.tensor([len(chain) for chain in chains.values()], dtype=torch.int64, device=like.device)
+        pairs = torch.tensor(list(chains), dtype=torch.int64, device=like.device)
+        points = torch.cat([like[:0], *chains.values()])
+        ends = sizes.cumsum(0)
+        following = torch.arange(1, len(points) + 1, device=like.device)
+        following[ends - 1] = -1
+        left = (following >= 0).nonzero()[:, 0]
+        owner = pairs.repeat_interleave(sizes)[left]
+        first = dict(zip(chains, (ends - sizes).tolist(), strict=True))
+        return cls(points, following, owner, left, left + 1, first)
 
     def keep(self, rows: Tensor) -> None:
         """Only those segments of the level, (S,) bool; anchors stay."""
@@ -51,16 +59,13 @@ class Tree:
         left, right = (self.left, new), (new, self.right)
         self.left, self.right = torch.stack(left, 1).flatten(), torch.stack(right, 1).flatten()
 
-    def chains(self, first: list[int]) -> list[Tensor]:
-        """The points of the chains that begin at the starts `first`, (2 + anchors, ...) each."""
-        following = self.following.tolist()
-        found = []
-        for point in first:
-            chain = [point]
-            while following[chain[-1]] >= 0:
-                chain.append(following[chain[-1]])
-            found.append(self.points[chain])
-        return found
+    def path(self, pair: int) -> Tensor:
+        """The points of the pair's chain, (2 + anchors, ...)."""
+        chain, point = [], self.first[pair]
+        while point >= 0:
+            chain.append(point)
+            point = int(self.following[point])
+        return self.points[chain]
 
 
 def random_splits(start: Tensor, end: Tensor, owner: Tensor, rng_of: Callable[[int], torch.Generator]) -> Tensor:

@@ -42,6 +42,7 @@ class PathResult:
     step: float
     straight: Tensor
     found: Tensor
+    by_tree: Tensor
     num_anchors: Tensor
     depth: Tensor
     relative_length: Tensor
@@ -62,6 +63,7 @@ def find_paths(
     step: float = 1e-4,
     budget: Budget | None = None,
     how: Projection | None = None,
+    finder: str = "tree",
     seed: int = 0,
     pair_ids: Tensor | None = None,
     batch_size: int = 512,
@@ -81,7 +83,7 @@ def find_paths(
     Differs: the overshoot doubles from level to level of the bisection up to the whole perturbation; paths of random
         attempts are held to a finer step (`pathsearch.CONFIRM_FINER`).
     """
-    search = Search(model, x1, x2, step, budget or Budget(), how or Projection(), seed, pair_ids, batch_size)
+    search = Search(model, x1, x2, step, budget or Budget(), how or Projection(), finder, seed, pair_ids, batch_size)
     for attempt in range(search.budget.retries + 1):
         search.attempt(attempt)
     length = torch.tensor([path_length(path) for path in search.anchors], dtype=torch.float64).to(search.distance)
@@ -94,6 +96,7 @@ def find_paths(
         step=search.step,
         straight=search.straight,
         found=search.found,
+        by_tree=search.by_tree,
         num_anchors=torch.where(search.found, count - 2, -1),
         depth=search.depth,
         relative_length=torch.where(search.found, relative, torch.nan),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...core.measuring import Model
 from ...core.norms import per_sample
+from ...core.segments import gap
 
 # however short a segment, it is divided into at least this many intervals: a crossing that shrinks below the step
 # from anchor to anchor would otherwise pass unseen
@@ -109,6 +111,35 @@ def holds(
     inside, looked_up = check_segments(model, start, end, every, intervals, batch_size=batch_size)
     anchored = labels_at(model, anchors, batch_size) == label
     return bool(inside.all() & anchored.all()), int(looked_up.sum()) + len(anchors)
+
+
+def keeps_clear(
+    model: Model, anchors: Tensor, label: Tensor, spacing: Tensor, finer: int, batch_size: int
+) -> tuple[bool, int]:
+    """Whether a path has the label at samples `finer` times as dense as `spacing`, with room between them; looked up.
+
+    Room: nowhere is the logit gap to the best other class below what it changes by within an interval beside it. Where
+    two parts of a region touch, or nearly so, a path from one to the other comes nearer to the boundary than its
+    samples are to each other, however dense they are.
+    """
+    start, end = anchors[:-1], anchors[1:]
+    intervals = finer * num_intervals(start, end, spacing.expand(len(start)))
+    ends = intervals.cumsum(0)
+    values = []
+    for first in range(0, int(ends[-1]) + 1, batch_size):
+        flat = torch.arange(first, min(first + batch_size, int(ends[-1]) + 1), device=anchors.device)
+        row = torch.searchsorted(ends, flat, right=True).clamp_max(len(start) - 1)
+        share = (flat - (ends - intervals)[row]).to(anchors) / intervals[row]
+        with torch.no_grad():
+            logits = model(torch.lerp(start[row], end[row], per_sample(share, anchors)))
+        inside = logits.isfinite().all(1) & (logits.argmax(1) == label)
+        if not bool(inside.all()):
+            return False, first + len(flat)
+        values.append(gap(logits, label.expand(len(flat))))
+    value = torch.cat(values)
+    change = F.pad(value.diff().abs(), (1, 1))
+    beside = torch.stack([change[:-2], change[1:-1], change[2:]]).amax(0)
+    return bool((torch.minimum(value[:-1], value[1:]) >= beside).all()), len(value)
 
 
 def _segment_lengths(anchors: Tensor) -> Tensor:

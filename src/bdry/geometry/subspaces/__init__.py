@@ -4,10 +4,13 @@ from .bases import Reach, leading_perturbations, principal_components, random_ba
 from .noise import NoiseRow, Subspace, noise_sensitivity, noise_subspaces
 from .shared import (
     EnergyRow,
+    MeanHessian,
     SharedDirections,
     energy,
     energy_rows,
     frequency_extent,
+    mean_hessian_directions,
+    overlap,
     shared_curvature,
     shared_directions,
     space_extent,
@@ -15,6 +18,7 @@ from .shared import (
 
 __all__ = [
     "EnergyRow",
+    "MeanHessian",
     "NoiseRow",
     "Reach",
     "SharedDirections",
@@ -23,8 +27,10 @@ __all__ = [
     "energy_rows",
     "frequency_extent",
     "leading_perturbations",
+    "mean_hessian_directions",
     "noise_sensitivity",
     "noise_subspaces",
+    "overlap",
     "principal_components",
     "random_basis",
     "reach",

@@ -6,14 +6,17 @@ shared directions are compared with is in `bases`. [fawzi2017 specification, 4.1
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 from ...core.measuring import Model
 from ...core.norms import per_sample
+from ...core.seeds import generator
 from ..boundary.curvature import tangent_forms
 from ..boundary.directions import random_directions
 from ..boundary.hessian import EXACT, HessianMethod
@@ -21,14 +24,20 @@ from ..boundary.points import BoundaryPoints
 from ..boundary.spectrum import Spectrum
 from .bases import numerical_rank
 
+# a direction whose |curvature| is at most this share of the largest has none: what is left of 0 by rounding
+NULL = 1e-6
+# the largest images whose mean Hessian is made densely
+DENSE_PIXELS = 1024
+
 
 @dataclass(frozen=True)
 class SharedDirections:
     """The leading left singular vectors u_1, ... of the principal directions of a batch of boundary points.
 
-    basis: (d, m). singular_values: (m,), descending. rank: the numerical rank of the stacked directions; columns of
-    the basis beyond it are arbitrary.
-    contribution: (N, m), the share of image n in singular value i squared; each column adds up to 1 within the rank.
+    basis: (d, m), m at most the rank.
+    singular_values: (m,), descending.
+    rank: the numerical rank of the stacked directions, those without curvature left out.
+    contribution: (N, m), the share of image n in singular value i squared; each column adds up to 1.
     image_shape: of one image, (C, H, W).
     """
 
@@ -44,12 +53,17 @@ class SharedDirections:
 
 
 def shared_directions(spectrum: Spectrum, *, dim: int, per_image: int = 10) -> SharedDirections:
-    """The subspace S: SVD of the `per_image` most curved principal directions of each boundary point. [4.1]
+    """The subspace S: SVD of the `per_image` most curved principal directions of each boundary point.
+
+    Directions without curvature (`NULL`), which a point has where fewer than `per_image` are curved, are left out.
 
     Args:
         spectrum: with at least `per_image` directions at each end, so that those of largest magnitude are among them;
             rows of nan are left out.
-        dim: m, of S.
+        dim: of S; S has fewer dimensions where the curved directions span fewer.
+        per_image: directions taken of each point.
+
+    Source: arXiv 1705.09552, section 4, as far as it is known (docs/papers/fawzi2017.md).
 
     Raises:
         ValueError: the points have fewer than `dim` directions together, or the images fewer pixels; or the network is
@@ -61,17 +75,98 @@ def shared_directions(spectrum: Spectrum, *, dim: int, per_image: int = 10) -> S
     rows = (curvatures.isfinite().all(1) & flat.isfinite().flatten(1).all(1)).nonzero()[:, 0]
     taken = min(per_image, curvatures.shape[1])
     order = curvatures[rows].abs().argsort(dim=1, descending=True, stable=True)[:, :taken]
-    chosen = flat[rows].gather(1, order[:, :, None].expand(-1, -1, flat.shape[2]))
+    curved = curvatures[rows].abs().gather(1, order)
+    is_curved = curved > NULL * curved[:, :1]
+    chosen = flat[rows].gather(1, order[:, :, None].expand(-1, -1, flat.shape[2])) * is_curved[:, :, None]
     most = min(len(rows) * taken, flat.shape[2])
     if dim > most:
         raise ValueError(
             f"dim={dim}: {len(rows)} boundary points of {taken} directions in {flat.shape[2]} pixels span {most}"
         )
     u, s, v = torch.linalg.svd(chosen.flatten(0, 1).T, full_matrices=False)
+    rank = numerical_rank(s, max(len(u), v.shape[1]), spectrum.directions.dtype)
+    dim = min(dim, rank)
     contribution = torch.zeros(len(flat), dim, dtype=s.dtype, device=s.device)
     contribution[rows] = v[:dim].square().unflatten(1, (len(rows), taken)).sum(2).T
-    rank = numerical_rank(s, max(len(u), v.shape[1]), spectrum.directions.dtype)
     return SharedDirections(u[:, :dim], s[:dim], rank, contribution, spectrum.directions.shape[2:])
+
+
+@dataclass(frozen=True)
+class MeanHessian:
+    """The leading eigenvectors of the mean Hessian of a batch of points.
+
+    basis: (d, m), orthonormal. eigenvalues: (m,), of largest magnitude first. num_points: of the mean.
+    """
+
+    basis: Tensor
+    eigenvalues: Tensor
+    num_points: int
+
+
+def mean_hessian_directions(
+    model: Model, points: BoundaryPoints, *, dim: int, hessian: HessianMethod = EXACT
+) -> MeanHessian:
+    """The eigenvectors of largest |eigenvalue| of the mean of H_F over points, F = f_own - f_other of each point.
+
+    Neither projected on the tangent planes nor divided by the gradients' lengths. Eigenvalues of at most `NULL` times
+    the largest magnitude, and their vectors, are left out.
+
+    Args:
+        model: images -> logits.
+        points: rows without success are left out.
+        dim: eigenvectors wanted; there are fewer where the mean has a smaller rank.
+        hessian: exact, or at a finite scale, which piecewise linear networks need.
+
+    Source: the authors' code lineage, as the code of Jetley, Lord and Torr 2018 (NeurIPS) has it: the gradients are
+        averaged over the points before the eigenvalues are looked for.
+    Differs: all pairs of classes together, not a mean for each target class; dense up to `DENSE_PIXELS` pixels.
+
+    Raises:
+        PiecewiseLinearError: exact derivatives of a piecewise linear network.
+        ValueError: `dim` is not below the number of pixels, where the mean is not made densely.
+    """
+    rows = points.success.nonzero()[:, 0].tolist()
+    d = points.point.shape[1:].numel()
+    local = [hessian(model, points.point[row : row + 1], int(points.own[row]), int(points.other[row])) for row in rows]
+    if not local:
+        return MeanHessian(points.point.new_zeros(d, 0).double(), points.point.new_zeros(0).double(), 0)
+
+    def product(v: Tensor) -> Tensor:
+        return sum((each.product(v.to(points.point)).double() for each in local), torch.zeros_like(v)) / len(local)
+
+    if d <= DENSE_PIXELS:
+        mean = product(torch.eye(d, dtype=torch.float64, device=points.point.device))
+        values, vectors = torch.linalg.eigh((mean + mean.T) / 2)
+    else:
+        values, vectors = _largest_eigenpairs(product, d, dim, points.point.device)
+    order = values.abs().argsort(descending=True)[:dim]
+    order = order[values[order].abs() > NULL * values.abs().amax()]
+    return MeanHessian(vectors[:, order], values[order], len(local))
+
+
+def _largest_eigenpairs(
+    product: Callable[[Tensor], Tensor], d: int, dim: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Of a symmetric operator on rows, by Lanczos' method: eigenvalues, (dim,), and eigenvectors, (d, dim)."""
+    if dim >= d:
+        raise ValueError(f"dim={dim}: must be below the number of pixels, {d}")
+
+    def once(v: np.ndarray) -> np.ndarray:
+        return product(torch.from_numpy(v.reshape(1, d)).to(device))[0].cpu().numpy()
+
+    start = torch.randn(d, generator=generator(0, "lanczos"), dtype=torch.float64).numpy()
+    values, vectors = eigsh(LinearOperator((d, d), matvec=once, dtype=np.float64), k=dim, which="LM", v0=start)
+    return torch.from_numpy(values).to(device), torch.from_numpy(vectors).to(device)
+
+
+def overlap(one: Tensor, other: Tensor) -> float:
+    """How much of the smaller of two subspaces lies in the larger: mean cos^2 of their principal angles.
+
+    Orthonormal columns, (d, m) and (d, k): 1 where the smaller is within the larger, m / d for random ones with k = m;
+    nan where one of them is empty.
+    """
+    smaller = min(one.shape[1], other.shape[1])
+    return float((one.T @ other).square().sum()) / smaller if smaller else float("nan")
 
 
 def shared_curvature(
