@@ -10,13 +10,12 @@ from torch import Tensor
 
 from ..core.norms import per_sample
 from ..core.seeds import generator
-from ..errors import UsageError
 from ..margins import ESTIMATORS
 from ..models import Classifier
 from .autoencoders import Autoencoder
-from .batches import evaluation_batch
-from .components import Stage, Trained, features_of, pass_through, predict
-from .result import GENERATORS, Borderline, PairImages, correct_rows, refined
+from .components import Stage, Trained, pass_through
+from .evaluation import correct_rows, evaluation_batch, features_of, predict
+from .result import GENERATORS, Borderline, PairImages, refined
 
 
 @GENERATORS.register("deepdig")
@@ -77,8 +76,8 @@ def rpbs(
 ) -> Borderline:
     """Random pairs: correctly predicted images of s and t, both shuffled and zipped. Source: karimi2020 section 3."""
     source, target = _correct(classifier, images)
-    draw = generator(seed, "rpbs", *images.pair)
-    shuffled = [rows[torch.randperm(len(rows), generator=draw).to(rows.device)] for rows in (source, target)]
+    rng = generator(seed, "rpbs", *images.pair)
+    shuffled = [rows[torch.randperm(len(rows), generator=rng).to(rows.device)] for rows in (source, target)]
     n = min(len(source), len(target))
     return _between_real("rpbs", classifier, images, shuffled[0][:n], shuffled[1][:n], len(source), beta, max_attempts)
 
@@ -128,7 +127,7 @@ def margin_bisect(
     the cost; `fmn` is a little nearer still at four times. Inside the box, as all other generators' instances are.
     Source: karimi2020 section 8.4.
 
-    Raises `UsageError` where there is no such estimator.
+    Raises `ValueError` where there is no such estimator.
     """
     (s, t), x = images.pair, images.source
     estimate = ESTIMATORS[estimator]
@@ -171,7 +170,7 @@ def nearest_features(classifier: Classifier, x: Tensor, others: Tensor) -> Tenso
 
 def _trained(images: PairImages, name: str) -> Trained:
     if images.trained is None:
-        raise UsageError(f"generator={name}: needs trained autoencoders")
+        raise ValueError(f"{name}: needs the pair's trained autoencoders; PairImages.trained is None")
     return images.trained
 
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from ..core.norms import norm
 from ..models import Classifier
 from ..registry import Registry
-from .bisection import STALLED, THIRD, Bisected, bisect
-from .components import OK, Trained, predict
+from .components import OK, Trained
+from .midpoints import STALLED, THIRD, Bisected, bisect
 from .pairs import Pair
 
 
@@ -110,11 +110,6 @@ def refined(
         forwards + int(found.attempts.sum()),
         backwards,
     )
-
-
-def correct_rows(classifier: Classifier, x: Tensor, label: int) -> Tensor:
-    """Positions of the images that are predicted `label`, (n,)."""
-    return (predict(classifier, x) == label).nonzero()[:, 0]
 
 
 def summary(borderline: Borderline) -> dict[str, float]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core.measuring import Model
-from .batches import evaluation_batch
+from .evaluation import evaluation_batch
 
 SUCCESS, THIRD, STALLED = "success", "third", "stalled"
 OUTCOMES = (SUCCESS, THIRD, STALLED)
