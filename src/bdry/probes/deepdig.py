@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,12 +12,22 @@ from ..core.measuring import measuring
 from ..core.moment import Moment
 from ..data import Dataset
 from ..deepdig import Pair, Recipe, Trained, both_directions, checked_pairs, train_pairs
+from ..errors import UsageError
 from ..models import Classifier
 from .deepdig_found import Found
 from .deepdig_work import Work
 from .probe import PROBES, Context, Measured
 
 TRAINED = ("deepdig", "real_ae1")
+
+
+@contextmanager
+def _in_a_line() -> Iterator[None]:
+    """A user's line for pairs or an autoencoder that do not fit the data."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 @PROBES.register("deepdig")
@@ -67,9 +78,14 @@ class DeepDigProbe:
     further_alphas: Sequence[float]
     further_grids: Sequence[int]
     num_saved: int | None
+    redraw: bool
+    instances: Sequence[str]
 
     def measure(self, classifier: Classifier, dataset: Dataset, moment: Moment) -> Measured:
-        """Tables ae, ae_training, generation, bisection, idc, edc and runtime; arrays borderline and pictures.
+        """Tables ae, ae_training, generation, bisection, idc, idc_pairs, edc, scores, confusion and runtime.
+
+        Arrays borderline and pictures. What is made of test images has tables and arrays of its own: generation_test,
+        idc_test, borderline_test.
 
         Raises `UsageError` for a pair of classes that the data set has not.
         """
@@ -78,7 +94,11 @@ class DeepDigProbe:
         found = Found()
         with measuring(classifier):
             work = Work(self, classifier, dataset, found)
-            trained = self._trained(work, directions, self.recipe())
+            work.score()
+            recipe = self.recipe()
+            with _in_a_line():
+                recipe.layers(dataset.image_shape)
+            trained = self._trained(work, directions, recipe)
             for there, back in zip(trained, trained, strict=True):
                 work.characterise(there, back, closely=there[0] in closely)
             if "deepdig" in self.methods and closely:
@@ -94,7 +114,8 @@ class DeepDigProbe:
             unordered = [list(pair) for pair in itertools.combinations(range(num_classes), 2)]
         else:
             unordered = [list(pair) for pair in self.pairs]
-        return both_directions(checked_pairs(unordered, num_classes))
+        with _in_a_line():
+            return both_directions(checked_pairs(unordered, num_classes))
 
     def recipe(self) -> Recipe:
         """How autoencoders are trained."""
@@ -118,6 +139,7 @@ class DeepDigProbe:
             min_collapse_ratio=self.min_collapse_ratio,
             max_restarts=self.max_restarts,
             stack=self.stack,
+            redraw=self.redraw,
         )
 
     def _trained(self, work: Work, directions: Sequence[Pair], recipe: Recipe) -> Iterator[tuple[Pair, Trained | None]]:

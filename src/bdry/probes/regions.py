@@ -54,6 +54,7 @@ class RegionsProbe:
     combinations: int
     weight_laws: Sequence[str]
     batch_size: int
+    finder: str = "tree"
 
     def measure(self, classifier: Classifier, dataset: Dataset, moment: Moment) -> Measured:
         """Tables `paths` and `convexity`; arrays `paths` (anchors of every path that is not straight) and `films`."""
@@ -93,6 +94,7 @@ class RegionsProbe:
             step=self.spacing,
             budget=budget,
             how=how,
+            finder=self.finder,
             seed=seed,
             batch_size=self.batch_size,
         )
@@ -137,6 +139,7 @@ def _rows(pairs: Pairs, paths: PathResult, finer: torch.Tensor | None) -> pd.Dat
         "distance": paths.distance,
         "straight": paths.straight,
         "found": paths.found,
+        "by_tree": paths.by_tree,
         "num_anchors": paths.num_anchors,
         "depth": paths.depth,
         "relative_length": paths.relative_length,

@@ -18,7 +18,7 @@ from ..core.seeds import derive, generator
 from ..data import Dataset, Split
 from ..errors import ConfigError, UsageError
 from ..geometry.boundary.hessian import EXACT, CentralDifferences, HessianMethod, port_step
-from ..geometry.boundary.points import BoundaryPoints, deepfool_end, nearest_refined
+from ..geometry.boundary.points import BoundaryPoints, deepfool_end, nearest_refined, short_of_boundary
 from ..geometry.boundary.smoothness import PiecewiseLinearError, in_double, kinks, with_softplus
 from ..geometry.boundary.spectrum import Spectrum, dense_spectrum, extreme_spectrum
 from ..geometry.subspaces.bases import Reach, leading_perturbations, principal_components, random_basis, reach
@@ -27,6 +27,8 @@ from ..geometry.subspaces.shared import (
     SharedDirections,
     energy_rows,
     frequency_extent,
+    mean_hessian_directions,
+    overlap,
     shared_curvature,
     shared_directions,
     space_extent,
@@ -36,6 +38,8 @@ from .curvature_methods import DENSE_PIXELS
 from .probe import PROBES, Context, Measured
 
 RESAMPLES = 1000
+# where S is measured, on the way to or at the boundary
+POINTS = {"nearest_refined": nearest_refined, "short_of_boundary": short_of_boundary}
 
 
 class _Network(NamedTuple):
@@ -72,6 +76,7 @@ class SharedProbe:
     rel_norms: Sequence[float]
     energy_dims: Sequence[int]
     batch_size: int
+    points: str = "nearest_refined"
 
     def measure(self, classifier: Classifier, dataset: Dataset, moment: Moment) -> Measured:
         """Tables `shared_summary`, `shared_rho`, `shared_energy` and `shared_noise`; arrays `shared_dirs`.
@@ -87,7 +92,7 @@ class SharedProbe:
         with measuring(classifier), measuring(double), _in_a_line(self.method):
             network = self._network(double, num_pixels)
             with measuring(network.model):
-                points = _nearest(network, train)
+                points = POINTS[self.points](network.model, train.pixels().double(), generator(0, "nearest"))
                 spectrum = self._spectrum(network, points, num_pixels)
                 if spectrum.affine:
                     raise UsageError("every curvature of an affine network (arch=linear) is 0: no direction is shared")
@@ -119,6 +124,9 @@ class SharedProbe:
             "per_image": self.per_image,
             "dim": 0,
             "rank": 0,
+            "points": self.points,
+            "mean_hessian_dim": 0,
+            "mean_hessian_overlap": float("nan"),
             "reach_rank": reached.rank,
             "num_gradients": reached.num_gradients,
             "confounded": reached.is_confounded,
@@ -136,18 +144,22 @@ class SharedProbe:
             hessian=network.hessian,
         )
         perturbations = [_perturbations(double, part) for part in (train, unseen)]
-        bases = self._others(basis.shape[1], perturbations[0], dataset)
+        mean = mean_hessian_directions(network.model, points, dim=basis.shape[1], hessian=network.hessian)
+        bases = self._others(basis.shape[1], perturbations[0], dataset) | {"mean_hessian": mean.basis}
         noise = noise_sensitivity(
             classifier,
             noisy.pixels(),
             noisy.labels,
-            noise_subspaces(basis, bases["pca"], bases["gradient"], generator(seed, "shared, random"), reached),
+            noise_subspaces(
+                basis, bases["pca"], bases["gradient"], generator(seed, "shared, random"), reached, mean.basis
+            ),
             rel_norms=self.rel_norms,
             rng=generator(seed, "shared, noise"),
             batch_size=self.batch_size,
         )
         rho = rho_rows(curved[curved.isfinite().all(1)], shared, seed)
         summary |= {"num_unseen": rho["num_images"].max(), "dim": basis.shape[1], "rank": shared.rank}
+        summary |= {"mean_hessian_dim": mean.basis.shape[1], "mean_hessian_overlap": overlap(mean.basis, basis)}
         energies = energy_rows(perturbations[1], {"shared": basis, **bases}, sorted(self.energy_dims))
         noise_table = pd.DataFrame([asdict(row) for row in noise])
         return Measured(
@@ -185,12 +197,7 @@ class SharedProbe:
         num_points = int(spectrum.directed.isfinite().all(1).sum())
         spanned = min(num_points * min(self.per_image, taken), num_pixels)
         dim = min(default_dim(num_pixels) if self.dim is None else self.dim, spanned)
-        if not dim:
-            return None
-        shared = shared_directions(spectrum, dim=dim, per_image=self.per_image)
-        if shared.rank >= dim:
-            return shared
-        return shared_directions(spectrum, dim=shared.rank, per_image=self.per_image)
+        return shared_directions(spectrum, dim=dim, per_image=self.per_image) if dim else None
 
     def _others(self, dim: int, perturbations: Tensor, dataset: Dataset) -> dict[str, Tensor]:
         """What S is compared with, each of its dimension as far as there are images for it."""

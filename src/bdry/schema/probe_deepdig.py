@@ -58,6 +58,12 @@ class DeepDigSettings:
     num_detailed: int = option(1, "first pairs looked at closely: pictures, further alphas and grids", ge=0)
     further_alphas: list[float] = option([0.05, 0.2, 3.0], "weights of the class term tried there", ge=0)
     further_grids: list[int] = option([10, 200], "T tried there", ge=2)
+    redraw: bool = option(False, "draw every batch anew, as coded, so that batches overlap; else in epochs")
+    instances: list[str] = option(
+        ["train"],
+        "images that instances are made of; those of test have tables of their own",
+        choices=("train", "test"),
+    )
     num_saved: int | None = option(50, "instances of a pair and method kept as images; null: all", unit="images", ge=0)
 
     def check_together(self) -> None:
@@ -66,6 +72,7 @@ class DeepDigSettings:
         if len(self.alphas) != 2:
             raise ConfigError("alphas", self.alphas, "needs two numbers, of stages I and II")
         check_lists(self, "methods", "further_alphas", "further_grids", may_be_empty=True)
+        check_lists(self, "instances")
         if not self.methods:
             raise ConfigError("methods", self.methods, "must not be empty")
 

@@ -52,7 +52,12 @@ class NoiseRow:
 
 
 def noise_subspaces(
-    shared: Tensor, components: Tensor, first_order: Tensor, rng: torch.Generator, reach: Reach | None = None
+    shared: Tensor,
+    components: Tensor,
+    first_order: Tensor,
+    rng: torch.Generator,
+    reach: Reach | None = None,
+    mean_hessian: Tensor | None = None,
 ) -> dict[str, Subspace]:
     """The six subspaces of the noise test, so that curved is not mistaken for steep. [4.4]
 
@@ -60,7 +65,12 @@ def noise_subspaces(
     confound, reachable_complement: the part of the complement of `shared` that the network can react to at all.
 
     Args:
-        shared, components, first_order: (d, m) each: S, `principal_components` and `leading_perturbations`.
+        shared: S, (d, m).
+        components: `principal_components`, (d, m).
+        first_order: `leading_perturbations`, (d, m).
+        rng: the random subspace is drawn from it.
+        reach: what the network can react to.
+        mean_hessian: the basis of `mean_hessian_directions`, (d, m), for a subspace of that name.
     """
     subspaces = {
         "shared": Subspace(shared),
@@ -70,6 +80,8 @@ def noise_subspaces(
         "gradient": Subspace(first_order),
         "shared_minus_gradient": Subspace(without(shared, first_order)),
     }
+    if mean_hessian is not None:
+        subspaces["mean_hessian"] = Subspace(mean_hessian)
     if reach is not None:
         subspaces["reachable_complement"] = Subspace(without(reach.basis, shared))
     return subspaces

@@ -21,6 +21,7 @@ SUBSPACES = {
     "pca": "principal components of images",
     "gradient": "SVD of smallest perturbations",
     "random": "random",
+    "mean_hessian": "mean Hessian's leading directions",
     "shared_minus_gradient": "S without that SVD",
     "shared_complement": "complement of S",
     "reachable_complement": "the same, as far as gradients reach",
