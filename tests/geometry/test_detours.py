@@ -165,3 +165,16 @@ def test_the_finder_is_named():
     assert FINDERS == ("tree", "bisection")
     with pytest.raises(ValueError, match=r"finder=string: no such finder \(choices: tree, bisection\)"):
         find_paths(Region(half_spaces), uniform(1, 2), uniform(1, 2), finder="string")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"x2": uniform(3, 2)}, r"x1 of shape \(2, 2\), x2 \(3, 2\)"),
+        ({"pair_ids": torch.arange(3)}, r"pair_ids of shape \(3,\): must be \(2,\)"),
+        ({"step": 0.0}, "step=0.0: must be above 0"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(settings, words):
+    with pytest.raises(ValueError, match=words):
+        find_paths(Region(half_spaces), **({"x1": uniform(2, 2), "x2": uniform(2, 2)} | settings))

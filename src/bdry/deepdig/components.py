@@ -27,10 +27,13 @@ class Stage:
     """One trained autoencoder of one pair: stage 1 (s to t) or 2 (t back to s).
 
     status: ok, no images (nothing to train on), collapsed (after all restarts) or nothing kept.
-    autoencoder: the last one trained, None without images. log: its loss terms apart.
-    num_images: trained on. num_kept: of these, those that it takes from the class they should be predicted as to the
+    autoencoder: the last one trained, None without images.
+    log: its loss terms apart.
+    num_images: trained on.
+    num_kept: of these, those that it takes from the class they should be predicted as to the
     class wanted. collapse_ratio: spread_out / spread_in, nan for fewer than two images.
-    median_distance: between images and outputs, l2, pixel units. seconds: its share of the stack's training.
+    median_distance: between images and outputs, l2, pixel units.
+    seconds: its share of the stack's training.
     """
 
     pair: Pair
@@ -99,12 +102,14 @@ def train_pairs(
 
     Args:
         classifier: in the state that `core.measuring` makes.
-        x: (N, C, H, W), training images in [0, 1]. labels: (N,). pairs: (source, target) each.
+        x: (N, C, H, W), training images in [0, 1].
+        labels: (N,).
+        pairs: (source, target) each.
 
     Raises:
         ValueError: a pair is not two different classes, or the autoencoder does not fit the images.
 
-    Source: karimi2020 sections 1.2 and 1.3.
+    Source: docs/papers/karimi2020.md.
     """
     chosen = checked_pairs(pairs, classifier.head.out_features)
     channels, height, width = x.shape[1:]

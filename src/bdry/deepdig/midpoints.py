@@ -18,8 +18,11 @@ OUTCOMES = (SUCCESS, THIRD, STALLED)
 class Bisected:
     """What became of n segments between a point predicted t and one predicted s.
 
-    point: (n, ...), the last midpoint. outcome: (n,) int64, a position in `OUTCOMES`. attempts: (n,) int64, midpoints
-    tried; each is one forward pass. logits: (n, K), at `point`. p_source, p_target: (n,), softmax there.
+    point: (n, ...), the last midpoint.
+    outcome: (n,) int64, a position in `OUTCOMES`.
+    attempts: (n,) int64, midpoints tried; each is one forward pass.
+    logits: (n, K), at `point`.
+    p_source, p_target: (n,), softmax there.
     gaps: (n, max_attempts), |p_s - p_t| at each midpoint, nan after the last.
     low, high: (n, 2), p_s and p_t at the last bracket's end on the side of s and of t; nan where an end never moved.
     """
@@ -58,14 +61,16 @@ def bisect(
     """Halves each segment until |p_s - p_t| < beta at a midpoint predicted s or t.
 
     Args:
-        on_source, on_target: (n, ...), the ends, predicted s and t. pair: (s, t).
-        beta: difference of probabilities. max_attempts: midpoints tried; a segment that needs more has stalled.
+        on_source, on_target: (n, ...), the ends, predicted s and t.
+        pair: (s, t).
+        beta: difference of probabilities.
+        max_attempts: midpoints tried; a segment that needs more has stalled.
         batch_size: segments at a time; None: what suits the device.
 
     A midpoint predicted as a third class ends its segment. In float32 the ends can become neighbours before beta is
     reached: such segments stall as well.
 
-    Source: karimi2020 section 1.4 (Algorithm 1). Differs: capped, and all segments at once.
+    Source: docs/papers/karimi2020.md (Algorithm 1). Differs: capped, and all segments at once.
     """
     batch_size = batch_size or evaluation_batch(on_source)
     parts = [

@@ -26,9 +26,12 @@ class Estimate:
 class Oscillation:
     """Label changes on the segments between borderline instances of one ordered pair.
 
-    grid: T, points a segment. partners: M, segments a start instance.
-    idc: as coded, flips / T. flips: changes of the predicted class between neighbouring grid points.
-    first_step: changes on the step away from the end that lies on the boundary. interior: all others.
+    grid: T, points a segment.
+    partners: M, segments a start instance.
+    idc: as coded, flips / T.
+    flips: changes of the predicted class between neighbouring grid points.
+    first_step: changes on the step away from the end that lies on the boundary.
+    interior: all others.
     hysteresis: changes among the grid points where |p_s - p_t| > gamma or a third class is predicted.
     undecided: share of segments without any such point; their hysteresis counts 0.
     third_class: share of grid points predicted as neither s nor t.
@@ -68,11 +71,14 @@ def oscillation(
     l = 0, 1/T, ..., (T - 1)/T: l = 1 is never visited.
 
     Args:
-        points: (N, ...), borderline instances. pair: (s, t). grid: T. partners: M, or N - 1 where there are fewer.
+        points: (N, ...), borderline instances.
+        pair: (s, t).
+        grid: T.
+        partners: M, or N - 1 where there are fewer.
         max_starts: starts taken, at random; None: all.
         batch_size: grid points evaluated together; None: what suits the device.
 
-    With fewer than two points all means are nan. Source: karimi2020 section 2.1.
+    With fewer than two points all means are nan. Source: docs/papers/karimi2020.md.
     """
     n = len(points)
     batch_size = batch_size or evaluation_batch(points)

@@ -37,7 +37,7 @@ class Embedding:
 def principal_embedding(features: Tensor) -> Embedding | None:
     """The first two principal components of features, (N, F); None with fewer than two features or dimensions.
 
-    Source: karimi2020 section 3, figures 4 to 6 [issue #1].
+    Source: docs/papers/karimi2020.md (figures 4 to 6).
     """
     from sklearn.decomposition import PCA
 
@@ -51,7 +51,9 @@ def principal_embedding(features: Tensor) -> Embedding | None:
 class Profiles:
     """Along n segments at evenly spaced points, both ends among them.
 
-    label: (n, grid) int64, the class predicted. p_source, p_target: (n, grid), softmax. length: (n,), l2, pixel units.
+    label: (n, grid) int64, the class predicted.
+    p_source, p_target: (n, grid), softmax.
+    length: (n,), l2, pixel units.
     """
 
     label: Tensor

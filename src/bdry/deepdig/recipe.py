@@ -17,12 +17,14 @@ MAX_STACK = 128
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of both stages; the defaults are the authors' (karimi2020 sections 1.2 to 1.5, [code]).
+    """The settings of both stages; the defaults are the authors' (docs/papers/karimi2020.md, from the code).
 
     autoencoder: a name in `AUTOENCODERS`, None: the authors' for the number of channels; options: its settings.
-    alphas: weight of the class term in stages I and II. class_term: bce or ce; alpha_ce is about alpha_bce / K.
+    alphas: weight of the class term in stages I and II.
+    class_term: bce or ce; alpha_ce is about alpha_bce / K.
     reconstruction: bce or mse.
-    lr_decay: the rate is multiplied by it every `lr_decay_every` steps. dropout: after every ReLU.
+    lr_decay: the rate is multiplied by it every `lr_decay_every` steps.
+    dropout: after every ReLU.
     redraw: every batch is drawn anew from all images, as coded, so that batches overlap; else an epoch takes each once.
     precision: fp32, or bf16 for training alone; outputs are always computed in fp32.
     patience: a pair stops after this many logged losses none of which is 1 % below the best; None: never early.

@@ -82,7 +82,8 @@ def train_stack(
     """The trained network of each job and its log, in the order of `jobs`.
 
     Args:
-        model: in the state that `core.measuring` makes. pool: (N, C, H, W) in [0, 1].
+        model: in the state that `core.measuring` makes.
+        pool: (N, C, H, W) in [0, 1].
 
     Adam works number by number: a network's course does not depend on what it is stacked with, but for rounding.
     """

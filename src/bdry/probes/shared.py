@@ -215,7 +215,7 @@ class SharedProbe:
         self, shared: SharedDirections, bases: dict[str, Tensor], points: BoundaryPoints, train: Split
     ) -> dict[str, np.ndarray]:
         def pictures(basis: Tensor) -> np.ndarray:
-            return basis.T.reshape(-1, *shared.image_shape).float().cpu().numpy()
+            return basis.T.reshape(basis.shape[1], *shared.image_shape).float().cpu().numpy()
 
         return {
             "shared": pictures(shared.basis),

@@ -22,6 +22,13 @@ class Training:
 
     epochs: int = option(20, "passes over the training split", ge=0)
     batch_size: int = option(64, "images a step", ge=1)
+    overlap: int | None = option(
+        None,
+        "images of the next batch that a batch has besides its own; null: none; karimi2020's code has 36",
+        unit="images",
+        ge=1,
+        later=True,
+    )
     label_smoothing: float = option(0.0, "label smoothing of the cross-entropy", ge=0, lt=1)
     crop_padding: int = option(0, "augmentation: random crop after padding by this much", unit="pixels", ge=0)
     flip: bool = option(False, "augmentation: random horizontal flip")

@@ -1,8 +1,7 @@
 """Curvature of the boundary F = f_own - f_other = 0 at a finite scale, from its height alone: any activation will do.
 
 Over the tangent plane at z, with unit normal n, the boundary is at height s: F(z + t v + s n) = 0. The curvature along
-v at scale t is -2 s / t^2, which tends to the normal curvature as t falls to 0. (Specification of arXiv
-1705.09552, 3.2.)
+v at scale t is -2 s / t^2, which tends to the normal curvature as t falls to 0. (docs/papers/fawzi2017.md)
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ class FiniteScale:
     """Curvatures of N points along m directions at one scale t (pixel units), in 1 / pixel units.
 
     curvature: (N, m), the mean of both sides; one_sided: (N, m, 2), along +v and -v, which differ where the boundary is
-    kinked or tilted; nan where no boundary is within reach. own_side: (N, m, 2) bool, F(z +- t v) > 0: the tangent
+    kinked or tilted; nan where no boundary is within reach.
+    own_side: (N, m, 2) bool, F(z +- t v) > 0: the tangent
     plane lies there on the side of `own`, whatever the sign convention.
     """
 
@@ -58,8 +58,12 @@ def geometric_curvature(
     """-2 s / t^2 along unit tangents (N, m, ...), by root finding along the normal at z +- t v.
 
     Args:
-        z: (N, ...), on the boundary. own, other: (N,). gradient: (N, ...), of F at z.
-        scale: t. reach: heights up to `reach` t are searched.
+        z: (N, ...), on the boundary.
+        own: (N,).
+        other: (N,).
+        gradient: (N, ...), of F at z.
+        scale: t.
+        reach: heights up to `reach` t are searched.
         batch_size: points that go through the model at a time.
 
     Raises:

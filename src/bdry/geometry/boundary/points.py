@@ -1,7 +1,7 @@
 """Points on the boundary between two classes, by four rules that curvature has to be compared under.
 
 A nearest point prefers places where the other class bulges towards the image, so that the sign of the curvature
-depends on the rule (specification of arXiv 1705.09552, §5.5). A family takes (model, x, rng) and its settings.
+depends on the rule (docs/papers/fawzi2017.md). A family takes (model, x, rng) and its settings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .directions import random_directions
 from .logit_gap import gap_and_gradient, pair_gap
 from .refine import Refined, to_boundary, to_nearest, tolerance
 
-# the cosine of image - point and gradient at which a point counts as nearest (§9.2)
+# the cosine of image - point and gradient at which a point counts as nearest
 STATIONARY_COSINE = 0.999
 
 
@@ -32,7 +32,8 @@ class BoundaryPoints:
     start, point, gradient: (N, ...): the images, the points, grad F there; nan where no boundary was found.
     own, other: (N,) int64: the image's label and the class beyond; `other` is -1 where no boundary was found.
     success: (N,) bool: |F| is below 1e-10, or rounding, at `point`.
-    value: (N,), F at `point`. found, distance: (N,), from the image, before and after refinement.
+    value: (N,), F at `point`.
+    found, distance: (N,), from the image, before and after refinement.
     cosine: (N,), of start - point and gradient, 1 at a nearest point; nan where the image lies on the boundary.
     stationary: (N,) bool: the cosine is above 0.999 (first-order condition), or the image lies on the boundary.
     top_two: (N,) bool: no third class is above own and other at `point`: it lies on the classifier's boundary.
@@ -73,11 +74,13 @@ FAMILIES: Registry[Callable[..., BoundaryPoints]] = Registry("points")
 def nearest_refined(
     model: Model, x: Tensor, rng: torch.Generator, *, estimator: str = "walk", steps: int = 40
 ) -> BoundaryPoints:
-    """The point nearest to each image: a margin estimator's, refined by foot-point and Newton's steps (§8.1).
+    """The point nearest to each image: a margin estimator's, refined by foot-point and Newton's steps.
 
     Args:
         x: (N, C, H, W) in [0, 1]; x and model share a dtype, float64 for |F| below 1e-10.
-        rng: not drawn from. estimator: whose point is refined. steps: foot-point steps at most.
+        rng: not drawn from.
+        estimator: whose point is refined.
+        steps: foot-point steps at most.
     """
     own, rows, other, point = _estimated(model, x, ESTIMATORS[estimator](model, x, norm="l2"))
     refined = to_nearest(model, x[rows], point, own[rows], other, steps=steps)

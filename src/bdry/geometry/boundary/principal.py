@@ -20,7 +20,9 @@ def candidate_tangents(model: Model, points: BoundaryPoints, *, ends: int, step:
     """Orthonormal tangents in which the boundary may be most curved, (N, k, ...), k = min(2 ends, d - 1).
 
     Args:
-        points: all of them found. ends: directions of each sign. step: of the central differences, pixel units.
+        points: all of them found.
+        ends: directions of each sign.
+        step: of the central differences, pixel units.
         dense: from all d columns of the Hessian, else by Lanczos' method, which takes it for symmetric.
 
     Returns:
@@ -41,7 +43,9 @@ def principal_at_scale(
     """Principal curvatures -2 s / t^2 within the span of orthonormal tangents, and their directions.
 
     Args:
-        points: all of them found. tangents: (N, k, ...). scale: t, pixel units.
+        points: all of them found.
+        tangents: (N, k, ...).
+        scale: t, pixel units.
 
     Returns:
         curvatures, (N, k), descending, and unit tangents, (N, k, ...). Of a boundary that is smooth at the scale they

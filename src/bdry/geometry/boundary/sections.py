@@ -31,7 +31,8 @@ def label_sections(
     """The labels in the planes through z, (N, ...), spanned by unit normals and tangents, (N, ...) each.
 
     Args:
-        extent: half the side of the square, pixel units. resolution: R, points a side; odd ones hit z itself.
+        extent: half the side of the square, pixel units.
+        resolution: R, points a side; odd ones hit z itself.
         batch_size: points that go through the model at a time.
 
     Raises:
@@ -61,7 +62,8 @@ def curvature_sections(
     """The planes of the normal with the most positive ("max"), most negative ("min") and a "random" tangent.
 
     Args:
-        points: all of them found. spectrum: of them, with at least one direction kept at each end.
+        points: all of them found.
+        spectrum: of them, with at least one direction kept at each end.
 
     Raises:
         ValueError: the spectrum was made without directions.

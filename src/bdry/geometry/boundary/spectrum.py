@@ -35,7 +35,8 @@ class Spectrum:
     trace: (N,), the sum of all curvatures, and mean, (N,), over d - 1; nan by Lanczos.
     symmetry_defect: (N,), ||H - H^T|| / ||H|| (Frobenius) before H is symmetrised; nan by Lanczos, which cannot tell.
     gradient_norm: (N,).
-    affine: F is affine: every curvature is 0 since nothing bends. sign: of F, which all signs depend on.
+    affine: F is affine: every curvature is 0 since nothing bends.
+    sign: of F, which all signs depend on.
     """
 
     method: str
@@ -63,7 +64,9 @@ def dense_spectrum(
     """All d - 1 principal curvatures at each point: d products with the Hessian, symmetrised, and `eigh`.
 
     Args:
-        z: (N, ...), points; off the boundary it is the curvature of the level set through z. own, other: (N,) int64.
+        z: (N, ...), points; off the boundary it is the curvature of the level set through z.
+        own: (N,) int64.
+        other: (N,) int64.
         num_directions: m, principal directions kept at each end, at most d - 1; 0 is cheapest.
 
     Raises:
@@ -86,7 +89,10 @@ def extreme_spectrum(
     For images of so many pixels that the dense way is too much: some hundred products a point instead of d.
 
     Args:
-        z, own, other: as in `dense_spectrum`. num_directions: m.
+        z: as in `dense_spectrum`.
+        own: as in `dense_spectrum`.
+        other: as in `dense_spectrum`.
+        num_directions: m.
 
     Raises:
         ValueError: as `dense_spectrum`; 2 m is not below d - 1. A point that does not converge is a row of nan.

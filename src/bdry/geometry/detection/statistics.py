@@ -2,7 +2,7 @@
 
 Near a natural image the boundary bends away from it, and seen from a point just across it bends the other way. Every
 statistic here is one number an image, larger where the image looks perturbed; curvatures are therefore those of
-F = f_other - f_predicted, in 1 / pixel units of [0, 1]. [fawzi2017 specification, 5.1-5.5]
+F = f_other - f_predicted, in 1 / pixel units of [0, 1].
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class DetectionScores:
     recovered: (N,) int64, the class that the image had before it was perturbed, if it was; -1 where there is none.
     predicted, runner_up: (N,) int64, the classes of the two largest logits; margin: (N,), their difference.
     flat: (N,) bool, every second derivative was 0 to rounding, and so is the score: as in a linear network.
-    success: (N,) bool. forwards, backwards: (N,) int64; an exact second derivative along a direction counts as one
+    success: (N,) bool.
+    forwards, backwards: (N,) int64; an exact second derivative along a direction counts as one
         forward pass, a Hessian-vector product as one of each.
     """
 
@@ -57,13 +58,13 @@ class DetectionScores:
 def perturb(x: Tensor, point: Tensor, alpha: float, overshoot: float = 0.02) -> Tensor:
     """x + alpha (1 + overshoot) r, with r = point - x the smallest perturbation; nan where there is no point.
 
-    alpha = 1 is where DeepFool stops; the specification asks for 1, 2 and 5 (5.4). Unclipped, as in the paper.
+    alpha = 1 is where DeepFool stops; the study takes 1, 2 and 5. Unclipped, as in the paper.
     """
     return x + alpha * (1 + overshoot) * (point - x)
 
 
 def logit_margin(model: Model, x: Tensor) -> DetectionScores:
-    """The baseline: score -(largest - second largest logit); recovered is the runner-up. [5.5]"""
+    """The baseline: score -(largest - second largest logit); recovered is the runner-up."""
     with torch.no_grad():
         logits = model(x)
     runner_up = _others(logits, 1)
@@ -88,15 +89,16 @@ def sample_curvature(
     Recovered is the class with the largest mean; none where all is flat.
 
     Args:
-        x: (N, C, H, W). directions: T, drawn for each image.
-        step: None for exact derivatives; else h in pixel units (see `directional.second_derivatives`).
+        x: (N, C, H, W).
+        directions: T, drawn for each image.
+        step: None for exact derivatives; else h in pixel units (see `second_derivatives`).
         candidates: only this many classes, those of the largest logits; None: all.
         batch_size: points that go through the model at a time.
 
     Raises:
         ValueError: a single logit, or exact derivatives of a piecewise linear network.
 
-    Reference: arXiv 1705.09552, section 5, as recalled in the specification, 5.3.
+    Reference: arXiv 1705.09552, section 5, as recalled (docs/papers/fawzi2017.md).
     Differs: exact derivatives cost T + 2 L passes, not T L: v^T P H P v is expanded, v^T H v comes for all logits at
     once, and H n once a class.
     """
@@ -136,14 +138,14 @@ def boundary_curvature(
     Recovered is the class beyond the boundary. An image without a boundary point has no score.
 
     Args:
-        points: of the images that are to be judged, from their predicted classes; the family matters (5.5).
-        directions: T, unit tangents drawn for each image. step, batch_size: as in `sample_curvature`; the search for
-            the points is not in the counts.
+        points: of the images that are to be judged, from their predicted classes; the family matters.
+        directions: T, unit tangents drawn for each image.
+        step, batch_size: as in `sample_curvature`; the search for the points is not in the counts.
 
     Raises:
         ValueError: as `sample_curvature`.
 
-    Reference: specification, 5.5 (the tangent-plane second difference of its pilot); 3.1 for the mean curvature.
+    Source: the second difference over the tangent plane is ours; the idea is section 5 of arXiv 1705.09552.
     """
     parts = []
     for rows in torch.arange(len(points.start), device=points.start.device).split(rows_at_once(batch_size, directions)):
@@ -189,7 +191,7 @@ def _exact_forms(model: Model, x: Tensor, v: Tensor, classes: list[Tensor], own:
 def _difference_forms(
     model: Model, x: Tensor, v: Tensor, classes: list[Tensor], own: Tensor, step: float, batch_size: int
 ) -> Tensor:
-    """v^T G_i v at the scale `step` for each of the classes, (N, classes, T): second differences along P v. [5.3]"""
+    """v^T G_i v at the scale `step` for each of the classes, (N, classes, T): second differences along P v."""
     forms = []
     for other in classes:
         gradient = gap_and_gradient(model, x, other, own)[2]

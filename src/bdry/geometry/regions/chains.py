@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...core.norms import per_sample, steepest
 
-# where a segment is split when a pair is tried again, as a share of it (fawzi2017, section 2.5)
+# where a segment is split when a pair is tried again, as a share of it
 SPLIT_FROM, SPLIT_TO = 0.3, 0.7
 # and how far off the segment at most, as a share of its length
 LARGEST_OFFSET = 0.5
@@ -20,8 +20,10 @@ LARGEST_OFFSET = 0.5
 class Chains:
     """The bisection of many pairs' chains: points met, what follows each, and the segments of the lowest level.
 
-    points: (M, ...). following: (M,), the next point of the chain, -1 at its end.
-    owner, left, right: (S,), the segments' pairs and both ends. first: by pair, its chain's first point.
+    points: (M, ...).
+    following: (M,), the next point of the chain, -1 at its end.
+    owner, left, right: (S,), the segments' pairs and both ends.
+    first: by pair, its chain's first point.
     """
 
     points: Tensor
@@ -75,9 +77,11 @@ def random_splits(start: Tensor, end: Tensor, owner: Tensor, rng_of: Callable[[i
     segment's. In one dimension there is no tangent and no offset.
 
     Args:
-        start, end: (S, ...). owner: (S,), each segment's pair; the draws of a pair are from `rng_of(pair)`.
+        start: (S, ...).
+        end: (S, ...).
+        owner: (S,), each segment's pair; the draws of a pair are from `rng_of(pair)`.
 
-    Source: fawzi2017 section 2.5 [measured there: the need]; the offset's size is chosen here.
+    Source: ours; that retries are needed is measured in docs/papers/fawzi2017.md.
     """
     shares, offset = torch.zeros(2, len(start)), torch.zeros(start.shape)
     for pair in owner.unique().tolist():

@@ -1,4 +1,4 @@
-"""How convex a region is: the share of random convex combinations of its images that stay in it (fawzi2017, 2.4)."""
+"""How convex a region is: the share of convex combinations of its images that stay in it (1705.09552, section 2)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ class TooFewImagesError(ValueError):
 class Convexity:
     """One row of the convexity test.
 
-    k: images combined. weight_law: "dirichlet" (uniform on the simplex) or "uniform" (their mean).
+    k: images combined.
+    weight_law: "dirichlet" (uniform on the simplex) or "uniform" (their mean).
     region: the predicted class whose images are combined; `ALL_CLASSES` pools all that have k images, equally.
-    n: combinations tried. hit_rate: share with the region's label; ci_low, ci_high: its 95 % Wilson interval.
+    n: combinations tried.
+    hit_rate: share with the region's label; ci_low, ci_high: its 95 % Wilson interval.
     """
 
     k: int
@@ -54,7 +56,8 @@ def convex_combinations(
     """For every k, the rows of all predicted classes with k images or more, then one of them all.
 
     Args:
-        x: (N, ...), images. ks: how many different images of a class are combined.
+        x: (N, ...), images.
+        ks: how many different images of a class are combined.
         num_per_class: combinations for each class and k.
         weight_law: Dirichlet(1) weights, or 1/k each.
 

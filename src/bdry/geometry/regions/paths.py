@@ -67,7 +67,10 @@ def check_segments(
     so that what is looked up does not depend on which segments go together.
 
     Args:
-        start, end: (S, ...). label, intervals: (S,) int64.
+        start: (S, ...).
+        end: (S, ...).
+        label: (S,) int64.
+        intervals: (S,) int64.
 
     Returns:
         right, (S,) bool: a certificate at this resolution. Labels looked up, (S,) int64.

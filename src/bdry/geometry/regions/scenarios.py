@@ -1,4 +1,4 @@
-"""The three kinds of pairs of points of one region whose connection is looked for (fawzi2017, section 2.3)."""
+"""The three kinds of pairs of points of one region whose connection is looked for (arXiv 1705.09552, section 2)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from .projection import Projected, Projection, project_into
 class Pairs:
     """P pairs of points that the classifier gives one label, pixel units of [0, 1].
 
-    x1, x2: (P, ...). label: (P,) int64, predicted for x1.
+    x1, x2: (P, ...).
+    label: (P,) int64, predicted for x1.
     index1, index2: (P,) int64, the official indices of the images they come from; -1 for a random point.
     success: (P,) bool; where false x2 could not be brought into the region of x1 and has another label.
     forwards, backwards: (P,) int64, passes spent on bringing it there.

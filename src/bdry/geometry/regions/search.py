@@ -58,6 +58,12 @@ class Search:
         batch_size: int,
     ) -> None:
         self.model, self.x1, self.x2 = model, x1.detach(), x2.detach()
+        if x1.shape != x2.shape:
+            raise ValueError(f"x1 of shape {tuple(x1.shape)}, x2 {tuple(x2.shape)}: must be the same")
+        if pair_ids is not None and pair_ids.shape != x1.shape[:1]:
+            raise ValueError(f"pair_ids of shape {tuple(pair_ids.shape)}: must be ({len(x1)},), one for each pair")
+        if not step > 0:
+            raise ValueError(f"step={step}: must be above 0")
         if finder not in FINDERS:
             raise ValueError(f"finder={finder}: no such finder (choices: {', '.join(FINDERS)})")
         self.step, self.budget, self.how, self.seed, self.batch_size = step, budget, how, seed, batch_size

@@ -47,7 +47,8 @@ class Grown:
     """What came of P pairs, one row each.
 
     chains: from x1 to x2, (k, ...) each; None where the trees did not meet. Their segments are looked at coarsely.
-    steps: (P,) int64, steps tried. labels, forwards, backwards: (P,) int64, points whose label was looked up, passes.
+    steps: (P,) int64, steps tried.
+    labels, forwards, backwards: (P,) int64, points whose label was looked up, passes.
     """
 
     chains: list[Tensor | None]

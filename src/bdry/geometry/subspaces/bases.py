@@ -1,7 +1,7 @@
 """Subspaces that the shared directions are compared with, as orthonormal columns (d, m) in float64.
 
 Principal components of the images, leading directions of first-order perturbations, random ones, and all that the
-network can react to. [fawzi2017 specification, 4.3, 4.4]
+network can react to.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def principal_components(images: Tensor, dim: int) -> Tensor:
 
 
 def leading_perturbations(perturbations: Tensor, dim: int) -> Tensor:
-    """The first-order subspace: SVD of perturbations scaled to length 1, (N, ...) -> (d, dim). [4.3]
+    """The first-order subspace: SVD of perturbations scaled to length 1, (N, ...) -> (d, dim).
 
     Rows that are not finite or 0, of images without a boundary point, are left out.
     """
@@ -49,9 +49,10 @@ def without(basis: Tensor, removed: Tensor, tolerance: float = 1e-4) -> Tensor:
 
 @dataclass(frozen=True)
 class Reach:
-    """What the network can react to: the span of the gradients of its logits' differences. [4.4, rank confound]
+    """What the network can react to: the span of the gradients of its logits' differences.
 
-    basis: (d, rank). num_gradients: how many were stacked.
+    basis: (d, rank).
+    num_gradients: how many were stacked.
     """
 
     basis: Tensor

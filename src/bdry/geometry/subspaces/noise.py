@@ -1,4 +1,4 @@
-"""Noise inside and outside the shared curved directions (arXiv 1705.09552, section 4; specification 4.2 and 4.4)."""
+"""Noise inside and outside the shared curved directions (arXiv 1705.09552, section 4)."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ class Subspace:
 class NoiseRow:
     """A row of table noise.
 
-    rel_norm: the noise's length over the mean length of an image. label_change_rate: share of `num_images` whose
-    predicted label changes, low and high its Wilson interval. accuracy: share whose noisy label is the true one.
+    rel_norm: the noise's length over the mean length of an image.
+    label_change_rate: share of `num_images` whose predicted label changes, low and high its Wilson interval.
+    accuracy: share whose noisy label is the true one.
     """
 
     subspace: str
@@ -59,7 +60,7 @@ def noise_subspaces(
     reach: Reach | None = None,
     mean_hessian: Tensor | None = None,
 ) -> dict[str, Subspace]:
-    """The six subspaces of the noise test, so that curved is not mistaken for steep. [4.4]
+    """The six subspaces of the noise test, so that curved is not mistaken for steep.
 
     shared, shared_complement, random, pca, gradient, shared_minus_gradient; and with `reach` the control of the rank
     confound, reachable_complement: the part of the complement of `shared` that the network can react to at all.
@@ -97,13 +98,14 @@ def noise_sensitivity(
     rng: torch.Generator,
     batch_size: int = 1024,
 ) -> list[NoiseRow]:
-    """How often the label changes under noise uniform on the sphere of a given length in each subspace. [4.2]
+    """How often the label changes under noise uniform on the sphere of a given length in each subspace.
 
     Each image gets one Gaussian draw, whose part in a subspace is scaled to each length: subspaces and lengths
     are compared on the same draws. Unclipped, as in the paper. A subspace of dimension 0 has rows of nan.
 
     Args:
-        x: (N, C, H, W) in [0, 1]. labels: (N,), the true ones.
+        x: (N, C, H, W) in [0, 1].
+        labels: (N,), the true ones.
         rel_norms: lengths of the noise, relative to the mean length of the images.
     """
     drawn = torch.randn(x.flatten(1).shape, generator=rng, dtype=torch.float64).to(x.device)

@@ -1,7 +1,7 @@
 """Directions along which the boundary is curved at many images at once (arXiv 1705.09552, section 4).
 
 A basis is a (d, m) tensor of orthonormal columns, in float64: images are flattened, in pixel units of [0, 1]. What the
-shared directions are compared with is in `bases`. [fawzi2017 specification, 4.1, 4.3]
+shared directions are compared with is in `bases`.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ def shared_directions(spectrum: Spectrum, *, dim: int, per_image: int = 10) -> S
 class MeanHessian:
     """The leading eigenvectors of the mean Hessian of a batch of points.
 
-    basis: (d, m), orthonormal. eigenvalues: (m,), of largest magnitude first. num_points: of the mean.
+    basis: (d, m), orthonormal.
+    eigenvalues: (m,), of largest magnitude first.
+    num_points: of the mean.
     """
 
     basis: Tensor
@@ -178,10 +180,11 @@ def shared_curvature(
     directions: int = 100,
     hessian: HessianMethod = EXACT,
 ) -> Tensor:
-    """rho_i(z) = |u_i^T P H P u_i| / E |v^T P H P v|, v uniform on the sphere: (N, m); 1 is a random direction's. [4.1]
+    """rho_i(z) = |u_i^T P H P u_i| / E |v^T P H P v|, v uniform on the sphere: (N, m); 1 is a random direction's.
 
     Args:
-        points: of images that the basis has not seen. basis: (d, m), the u_i.
+        points: of images that the basis has not seen.
+        basis: (d, m), the u_i.
         directions: random v for the mean in the denominator, drawn for each point.
         hessian: exact, or at a finite scale, which piecewise linear networks need.
 
@@ -215,7 +218,7 @@ class EnergyRow:
 
 
 def energy(perturbations: Tensor, basis: Tensor) -> Tensor:
-    """The share of each perturbation's squared length in the first k directions, k = 1 ... m: (N, ...) -> (N, m). [4.3]
+    """The share of each perturbation's squared length in the first k directions, k = 1 ... m: (N, ...) -> (N, m).
 
     nan where a perturbation is 0 or not finite.
     """
