@@ -33,5 +33,11 @@ def features_of(classifier: Classifier, x: Tensor) -> Tensor:
 
 
 def correct_rows(classifier: Classifier, x: Tensor, label: int) -> Tensor:
-    """Positions of the images that are predicted `label`, (n,)."""
+    """Positions of the images that are predicted `label`, (n,) int64.
+
+    Args:
+        classifier: images -> logits.
+        x: (N, C, H, W) in [0, 1].
+        label: a class.
+    """
     return (predict(classifier, x) == label).nonzero()[:, 0]

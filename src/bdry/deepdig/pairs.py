@@ -20,7 +20,12 @@ def both_directions(pairs: Sequence[Sequence[int]]) -> list[Pair]:
 def checked_pairs(pairs: Sequence[Sequence[int]], num_classes: int) -> list[Pair]:
     """The pairs as tuples, none twice, in their order.
 
-    Raises `ValueError` where there is none, or one is not two different classes of 0 ... num_classes - 1.
+    Args:
+        pairs: (source, target) each.
+        num_classes: K; classes are 0 ... K - 1.
+
+    Raises:
+        ValueError: there is none, or one is not two different classes.
     """
     if not pairs:
         raise ValueError("pairs=[]: name at least one pair of classes, such as pairs=[[1,2]], or pairs=all")

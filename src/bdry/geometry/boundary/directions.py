@@ -12,6 +12,11 @@ def random_directions(like: Tensor, count: int, rng: torch.Generator) -> Tensor:
     """`count` directions uniform on the unit sphere for each of `like`, (N, ...) -> (N, count, ...).
 
     Drawn on the CPU one sample after the other, so that the size of a batch does not matter.
+
+    Args:
+        like: (N, ...), whose shape, dtype and device the directions have.
+        count: directions for each.
+        rng: a generator of the CPU.
     """
     drawn = torch.empty(len(like), count, *like.shape[1:], dtype=torch.float64)
     for row in drawn:
@@ -20,7 +25,13 @@ def random_directions(like: Tensor, count: int, rng: torch.Generator) -> Tensor:
 
 
 def random_tangents(gradient: Tensor, num: int, rng: torch.Generator) -> Tensor:
-    """Uniformly random unit tangents at points with these gradients, (N, ...) -> (N, num, ...)."""
+    """Uniformly random unit tangents at points, (N, num, ...).
+
+    Args:
+        gradient: (N, ...), of F at the points.
+        num: tangents for each.
+        rng: a generator of the CPU.
+    """
     drawn = tangent(random_directions(gradient, num, rng), steepest(gradient, "l2"))
     return steepest(drawn.flatten(0, 1), "l2").reshape(drawn.shape)
 

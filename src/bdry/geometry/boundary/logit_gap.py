@@ -12,12 +12,25 @@ SIGN = "f_own - f_other"
 
 
 def pair_gap(logits: Tensor, own: Tensor, other: Tensor) -> Tensor:
-    """f_own - f_other of (N, K) logits, (N,)."""
+    """f_own - f_other, (N,).
+
+    Args:
+        logits: (N, K).
+        own: (N,) int64, the class whose side is positive.
+        other: (N,) int64.
+    """
     return logits.gather(1, own[:, None])[:, 0] - logits.gather(1, other[:, None])[:, 0]
 
 
 def gap_and_gradient(model: Model, z: Tensor, own: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The logits at z, (N, K), F there, (N,), and its gradient, (N, ...)."""
+    """The logits at z, (N, K), F there, (N,), and its gradient, (N, ...).
+
+    Args:
+        model: x -> logits.
+        z: (N, ...), pixel units.
+        own: (N,) int64.
+        other: (N,) int64.
+    """
     z, logits = evaluate(model, z)
     with torch.enable_grad():
         value = pair_gap(logits, own, other)
