@@ -98,7 +98,7 @@ def test_training_is_the_textbook_loop(stripes):
             plain = nn.Sequential(
                 nn.Linear(36, 12), nn.ReLU(), nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 36), nn.Sigmoid()
             )
-        weights = initial_weights(layers, [job.draw("init")])
+        weights = initial_weights(layers, [job.rng("init")])
         for i, linear in enumerate(plain[::2]):
             linear.weight.data = weights[2 * i][0].T.clone()
             linear.bias.data = weights[2 * i + 1][0, 0].clone()
