@@ -4,6 +4,9 @@ The loop takes one pair after the other and one sample a forward pass, hence a p
 both look for the same paths, at the same step, in one process. Half of the pairs are two images with one label, half
 have an end that was brought into the region from a random point.
 `python benchmarks/connectivity.py [--device cuda] [--float64]`
+
+With --detours: how often each finder joins the arms of a C, by how long the way round is. The C is a ring from radius 1
+to 2 in a plane of 2 or 784 dimensions, without a sector; the ends lie up to half a radian from it, on both sides.
 """
 
 from __future__ import annotations
@@ -20,15 +23,12 @@ from torch import Tensor, nn
 from bdry.core.measuring import measuring
 from bdry.core.seeds import generator, seeded_globally
 from bdry.data import Split
-from bdry.geometry.connectivity import PathResult, find_paths
-from bdry.geometry.paths import MIN_INTERVALS
-from bdry.geometry.pathsearch import Budget
-from bdry.geometry.regions import Projection, project_into
-from bdry.geometry.scenarios import SCENARIOS
+from bdry.geometry.regions import FINDERS, SCENARIOS, Budget, PathResult, Projection, find_paths, project_into
+from bdry.geometry.regions.paths import MIN_INTERVALS
 from bdry.models import Classifier, build_classifier
 from bdry.models.classifier import Normalise
 
-PAIRS, LOOPED, STEP, DEPTH = 60, 12, 1e-3, 16
+PAIRS, LOOPED, STEP, DEPTH, DETOURS = 60, 12, 1e-3, 16, 10
 HOW = Projection()
 
 
@@ -112,12 +112,60 @@ def bare(model: nn.Module, x: Tensor) -> float:
     return 40 * len(batch) / (time.perf_counter() - begin)
 
 
+class CShape(nn.Module):
+    """Class 0 in the ring around 0 from 1 to 2 but for a sector around the first axis of a plane, (d, 2)."""
+
+    def __init__(self, half_angle: float, plane: Tensor) -> None:
+        super().__init__()
+        self.half_angle, self.plane = half_angle, plane
+
+    def forward(self, x: Tensor) -> Tensor:
+        p = x @ self.plane
+        r, angle = p.norm(dim=1), torch.atan2(p[:, 1], p[:, 0]).abs()
+        value = torch.minimum(torch.minimum(r - 1, 2 - r), r * (angle - self.half_angle))
+        return torch.stack([value, torch.zeros_like(value)], 1)
+
+
+def ends_of_c(half_angle: float, plane: Tensor) -> list[Tensor]:
+    """`DETOURS` points on each side of the gap."""
+    u = torch.rand(2, 2, DETOURS, generator=generator(0, "bench, detours"), dtype=torch.float64)
+    ends = []
+    for sign, (angle, radius) in zip((1, -1), u, strict=True):
+        at, r = sign * (half_angle + 0.02 + 0.5 * angle), 1.2 + 0.6 * radius
+        ends.append(torch.stack([r * at.cos(), r * at.sin()], 1) @ plane.T)
+    return ends
+
+
+def detours() -> None:
+    """The shortest way round keeps to the inner circle: its length is taken as radius 1 times the angle left."""
+    print("| dimensions | half-angle of the gap | way round / distance, median | finder | found | labels a pair | s |")
+    print("|---|---|---|---|---|---|---|")
+    for d in (2, 784):
+        plane = torch.linalg.qr(torch.randn(d, 2, generator=generator(0, "plane"), dtype=torch.float64)).Q
+        for half_angle in (1.0, 0.6, 0.3, 0.05):
+            model, (x1, x2) = CShape(half_angle, plane), ends_of_c(half_angle, plane)
+            p1, p2 = x1 @ plane, x2 @ plane
+            angles = [torch.atan2(p[:, 1], p[:, 0]).abs() for p in (p1, p2)]
+            ratio = ((2 * torch.pi - angles[0] - angles[1]) / (x2 - x1).norm(dim=1)).median()
+            for finder in FINDERS:
+                begin = time.process_time()
+                found = find_paths(model, x1, x2, step=STEP, finder=finder, batch_size=4096)
+                taken = time.process_time() - begin
+                labels = float(found.label_checks.double().mean())
+                ours = f"{int(found.found.sum())} of {DETOURS} | {labels:.0f} | {taken:.1f}"
+                print(f"| {d} | {half_angle} | {ratio:.1f} | {finder} | {ours} |", flush=True)
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("networks", nargs="*", default=["small", "lenet"])
     arguments.add_argument("--device", default="cpu")
     arguments.add_argument("--float64", action="store_true", help="no decision hangs on rounding: the same paths")
+    arguments.add_argument("--detours", action="store_true", help="the finders' power by length of detour instead")
     asked = arguments.parse_args()
+    if asked.detours:
+        detours()
+        return
     kind, device = torch.float64 if asked.float64 else torch.float32, torch.device(asked.device)
     draw = generator(0, "bench")
     pixels = torch.randint(0, 256, (200, 1, 28, 28), generator=draw, dtype=torch.uint8)

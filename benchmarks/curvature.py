@@ -18,8 +18,8 @@ from torch.func import grad, jvp
 
 from bdry.core.measuring import measuring
 from bdry.core.seeds import generator
-from bdry.geometry.contrast import gap_and_gradient, same_pair
-from bdry.geometry.spectrum import dense_spectrum, extreme_spectrum
+from bdry.geometry.boundary.logit_gap import gap_and_gradient, same_pair
+from bdry.geometry.boundary.spectrum import dense_spectrum, extreme_spectrum
 from bdry.models import Classifier, build_classifier
 
 PIXELS, SINGLES, BATCH = 784, 16, 256

@@ -16,7 +16,13 @@ import pkgutil
 import sys
 
 # what an optimiser, a figure and the digits import when they are first needed: 3 CPU seconds of every run
-LATER = ["torch._dynamo", "matplotlib.pyplot", "matplotlib.backends.backend_pdf", "fontTools.subset", "sklearn.datasets"]
+LATER = [
+    "torch._dynamo",
+    "matplotlib.pyplot",
+    "matplotlib.backends.backend_pdf",
+    "fontTools.subset",
+    "sklearn.datasets",
+]
 
 
 class Refuse:

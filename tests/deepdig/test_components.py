@@ -98,7 +98,7 @@ def test_training_is_the_textbook_loop(stripes):
             plain = nn.Sequential(
                 nn.Linear(36, 12), nn.ReLU(), nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 36), nn.Sigmoid()
             )
-        weights = initial_weights(layers, [job.draw("init")])
+        weights = initial_weights(layers, [job.rng("init")])
         for i, linear in enumerate(plain[::2]):
             linear.weight.data = weights[2 * i][0].T.clone()
             linear.bias.data = weights[2 * i + 1][0, 0].clone()
@@ -271,7 +271,7 @@ def test_pairs():
 )
 def test_wrong_pairs_are_one_clear_line(stripes, pairs, words):
     net, x, labels = stripes
-    with pytest.raises(UsageError, match=words) as caught:
+    with pytest.raises(ValueError, match=words) as caught:
         train_pairs(net, x, labels, pairs, QUICK, seed=0)
     assert "\n" not in str(caught.value)
 
@@ -288,5 +288,17 @@ def test_wrong_pairs_are_one_clear_line(stripes, pairs, words):
 )
 def test_wrong_settings_are_one_clear_line(stripes, settings, words):
     net, x, labels = stripes
-    with pytest.raises(UsageError, match=words):
+    # names are looked up in a registry, whose errors are the command line's
+    with pytest.raises((ValueError, UsageError), match=words):
         train_pairs(net, x, labels, [(0, 1)], Recipe(**settings), seed=0)
+
+
+@pytest.mark.parametrize("redraw", [False, True])
+def test_redrawn_batches_overlap_and_those_of_an_epoch_do_not(redraw):
+    job = Job((0, 1), 1, 1, torch.arange(100, 140), 0)
+    batches = Batches([job], 10, redraw=redraw)
+    drawn = torch.stack([batches.rows(step)[0] for step in range(4)])
+    assert [len(set(batch)) for batch in drawn.tolist()] == [10] * 4
+    assert (len(drawn.unique()) < 40) is redraw
+    stacked = Batches([job, Job((1, 0), 1, 0, torch.arange(7), 0)], 10, redraw=redraw)
+    assert torch.equal(stacked.rows(3)[0], drawn[3])

@@ -124,7 +124,7 @@ def test_margin_bisect_names_a_wrong_estimator(stripes, images):
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_without_autoencoders_it_is_said(stripes, images, name):
-    with pytest.raises(UsageError, match=name):
+    with pytest.raises(ValueError, match=name):
         GENERATORS[name](stripes[0], dataclasses.replace(images, trained=None), seed=0)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 import torch
 
-from bdry.deepdig import bisect, oscillation
+from bdry.deepdig import Estimate, bisect, of_both, oscillation
 
 
 def linear(x):
@@ -115,3 +116,19 @@ def test_partners_are_other_points_and_differ():
     # all partners of all starts: the seed only orders them
     assert whole.num_segments == len(points) * (len(points) - 1)
     assert whole.flips.mean == pytest.approx(again.flips.mean)
+
+
+def test_both_directions_weigh_the_same_and_their_errors_add_up():
+    # as many as come from the side of the one class, and a few from that of the other
+    there = oscillation(sine(2), borderline(sine(2)), (0, 1), seed=0, partners=10)
+    back = oscillation(sine(2), borderline(sine(2), 12, seed=1), (1, 0), seed=0, partners=10)
+    found = of_both(there, back)
+    assert set(found) == {"idc", "flips", "first_step", "interior", "hysteresis", "undecided", "third_class"}
+    for name, both in found.items():
+        one, other = getattr(there, name), getattr(back, name)
+        assert both.mean == pytest.approx((one.mean + other.mean) / 2)
+        assert both.error == pytest.approx((one.error**2 + other.error**2) ** 0.5 / 2)
+    assert found["flips"].error > there.flips.error / 2 > 0
+    alone = of_both(there, dataclasses.replace(back, flips=Estimate(math.nan, math.nan)))
+    assert math.isnan(alone["flips"].mean)
+    assert alone["idc"] == found["idc"]

@@ -10,12 +10,13 @@ from scipy.optimize import minimize
 from bdry.core.seeds import generator
 from bdry.data import DATASETS
 from bdry.errors import UsageError
-from bdry.geometry.boundary_points import FAMILIES, BoundaryPoints
-from bdry.geometry.directional import unit_directions
-from bdry.geometry.profile import least_curvature_times_distance
-from bdry.geometry.refine import to_boundary, to_nearest
-from bdry.geometry.smoothness import in_double
-from bdry.geometry.spectrum import dense_spectrum
+from bdry.geometry.boundary.directions import random_directions
+from bdry.geometry.boundary.logit_gap import gap_and_gradient
+from bdry.geometry.boundary.points import FAMILIES, BoundaryPoints, short_of_boundary
+from bdry.geometry.boundary.refine import to_boundary, to_nearest
+from bdry.geometry.boundary.smoothness import in_double
+from bdry.geometry.boundary.spectrum import dense_spectrum
+from bdry.geometry.boundary.summaries import least_curvature_times_distance
 from bdry.models import build_classifier
 
 NAMES = ("nearest_refined", "deepfool_end", "nat_segment", "random_dir")
@@ -185,7 +186,7 @@ def test_segments_and_rays_are_kept_to():
     model, x = digits_network()
     found = family("random_dir", model, x)
     way = F.normalize((found.point - found.start).flatten(1))
-    drawn = unit_directions(x, 1, generator(0, "points"))[:, 0].flatten(1)
+    drawn = random_directions(x, 1, generator(0, "points"))[:, 0].flatten(1)
     ok = found.success
     assert float((way * drawn).sum(1)[ok].min()) > 1 - 1e-6
     found = family("nat_segment", model, x)
@@ -224,3 +225,18 @@ def test_newton_stops_where_there_is_no_slope():
 def test_unknown_families_are_answered_with_the_nearest():
     with pytest.raises(UsageError, match="points=nearest: no such points, did you mean points=nearest_refined"):
         FAMILIES["nearest"]
+
+
+def test_points_short_of_the_boundary_are_on_the_way_to_deepfools():
+    model, x = digits_network()
+    end, short = family("deepfool_end", model, x, overshoot=0.05), short_of_boundary(model, x, generator(0, "points"))
+    assert torch.equal(short.success, end.success)
+    assert int(end.success.sum()) > 5
+    ok = end.success
+    torch.testing.assert_close(short.point[ok] - x[ok], 0.8 * (end.point - x)[ok], rtol=1e-12, atol=1e-14)
+    value, gradient = gap_and_gradient(model, short.point[ok], short.own[ok], short.other[ok])[1:]
+    assert torch.equal(value, short.value[ok])
+    assert torch.equal(gradient, short.gradient[ok])
+    assert bool((short.value[ok] > 0).all())
+    assert bool(short.point[~ok].isnan().all())
+    assert "short_of_boundary" not in FAMILIES

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bdry.geometry.connectivity import find_paths, recheck
-from bdry.geometry.pathsearch import Budget
-from bdry.geometry.regions import Projection, project_into
+from bdry.geometry.regions.connectivity import find_paths, recheck
+from bdry.geometry.regions.projection import Projection, project_into
+from bdry.geometry.regions.search import Budget
 from bdry.models import build_classifier
 
 

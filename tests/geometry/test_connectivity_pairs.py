@@ -8,11 +8,11 @@ from torch import nn
 
 from bdry.data import Split
 from bdry.errors import UsageError
-from bdry.geometry.connectivity import find_paths
-from bdry.geometry.convexity import ALL_CLASSES, convex_combinations
-from bdry.geometry.paths import check_segments, filmstrip, num_intervals, path_length
-from bdry.geometry.regions import Projection, project_into
-from bdry.geometry.scenarios import SCENARIOS
+from bdry.geometry.regions.connectivity import find_paths
+from bdry.geometry.regions.convexity import ALL_CLASSES, convex_combinations
+from bdry.geometry.regions.paths import check_segments, filmstrip, num_intervals, path_length
+from bdry.geometry.regions.projection import Projection, project_into
+from bdry.geometry.regions.scenarios import SCENARIOS
 from bdry.models import build_classifier
 
 
@@ -76,11 +76,14 @@ def test_pairs_are_drawn_evenly():
     assert bool(((off - 4000 / 12).abs() < 5 * (4000 / 12) ** 0.5).all())
 
 
-def test_scenarios_that_there_are_no_images_for_say_so():
-    with pytest.raises(UsageError, match="no two of the 1 images have the same predicted label"):
-        SCENARIOS["natural"](network(), split(1), 5)
-    with pytest.raises(UsageError, match="one predicted label; it takes two"):
-        SCENARIOS["perturbed"](Constant(), split(), 5)
+def test_scenarios_that_there_are_no_images_for_give_no_pairs():
+    for pairs in (
+        SCENARIOS["natural"](network(), split(1), 5),
+        SCENARIOS["perturbed"](Constant(), split(), 5),
+        SCENARIOS["random"](lambda x: torch.full((len(x), 3), torch.nan), split(), 5),
+    ):
+        assert pairs.x1.shape == pairs.x2.shape == (0, 1, 4, 4)
+        assert {len(column) for column in vars(pairs).values()} == {0}
     with pytest.raises(UsageError, match="did you mean scenario=perturbed"):
         SCENARIOS["pertubed"]
 
@@ -189,7 +192,7 @@ def test_convex_regions_keep_all_combinations():
 
 
 def test_combinations_that_are_not_possible_are_refused():
-    with pytest.raises(UsageError, match="k=3: no region has so many of the 2 images; the largest has 2"):
+    with pytest.raises(ValueError, match="k=3: no region has so many of the 2 images; the largest has 2"):
         convex_combinations(Line(), torch.tensor([[-2.0], [2.0]]), ks=[2, 3])
-    with pytest.raises(UsageError, match="did you mean uniform"):
+    with pytest.raises(ValueError, match="did you mean uniform"):
         convex_combinations(Line(), torch.tensor([[-2.0], [2.0]]), weight_law="unifrom")

@@ -7,10 +7,10 @@ import torch
 from torch.func import hessian as dense_hessian
 
 from bdry.core.seeds import generator
-from bdry.geometry.curvature import mean_curvature, tangent_forms
-from bdry.geometry.hessian import CentralDifferences, port_step
-from bdry.geometry.profile import flat_share, profile, summarise
-from bdry.geometry.spectrum import dense_spectrum, extreme_spectrum
+from bdry.geometry.boundary.curvature import mean_curvature, tangent_forms
+from bdry.geometry.boundary.hessian import CentralDifferences, port_step
+from bdry.geometry.boundary.spectrum import dense_spectrum, extreme_spectrum
+from bdry.geometry.boundary.summaries import flat_share, profile, summarise
 from bdry.models import build_classifier
 
 FIRST, SECOND = torch.tensor([0]), torch.tensor([1])
@@ -211,7 +211,7 @@ def test_lanczos_does_not_take_the_normal_for_a_direction():
 def test_hutchinson_is_within_its_error_a10():
     model, z = network(), images(4)
     exact = dense_spectrum(model, z, *pairs(4))
-    found = mean_curvature(model, z, *pairs(4), num_probes=1000, generator=generator(0, "probes"))
+    found = mean_curvature(model, z, *pairs(4), num_probes=1000, rng=generator(0, "probes"))
     assert bool(((found.mean - exact.mean).abs() <= 3 * found.standard_error).all())
     theory = 2**0.5 * exact.curvatures.norm(dim=1) / 35 / 1000**0.5
     torch.testing.assert_close(found.standard_error, theory, rtol=0.2, atol=0)
@@ -257,8 +257,8 @@ def test_batched_equals_one_by_one():
         single = torch.cat([solve(model, z[i], own[i], other[i], num_directions=2).curvatures for i in alone])
         torch.testing.assert_close(together.curvatures, single, rtol=1e-10, atol=1e-12)
     draws = [generator(0, "probes") for _ in range(2)]
-    together = mean_curvature(model, z, own, other, num_probes=8, generator=draws[0]).mean
-    single = [mean_curvature(model, z[i], own[i], other[i], num_probes=8, generator=draws[1]).mean for i in alone]
+    together = mean_curvature(model, z, own, other, num_probes=8, rng=draws[0]).mean
+    single = [mean_curvature(model, z[i], own[i], other[i], num_probes=8, rng=draws[1]).mean for i in alone]
     torch.testing.assert_close(together, torch.cat(single), rtol=1e-10, atol=1e-12)
 
 

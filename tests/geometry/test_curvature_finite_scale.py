@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from bdry.core.seeds import generator
-from bdry.errors import UsageError
-from bdry.geometry.boundary_points import FAMILIES
-from bdry.geometry.finite_scale import geometric_curvature, geometric_matrix, random_tangents
-from bdry.geometry.sections import curvature_sections, label_sections
-from bdry.geometry.smoothness import in_double
-from bdry.geometry.spectrum import dense_spectrum
+from bdry.geometry.boundary.directions import random_tangents
+from bdry.geometry.boundary.finite_scale import geometric_curvature, geometric_matrix
+from bdry.geometry.boundary.points import FAMILIES
+from bdry.geometry.boundary.sections import curvature_sections, label_sections
+from bdry.geometry.boundary.smoothness import in_double
+from bdry.geometry.boundary.spectrum import dense_spectrum
 from bdry.models import build_classifier
 
 FIRST, SECOND = torch.tensor([0]), torch.tensor([1])
@@ -72,7 +72,7 @@ def test_where_there_is_no_boundary_in_reach_there_is_no_number():
     assert bool(found.curvature.isnan().all())
     assert found.own_side.all()
     assert float(found.mean()[2]) == 0
-    with pytest.raises(UsageError, match="scale=0"):
+    with pytest.raises(ValueError, match="scale=0"):
         geometric_curvature(model, z, FIRST, SECOND, 2 * z, tangent, scale=0)
 
 
@@ -133,7 +133,7 @@ def test_sections_of_a_circle():
     inside = (1 + a).square() + b.square() > 1 + 1e-9
     on = ((1 + a).square() + b.square() - 1).abs() < 1e-9
     assert bool(((found.labels[0] == 0) == inside)[~on].all())
-    with pytest.raises(UsageError, match="must be above 0"):
+    with pytest.raises(ValueError, match="must be above 0"):
         label_sections(model, z, z, tangent, extent=0.0, resolution=31)
 
 
@@ -151,5 +151,5 @@ def test_sections_bend_as_their_curvature_says():
     assert own_share["min"] < 0.45
     assert set(own_share) == {"max", "min", "random"}
     bare = dense_spectrum(model, points.point, points.own, points.other)
-    with pytest.raises(UsageError, match="num_directions=1"):
+    with pytest.raises(ValueError, match="num_directions=1"):
         curvature_sections(model, points, bare, generator(0, "sections"), extent=0.5)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from bdry.geometry.localisation import frequency_extent, space_extent
-from bdry.geometry.smoothness import SMOOTH_ACTIVATIONS, WrittenOutSiLU, in_double
+from bdry.geometry.boundary.smoothness import SMOOTH_ACTIVATIONS, WrittenOutSiLU, in_double
+from bdry.geometry.subspaces.shared import frequency_extent, space_extent
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -11,14 +11,28 @@ from scipy.stats import binomtest
 from torch import nn
 
 from bdry.core.norms import norm as norm_of
-from bdry.errors import UsageError
-from bdry.geometry.bases import Reach, leading_perturbations, principal_components, random_basis, reach, without
-from bdry.geometry.boundary_points import BoundaryPoints
-from bdry.geometry.contrast import gap_and_gradient
-from bdry.geometry.hessian import CentralDifferences
-from bdry.geometry.sensitivity import Subspace, noise_sensitivity, noise_subspaces
-from bdry.geometry.spectrum import dense_spectrum
-from bdry.geometry.subspaces import energy, energy_rows, shared_curvature, shared_directions
+from bdry.geometry.boundary.hessian import CentralDifferences
+from bdry.geometry.boundary.logit_gap import gap_and_gradient
+from bdry.geometry.boundary.points import BoundaryPoints
+from bdry.geometry.boundary.smoothness import PiecewiseLinearError
+from bdry.geometry.boundary.spectrum import dense_spectrum
+from bdry.geometry.subspaces.bases import (
+    Reach,
+    leading_perturbations,
+    principal_components,
+    random_basis,
+    reach,
+    without,
+)
+from bdry.geometry.subspaces.noise import Subspace, noise_sensitivity, noise_subspaces
+from bdry.geometry.subspaces.shared import (
+    energy,
+    energy_rows,
+    mean_hessian_directions,
+    overlap,
+    shared_curvature,
+    shared_directions,
+)
 from bdry.models import build_classifier
 
 # torch's own forward-mode differentiation compiles with it when it is first used
@@ -95,21 +109,75 @@ def images(n: int, shape=(1, 6, 6), seed: int = 0) -> torch.Tensor:
 def test_bent_coordinates_are_recovered_and_nothing_else_is_curved():
     model = Waves()
     shared = shared_of(model, model.stationary(30, 1), dim=8, per_image=NUM_BENT)
-    assert shared.rank == NUM_BENT
-    assert largest_angle(shared.basis[:, :NUM_BENT], model.q[:, :NUM_BENT]) < 1e-6
+    assert shared.rank == shared.basis.shape[1] == len(shared.singular_values) == NUM_BENT
+    assert largest_angle(shared.basis, model.q[:, :NUM_BENT]) < 1e-6
     unseen = boundary_points(model, model.stationary(20, 2))
-    rho = shared_curvature(model, unseen, shared.basis, generator=draw())
-    assert float(rho[:, :NUM_BENT].mean(0).min()) > 5
-    assert float(rho[:, NUM_BENT:].max()) < 1e-6
+    rho = shared_curvature(model, unseen, shared.basis, rng=draw())
+    assert float(rho.mean(0).min()) > 5
+    off = torch.linalg.svd(shared.basis, full_matrices=True).U[:, NUM_BENT:]
+    assert float(shared_curvature(model, unseen, off, rng=draw()).max()) < 1e-6
 
 
 def test_where_the_boundary_is_tilted_the_steep_coordinate_joins_the_bent_ones():
     model = Waves()
     shared = shared_of(model, model.generic(30, 1), dim=8, per_image=NUM_BENT)
-    assert shared.rank == NUM_BENT + 1
-    assert largest_angle(shared.basis[:, : NUM_BENT + 1], model.q[:, : NUM_BENT + 1]) < 1e-6
-    rho = shared_curvature(model, boundary_points(model, model.generic(20, 2)), shared.basis, generator=draw())
-    assert float(rho[:, NUM_BENT + 1 :].max()) < 1e-6
+    assert shared.rank == shared.basis.shape[1] == NUM_BENT + 1
+    assert largest_angle(shared.basis, model.q[:, : NUM_BENT + 1]) < 1e-6
+    off = torch.linalg.svd(shared.basis, full_matrices=True).U[:, NUM_BENT + 1 :]
+    assert float(shared_curvature(model, boundary_points(model, model.generic(20, 2)), off, rng=draw()).max()) < 1e-6
+
+
+@pytest.mark.parametrize(("per_image", "dim"), [(6, 6), (10, 10), (20, 50)])
+def test_directions_without_curvature_never_enter(per_image, dim):
+    """Six directions are curved, whatever is asked for; the mean Hessian has the five of its rank."""
+    model = Waves()
+    z = model.generic(30, 1)
+    shared = shared_of(model, z, dim=dim, per_image=per_image)
+    assert shared.basis.shape == (100, NUM_BENT + 1)
+    assert shared.contribution.shape == (30, NUM_BENT + 1)
+    torch.testing.assert_close(shared.contribution.sum(0), torch.ones(NUM_BENT + 1, dtype=torch.float64))
+    assert largest_angle(shared.basis, model.q[:, : NUM_BENT + 1]) < 1e-6
+    rho = shared_curvature(model, boundary_points(model, model.generic(20, 2)), shared.basis, rng=draw())
+    assert float(rho.mean(0).min()) > 1e-2
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_the_mean_hessian_is_that_of_the_points(dense, monkeypatch):
+    if not dense:
+        monkeypatch.setattr("bdry.geometry.subspaces.shared.DENSE_PIXELS", 0)
+    model = Waves()
+    z = model.generic(30, 1)
+    z[4] = torch.nan
+    points = boundary_points(model, z)
+    found = mean_hessian_directions(model, points, dim=12)
+    # H_F = Q diag(a cos y) Q^T: the mean is known, and so are its eigenvectors, the axes
+    y = (z[points.success].flatten(1) - 0.5) @ model.q[:, :NUM_BENT]
+    truth = (model.a * y.cos()).mean(0)
+    order = truth.abs().argsort(descending=True)
+    assert found.num_points == 29
+    torch.testing.assert_close(found.eigenvalues, truth[order], rtol=1e-9, atol=0)
+    cosines = (found.basis * model.q[:, order]).sum(0).abs()
+    torch.testing.assert_close(cosines, torch.ones(NUM_BENT, dtype=torch.float64), rtol=0, atol=1e-9)
+    assert overlap(found.basis, shared_of(model, model.generic(30, 1), dim=6, per_image=6).basis) == pytest.approx(1)
+
+
+def test_the_mean_hessian_of_nothing_and_of_an_affine_network_is_empty():
+    model = Waves()
+    nowhere = boundary_points(model, torch.full((2, *SHAPE), torch.nan, dtype=torch.float64))
+    found = mean_hessian_directions(model, nowhere, dim=3)
+    assert (found.basis.shape, found.num_points) == ((100, 0), 0)
+    linear = build_classifier("linear", (1, 6, 6), 3, mean=[0.5], std=[0.25], seed=0).double().requires_grad_(False)
+    assert mean_hessian_directions(linear, boundary_points(linear, images(3)), dim=3).basis.shape == (36, 0)
+    relu = network(48, activation="relu")
+    with pytest.raises(PiecewiseLinearError, match="ReLU"):
+        mean_hessian_directions(relu, boundary_points(relu, images(3)), dim=3)
+
+
+def test_overlap_of_subspaces():
+    axes = torch.eye(10, dtype=torch.float64)
+    assert overlap(axes[:, :2], axes[:, :5]) == 1
+    assert overlap(axes[:, :4], axes[:, 2:6]) == 0.5
+    assert math.isnan(overlap(axes[:, :0], axes))
 
 
 def test_rho_is_the_ratio_to_the_mean_over_the_sphere():
@@ -122,12 +190,10 @@ def test_rho_is_the_ratio_to_the_mean_over_the_sphere():
 
     points = boundary_points(Valley(), torch.zeros(3, 1, 5, 5, dtype=torch.float64))
     axes = torch.eye(25, dtype=torch.float64)[:, [0, 2]]
-    rho = shared_curvature(Valley(), points, axes, generator=draw(), directions=4000)
+    rho = shared_curvature(Valley(), points, axes, rng=draw(), directions=4000)
     torch.testing.assert_close(rho[:, 0], torch.full((3,), 25.0, dtype=torch.float64), rtol=0.1, atol=0)
     assert bool((rho[:, 1] == 0).all())
-    finite = shared_curvature(
-        Valley(), points, axes, generator=draw(), directions=4000, hessian=CentralDifferences(0.5)
-    )
+    finite = shared_curvature(Valley(), points, axes, rng=draw(), directions=4000, hessian=CentralDifferences(0.5))
     torch.testing.assert_close(finite, rho, rtol=1e-9, atol=1e-9)
 
 
@@ -142,7 +208,7 @@ def test_noise_changes_labels_in_the_shared_subspace_only():
         model(x).argmax(1),
         {"shared": Subspace(shared.basis), "off": Subspace(torch.cat([shared.basis, steep], 1), complement=True)},
         rel_norms=[0.02, 0.2, 0.5],
-        generator=draw(),
+        rng=draw(),
     )
     changed = {(row.subspace, row.rel_norm): row.label_change_rate for row in rows}
     assert changed["shared", 0.5] > 0.3
@@ -159,29 +225,29 @@ def test_contributions_images_and_points_without_a_boundary():
     assert bool((shared.contribution[2] == 0).all())
     assert shared.images().shape == (NUM_BENT, *SHAPE)
     assert torch.equal(shared.images()[3].flatten(), shared.basis[:, 3])
-    rho = shared_curvature(model, boundary_points(model, z), shared.basis, generator=draw())
+    rho = shared_curvature(model, boundary_points(model, z), shared.basis, rng=draw())
     assert rho.isfinite().all(1).tolist() == [True, True, False, True, True, True]
 
 
 def test_too_few_images_are_refused():
     model = Waves()
     spectrum_of = model.stationary(3, 1)
-    with pytest.raises(UsageError, match="dim=20: 3 boundary points of 5 directions in 100 pixels span 15"):
+    with pytest.raises(ValueError, match="dim=20: 3 boundary points of 5 directions in 100 pixels span 15"):
         shared_of(model, spectrum_of, dim=20, per_image=5)
-    with pytest.raises(UsageError, match="dim=20: 10 images of 36 pixels span 10"):
+    with pytest.raises(ValueError, match="dim=20: 10 images of 36 pixels span 10"):
         principal_components(images(10), 20)
-    with pytest.raises(UsageError, match="dim=40: images have 36 pixels"):
+    with pytest.raises(ValueError, match="dim=40: images have 36 pixels"):
         random_basis(36, 40, draw())
 
 
 def test_networks_without_curvature():
     relu, x = network(48, activation="relu"), images(3)
-    with pytest.raises(UsageError, match="ReLU"):
-        shared_curvature(relu, boundary_points(relu, x), random_basis(36, 2, draw()), generator=draw())
+    with pytest.raises(ValueError, match="ReLU"):
+        shared_curvature(relu, boundary_points(relu, x), random_basis(36, 2, draw()), rng=draw())
     linear = build_classifier("linear", (1, 6, 6), 3, mean=[0.5], std=[0.25], seed=0).double().requires_grad_(False)
-    rho = shared_curvature(linear, boundary_points(linear, x), random_basis(36, 2, draw()), generator=draw())
+    rho = shared_curvature(linear, boundary_points(linear, x), random_basis(36, 2, draw()), rng=draw())
     assert bool(rho.isnan().all())
-    with pytest.raises(UsageError, match="every curvature of an affine network"):
+    with pytest.raises(ValueError, match="every curvature of an affine network"):
         shared_of(linear, x, dim=2, per_image=2)
 
 
@@ -253,7 +319,7 @@ def test_the_control_keeps_noise_within_reach():
         "reachable_complement": 5,
     }
     subspaces["out_of_reach"] = Subspace(bound.basis, complement=True)
-    rows = noise_sensitivity(model, x, model(x).argmax(1), subspaces, rel_norms=[3.0], generator=draw())
+    rows = noise_sensitivity(model, x, model(x).argmax(1), subspaces, rel_norms=[3.0], rng=draw())
     changed = {row.subspace: row.label_change_rate for row in rows}
     assert changed["out_of_reach"] == 0
     assert changed["reachable_complement"] > changed["shared_complement"]
@@ -278,7 +344,7 @@ def test_noise_has_its_length_lies_in_its_subspace_and_follows_the_generator():
         for batch_size in (1000, 7):
             model = Recording()
             noise_sensitivity(
-                model, x, torch.zeros(20), {"it": subspace}, rel_norms=[0.3], generator=draw(), batch_size=batch_size
+                model, x, torch.zeros(20), {"it": subspace}, rel_norms=[0.3], rng=draw(), batch_size=batch_size
             )
             seen.append(torch.cat(model.seen)[20:])
         assert torch.equal(*seen)
@@ -289,9 +355,7 @@ def test_noise_has_its_length_lies_in_its_subspace_and_follows_the_generator():
 
 def test_a_subspace_of_nothing_has_rows_of_nan():
     empty = Subspace(torch.zeros(36, 0, dtype=torch.float64))
-    row = noise_sensitivity(network(8), images(5), torch.zeros(5), {"none": empty}, rel_norms=[0.1], generator=draw())[
-        0
-    ]
+    row = noise_sensitivity(network(8), images(5), torch.zeros(5), {"none": empty}, rel_norms=[0.1], rng=draw())[0]
     assert row.dim == 0
     assert math.isnan(row.label_change_rate) and math.isnan(row.accuracy)
 

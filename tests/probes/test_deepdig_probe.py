@@ -45,7 +45,9 @@ def classifier(tiny_dataset):
 def test_tables_are_the_schemas_and_the_classifier_is_left_alone(tiny_dataset, classifier, tmp_path):
     weights = [parameter.clone() for parameter in classifier.parameters()]
     found = probe().measure(classifier, tiny_dataset, Moment(3, 1.5))
-    assert set(found.tables) <= {"ae", "ae_training", "generation", "bisection", "idc", "edc", "runtime"}
+    assert set(found.tables) <= {
+        *("ae", "ae_training", "generation", "bisection", "idc", "idc_pairs", "edc", "scores", "confusion", "runtime")
+    }
     for name, rows in found.tables.items():
         assert set(rows.columns) == set(TABLES[name].column_names)
         TableWriter(tmp_path / name, TABLES[name]).append(rows)
@@ -76,5 +78,64 @@ def test_all_pairs_come_each_followed_by_its_reverse():
 
 def test_without_methods_that_train_nothing_is_trained(tiny_dataset, classifier):
     found = probe(methods=["rpbs"], steps=10**9).measure(classifier, tiny_dataset, Moment(0, 0.0))
-    assert set(found.tables) <= {"generation", "bisection", "idc", "runtime"}
+    assert set(found.tables) <= {"generation", "bisection", "idc", "idc_pairs", "scores", "confusion", "runtime"}
     assert found.tables["generation"]["alpha"].isna().all()
+
+
+def test_instances_of_test_images_have_tables_and_arrays_of_their_own(tiny_dataset, classifier):
+    train, both = (
+        probe(instances=of).measure(classifier, tiny_dataset, Moment(0, 0.0)) for of in (["train"], ["train", "test"])
+    )
+    for name in train.tables.keys() - {"runtime", "idc_pairs"}:
+        assert both.tables[name].equals(train.tables[name]), name
+    assert both.tables.keys() - train.tables.keys() == {"generation_test", "idc_test"}
+    for name in ("generation_test", "idc_test"):
+        assert set(both.tables[name].columns) == set(TABLES[name].column_names)
+    instances = both.arrays["borderline_test"]
+    assert set(instances["index"]) <= set(tiny_dataset.test.index.tolist())
+    assert len(instances["index"]) > 0
+    assert set(instances) == set(both.arrays["borderline"])
+    assert set(both.tables["idc_pairs"]["instances"]) == {"train", "test"}
+
+
+def test_pairs_have_the_mean_of_both_directions(tiny_dataset, classifier):
+    found = probe().measure(classifier, tiny_dataset, Moment(0, 0.0))
+    idc = found.tables["idc"]
+    pairs = found.tables["idc_pairs"]
+    assert set(pairs.columns) == set(TABLES["idc_pairs"].column_names)
+    assert len(pairs) == 6
+    for row in pairs.itertuples():
+        main = idc[(idc["method"] == row.method) & (idc["grid"] == 20) & (idc["alpha"] != 0.2)]
+        assert len(main) == 2
+        np.testing.assert_allclose(row.flips, main["flips"].mean(skipna=False))
+        np.testing.assert_allclose(row.flips_error, np.hypot(*main["flips_error"]) / 2)
+
+
+def test_brackets_keep_the_probabilities_at_both_ends(tiny_dataset, classifier):
+    found = probe(methods=["rpbs"]).measure(classifier, tiny_dataset, Moment(0, 0.0)).arrays["borderline"]
+    assert found["p_low"].shape == found["p_high"].shape == (len(found["source"]), 2)
+    known = np.isfinite(found["p_low"]).all(1) & np.isfinite(found["p_high"]).all(1)
+    assert known.any()
+    # p_s above p_t on the side of s, below it on that of t
+    assert (found["p_low"][known, 0] >= found["p_low"][known, 1]).all()
+    assert (found["p_high"][known, 0] <= found["p_high"][known, 1]).all()
+
+
+def test_the_classifier_is_scored_class_by_class(tiny_dataset, classifier):
+    tables = probe(methods=["rpbs"]).measure(classifier, tiny_dataset, Moment(0, 0.0)).tables
+    classifier.eval()
+    for name, split in (("train", tiny_dataset.train), ("test", tiny_dataset.test)):
+        of_split = tables["confusion"][tables["confusion"]["split"] == name]
+        counts = of_split.pivot(index="label", columns="predicted", values="num_images").to_numpy()
+        predicted = classifier(split.pixels()).argmax(1)
+        assert counts.sum() == len(split)
+        assert np.trace(counts) == int((predicted == split.labels).sum())
+        scores = tables["scores"][tables["scores"]["split"] == name]
+        np.testing.assert_allclose(scores["accuracy"], np.diag(counts) / counts.sum(axis=1))
+        np.testing.assert_allclose(scores["overall"], float((predicted == split.labels).double().mean()))
+
+
+def test_peak_memory_is_that_of_a_process_with_torch(tiny_dataset, classifier):
+    runtime = probe(methods=["rpbs"]).measure(classifier, tiny_dataset, Moment(0, 0.0)).tables["runtime"]
+    least = 0 if torch.cuda.is_available() else 100
+    assert runtime["peak_memory"].between(least, 100_000).all()

@@ -90,12 +90,22 @@ def test_the_tables_are_the_schemas_and_the_classifier_is_left_alone(tiny_datase
     assert measured.tables["shared_summary"]["method"].tolist() == [method]
     assert set(measured.tables["shared_noise"]["subspace"]) == {
         *("shared", "shared_complement", "random", "pca", "gradient"),
-        *("shared_minus_gradient", "reachable_complement"),
+        *("shared_minus_gradient", "reachable_complement", "mean_hessian"),
     }
     assert set(measured.tables["shared_energy"]["k"]) == {1, 4}
     assert measured.arrays["shared_dirs"]["shared"].shape == (4, *SHAPE)
     assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True))
     assert model.training and next(model.parameters()).requires_grad
+
+
+def test_points_short_of_the_boundary_give_another_subspace(tiny_dataset):
+    at, short = (measure(network(), tiny_dataset, points=name) for name in ("nearest_refined", "short_of_boundary"))
+    summaries = [found.tables["shared_summary"].iloc[0] for found in (at, short)]
+    assert [summary["points"] for summary in summaries] == ["nearest_refined", "short_of_boundary"]
+    assert not np.allclose(at.arrays["shared_dirs"]["shared"], short.arrays["shared_dirs"]["shared"])
+    for summary, found in zip(summaries, (at, short), strict=True):
+        assert summary["mean_hessian_dim"] == len(found.arrays["shared_dirs"]["mean_hessian"]) == 4
+        assert 0 < summary["mean_hessian_overlap"] <= 1
 
 
 def test_the_same_every_time(tiny_dataset):

@@ -16,7 +16,6 @@ from bdry.margins import ESTIMATORS
 from bdry.models import ARCHITECTURES
 from bdry.session.build import options
 from bdry.settings import SCHEMAS, check, children, science
-from bdry.studies.probes import PROBES
 from bdry.training import OPTIMISERS
 
 OPTIONS = [

@@ -117,6 +117,16 @@ def test_no_image_is_dropped_and_no_batch_has_one_image(num_images, batch_size, 
     assert sorted(torch.cat(batches).tolist()) == list(range(num_images))
 
 
+def test_overlapping_batches_begin_where_plain_ones_do():
+    from bdry.training.loop import _batches
+
+    plain, overlapping = (_batches(150, 3, plan(batch_size=64, overlap=overlap), 0) for overlap in (0, 36))
+    assert [len(batch) for batch in overlapping] == [100, 86, 22]
+    for own, both in zip(plain, overlapping, strict=True):
+        assert torch.equal(both[: len(own)], own)
+    assert torch.equal(overlapping[0][64:], plain[1][:36])
+
+
 @pytest.mark.parametrize("schedule", ["constant", "multistep", "cosine", "onecycle"])
 def test_schedules_are_torchs_own(schedule):
     total, peak = 40, 0.2

@@ -5,15 +5,16 @@ Karimi, Derr, Tang, "Characterizing the Decision Boundary of Deep Neural Network
 
 from ..names import AUTOENCODERS, GENERATORS
 from .autoencoders import Autoencoder
-from .bisection import OUTCOMES, Bisected, bisect
-from .components import Passed, Stage, Trained, features_of, pass_through, train_pairs
-from .embedding import Embedding, principal_embedding
+from .components import Passed, Stage, Trained, pass_through, train_pairs
+from .evaluation import features_of, predict
 from .generators import nearest_features
-from .oscillation import Estimate, Oscillation, oscillation
+from .midpoints import OUTCOMES, Bisected, bisect
+from .oscillation import Estimate, Oscillation, of_both, oscillation
 from .pairs import Pair, all_pairs, both_directions, checked_pairs
-from .profile import Profiles, profiles
+from .pictures import Embedding, Profiles, principal_embedding, profiles
 from .recipe import Recipe
 from .result import Borderline, PairImages, common_sources, summary
+from .scores import ClassScores, class_scores
 from .separability import Features, Plane, own_plane, separability, svm_plane
 from .spread import boundary_divergence, spread
 
@@ -24,6 +25,7 @@ __all__ = [
     "Autoencoder",
     "Bisected",
     "Borderline",
+    "ClassScores",
     "Embedding",
     "Estimate",
     "Features",
@@ -41,12 +43,15 @@ __all__ = [
     "both_directions",
     "boundary_divergence",
     "checked_pairs",
+    "class_scores",
     "common_sources",
     "features_of",
     "nearest_features",
+    "of_both",
     "oscillation",
     "own_plane",
     "pass_through",
+    "predict",
     "principal_embedding",
     "profiles",
     "separability",

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import UsageError
 from ..names import AUTOENCODERS
 
 ImageShape = tuple[int, int, int]
@@ -84,7 +83,7 @@ Weights = list[Tensor]
 
 @AUTOENCODERS.register("fc")
 def fully_connected(image_shape: ImageShape, widths: Sequence[int] = (100, 50)) -> list[Layer]:
-    """784-100-50-784 for MNIST, 123,534 parameters (karimi2020 section 1.6, [code])."""
+    """784-100-50-784 for MNIST, 123,534 parameters (docs/papers/karimi2020.md, from the code)."""
     size = math.prod(image_shape)
     sizes = [size, *widths, size]
     return [Dense(num_in, num_out) for num_in, num_out in pairwise(sizes)]
@@ -92,21 +91,20 @@ def fully_connected(image_shape: ImageShape, widths: Sequence[int] = (100, 50)) 
 
 @AUTOENCODERS.register("conv")
 def convolutional(image_shape: ImageShape, widths: Sequence[int] = (12, 24, 48)) -> list[Layer]:
-    """4x4 convolutions of stride 1 and back: 47,355 parameters, no bottleneck (karimi2020 section 1.6, [code])."""
+    """4x4 convolutions of stride 1 and back: 47,355 parameters, no bottleneck (docs/papers/karimi2020.md)."""
     return _there_and_back(image_shape, widths, stride=1)
 
 
 @AUTOENCODERS.register("bottleneck")
 def bottleneck(image_shape: ImageShape, widths: Sequence[int] = (12, 24, 48)) -> list[Layer]:
-    """The same with stride 2: for 32x32 a code of 48x4x4, a quarter of the image (karimi2020 section 8.7).
+    """The same with stride 2: for 32x32 a code of 48x4x4, a quarter of the image (docs/papers/karimi2020.md).
 
-    Raises `UsageError` where height or width is not a multiple of 2 to the number of layers.
+    Raises `ValueError` where height or width is not a multiple of 2 to the number of layers.
     """
     if any(side % 2 ** len(widths) for side in image_shape[1:]):
         shape = "x".join(map(str, image_shape))
-        raise UsageError(
-            f"autoencoder=bottleneck: the sides of {shape} images are no multiples of {2 ** len(widths)};"
-            " autoencoder=fc takes any size"
+        raise ValueError(
+            f"bottleneck: the sides of {shape} images are no multiples of {2 ** len(widths)}; fc takes any size"
         )
     return _there_and_back(image_shape, widths, stride=2)
 
@@ -123,18 +121,18 @@ def usual_autoencoder(image_shape: ImageShape) -> str:
     return "fc" if image_shape[0] == 1 else "conv"
 
 
-def initial_weights(layers: Sequence[Layer], generators: Sequence[torch.Generator]) -> Weights:
+def initial_weights(layers: Sequence[Layer], rngs: Sequence[torch.Generator]) -> Weights:
     """Weight and bias of each layer, stacked over networks: torch's default, uniform within 1 / sqrt(fan in).
 
-    Each network draws from its own of `generators`, hence the same whatever it is stacked with.
+    Each network draws from its own of `rngs`, hence the same whatever it is stacked with.
     """
     networks = [
         [
-            (2 * torch.rand(shape, generator=draw) - 1) / math.sqrt(layer.fan_in)
+            (2 * torch.rand(shape, generator=rng) - 1) / math.sqrt(layer.fan_in)
             for layer in layers
             for shape in layer.shapes
         ]
-        for draw in generators
+        for rng in rngs
     ]
     return [torch.stack(tensors) for tensors in zip(*networks, strict=True)]
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.measuring import logits_in_batches
 from ..core.norms import norm
 from ..models import Classifier
 from .autoencoders import Autoencoder, Layer
-from .batches import evaluation_batch
+from .evaluation import predict
 from .pairs import Pair, checked_pairs
 from .recipe import Recipe
 from .spread import spread
@@ -28,10 +27,13 @@ class Stage:
     """One trained autoencoder of one pair: stage 1 (s to t) or 2 (t back to s).
 
     status: ok, no images (nothing to train on), collapsed (after all restarts) or nothing kept.
-    autoencoder: the last one trained, None without images. log: its loss terms apart.
-    num_images: trained on. num_kept: of these, those that it takes from the class they should be predicted as to the
+    autoencoder: the last one trained, None without images.
+    log: its loss terms apart.
+    num_images: trained on.
+    num_kept: of these, those that it takes from the class they should be predicted as to the
     class wanted. collapse_ratio: spread_out / spread_in, nan for fewer than two images.
-    median_distance: between images and outputs, l2, pixel units. seconds: its share of the stack's training.
+    median_distance: between images and outputs, l2, pixel units.
+    seconds: its share of the stack's training.
     """
 
     pair: Pair
@@ -90,21 +92,6 @@ def pass_through(classifier: Classifier, autoencoder: Autoencoder, x: Tensor, be
     return Passed(output, kept)
 
 
-def predict(classifier: Classifier, x: Tensor) -> Tensor:
-    """The predicted class of each image, (N,), for none too."""
-    if len(x) == 0:
-        return torch.zeros(0, dtype=torch.int64, device=x.device)
-    return logits_in_batches(classifier, x, evaluation_batch(x)).argmax(1)
-
-
-@torch.no_grad()
-def features_of(classifier: Classifier, x: Tensor) -> Tensor:
-    """What the last layer sees of each image, (N, ...) -> (N, F), for none too."""
-    if len(x) == 0:
-        return x.new_zeros((0, classifier.head.in_features))
-    return torch.cat([classifier.features(part) for part in x.split(evaluation_batch(x))])
-
-
 def train_pairs(
     classifier: Classifier, x: Tensor, labels: Tensor, pairs: Sequence[Sequence[int]], recipe: Recipe, *, seed: int
 ) -> Iterator[Trained]:
@@ -115,12 +102,14 @@ def train_pairs(
 
     Args:
         classifier: in the state that `core.measuring` makes.
-        x: (N, C, H, W), training images in [0, 1]. labels: (N,). pairs: (source, target) each.
+        x: (N, C, H, W), training images in [0, 1].
+        labels: (N,).
+        pairs: (source, target) each.
 
     Raises:
-        UsageError: a pair is not two different classes, or the autoencoder does not fit the images.
+        ValueError: a pair is not two different classes, or the autoencoder does not fit the images.
 
-    Source: karimi2020 sections 1.2 and 1.3.
+    Source: docs/papers/karimi2020.md.
     """
     chosen = checked_pairs(pairs, classifier.head.out_features)
     channels, height, width = x.shape[1:]

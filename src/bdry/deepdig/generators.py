@@ -10,21 +10,20 @@ from torch import Tensor
 
 from ..core.norms import per_sample
 from ..core.seeds import generator
-from ..errors import UsageError
 from ..margins import ESTIMATORS
 from ..models import Classifier
 from ..names import GENERATORS
 from .autoencoders import Autoencoder
-from .batches import evaluation_batch
-from .components import Stage, Trained, features_of, pass_through, predict
-from .result import Borderline, PairImages, correct_rows, refined
+from .components import Stage, Trained, pass_through
+from .evaluation import correct_rows, evaluation_batch, features_of, predict
+from .result import Borderline, PairImages, refined
 
 
 @GENERATORS.register("deepdig")
 def deepdig(
     classifier: Classifier, images: PairImages, *, seed: int, beta: float = 1e-4, max_attempts: int = 40
 ) -> Borderline:
-    """Bisection between AE1(x), predicted t, and AE2(AE1(x)), predicted s. Source: karimi2020 sections 1.2 to 1.4."""
+    """Bisection between AE1(x), predicted t, and AE2(AE1(x)), predicted s. Source: docs/papers/karimi2020.md."""
     (s, t), x = images.pair, images.source
     trained = _trained(images, "deepdig")
     correct = correct_rows(classifier, x, s)
@@ -52,7 +51,7 @@ def deepdig(
 def real_ae1(
     classifier: Classifier, images: PairImages, *, seed: int, beta: float = 1e-4, max_attempts: int = 40
 ) -> Borderline:
-    """Bisection between the image itself and AE1(x): DeepDIG without component II. Source: karimi2020 section 4."""
+    """Bisection between the image itself and AE1(x): DeepDIG without component II. Ours."""
     (s, t), x = images.pair, images.source
     first = _trained(images, "real_ae1").first
     correct = correct_rows(classifier, x, s)
@@ -76,10 +75,10 @@ def real_ae1(
 def rpbs(
     classifier: Classifier, images: PairImages, *, seed: int, beta: float = 1e-4, max_attempts: int = 40
 ) -> Borderline:
-    """Random pairs: correctly predicted images of s and t, both shuffled and zipped. Source: karimi2020 section 3."""
+    """Random pairs: correctly predicted images of s and t, both shuffled and zipped (docs/papers/karimi2020.md)."""
     source, target = _correct(classifier, images)
-    draw = generator(seed, "rpbs", *images.pair)
-    shuffled = [rows[torch.randperm(len(rows), generator=draw).to(rows.device)] for rows in (source, target)]
+    rng = generator(seed, "rpbs", *images.pair)
+    shuffled = [rows[torch.randperm(len(rows), generator=rng).to(rows.device)] for rows in (source, target)]
     n = min(len(source), len(target))
     return _between_real("rpbs", classifier, images, shuffled[0][:n], shuffled[1][:n], len(source), beta, max_attempts)
 
@@ -90,7 +89,7 @@ def epbs(
 ) -> Borderline:
     """Each image of s with the image of t whose features are nearest in l2, both correctly predicted.
 
-    Source: karimi2020 section 3, as intended; what the authors' code does is `epbs_as_coded`.
+    Source: docs/papers/karimi2020.md, as intended; what the authors' code does is `epbs_as_coded`.
     """
     source, target = _correct(classifier, images)
     paired = source if len(target) else source[:0]
@@ -102,7 +101,7 @@ def epbs(
 def epbs_as_coded(
     classifier: Classifier, images: PairImages, *, seed: int, beta: float = 1e-4, max_attempts: int = 40
 ) -> Borderline:
-    """Each image of s with the first correctly predicted image of t. Source: karimi2020 section 4, B1."""
+    """Each image of s with the first correctly predicted image of t. Source: docs/papers/karimi2020.md (B1)."""
     source, target = _correct(classifier, images)
     paired = source if len(target) else source[:0]
     partner = target[torch.zeros_like(paired)]
@@ -127,9 +126,9 @@ def margin_bisect(
     No training. An estimator that does not get to t leaves the image without a segment: read `coverage` beside every
     other number. On MNIST `walk` reaches t more often than `deepfool`, fails bisection less and ends nearer, at twice
     the cost; `fmn` is a little nearer still at four times. Inside the box, as all other generators' instances are.
-    Source: karimi2020 section 8.4.
+    Source: docs/papers/karimi2020.md.
 
-    Raises `UsageError` where there is no such estimator.
+    Raises `ValueError` where there is no such estimator.
     """
     (s, t), x = images.pair, images.source
     estimate = ESTIMATORS[estimator]
@@ -172,7 +171,7 @@ def nearest_features(classifier: Classifier, x: Tensor, others: Tensor) -> Tenso
 
 def _trained(images: PairImages, name: str) -> Trained:
     if images.trained is None:
-        raise UsageError(f"generator={name}: needs trained autoencoders")
+        raise ValueError(f"{name}: needs the pair's trained autoencoders; PairImages.trained is None")
     return images.trained
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..core.measuring import Model
 from ..core.norms import per_sample
 from ..core.seeds import generator
-from .batches import evaluation_batch
+from .evaluation import evaluation_batch
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,12 @@ class Estimate:
 class Oscillation:
     """Label changes on the segments between borderline instances of one ordered pair.
 
-    grid: T, points a segment. partners: M, segments a start instance.
-    idc: as coded, flips / T. flips: changes of the predicted class between neighbouring grid points.
-    first_step: changes on the step away from the end that lies on the boundary. interior: all others.
+    grid: T, points a segment.
+    partners: M, segments a start instance.
+    idc: as coded, flips / T.
+    flips: changes of the predicted class between neighbouring grid points.
+    first_step: changes on the step away from the end that lies on the boundary.
+    interior: all others.
     hysteresis: changes among the grid points where |p_s - p_t| > gamma or a third class is predicted.
     undecided: share of segments without any such point; their hysteresis counts 0.
     third_class: share of grid points predicted as neither s nor t.
@@ -68,20 +71,23 @@ def oscillation(
     l = 0, 1/T, ..., (T - 1)/T: l = 1 is never visited.
 
     Args:
-        points: (N, ...), borderline instances. pair: (s, t). grid: T. partners: M, or N - 1 where there are fewer.
+        points: (N, ...), borderline instances.
+        pair: (s, t).
+        grid: T.
+        partners: M, or N - 1 where there are fewer.
         max_starts: starts taken, at random; None: all.
         batch_size: grid points evaluated together; None: what suits the device.
 
-    With fewer than two points all means are nan. Source: karimi2020 section 2.1.
+    With fewer than two points all means are nan. Source: docs/papers/karimi2020.md.
     """
     n = len(points)
     batch_size = batch_size or evaluation_batch(points)
     partners = min(partners, max(n - 1, 0))
-    draw = generator(seed, "oscillation", *pair)
-    starts = torch.randperm(n, generator=draw)[:max_starts]
+    rng = generator(seed, "oscillation", *pair)
+    starts = torch.randperm(n, generator=rng)[:max_starts]
     if n < 2:
         starts = starts[:0]
-    chosen = [torch.randperm(n - 1, generator=draw)[:partners] for _ in starts]
+    chosen = [torch.randperm(n - 1, generator=rng)[:partners] for _ in starts]
     # positions among all but the start itself
     ends = torch.stack(chosen) if chosen else torch.zeros((0, partners), dtype=torch.int64)
     ends = (ends + (ends >= starts[:, None])).flatten()
@@ -109,6 +115,21 @@ def oscillation(
         undecided=_estimate(undecided),
         third_class=_estimate(third),
     )
+
+
+def of_both(there: Oscillation, back: Oscillation) -> dict[str, Estimate]:
+    """IDC and the other means over segments, as the mean of a pair's two directions, each of the same weight.
+
+    The errors are those of the directions, which are clustered by start instance: no start belongs to both.
+    nan where one direction has no segments.
+
+    Source: karimi2020 has one number a pair of classes; how it is made of the two directions is not known.
+    """
+    return {
+        name: Estimate((one.mean + other.mean) / 2, math.hypot(one.error, other.error) / 2)
+        for name, one in vars(there).items()
+        if isinstance(one, Estimate) and isinstance(other := getattr(back, name), Estimate)
+    }
 
 
 def _count(logits: Tensor, pair: tuple[int, int], gamma: float) -> Tensor:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import UsageError
-
 Pair = tuple[int, int]
 
 
@@ -22,17 +20,22 @@ def both_directions(pairs: Sequence[Sequence[int]]) -> list[Pair]:
 def checked_pairs(pairs: Sequence[Sequence[int]], num_classes: int) -> list[Pair]:
     """The pairs as tuples, none twice, in their order.
 
-    Raises `UsageError` where there is none, or one is not two different classes of 0 ... num_classes - 1.
+    Args:
+        pairs: (source, target) each.
+        num_classes: K; classes are 0 ... K - 1.
+
+    Raises:
+        ValueError: there is none, or one is not two different classes.
     """
     if not pairs:
-        raise UsageError("pairs=[]: name at least one pair of classes, such as pairs=[[1,2]], or pairs=all")
+        raise ValueError("pairs=[]: name at least one pair of classes, such as pairs=[[1,2]], or pairs=all")
     for pair in pairs:
         shown = "[" + ",".join(str(label) for label in pair) + "]"
         if len(pair) != 2:
-            raise UsageError(f"pairs: {shown} is not a pair; a pair is [source,target]")
+            raise ValueError(f"pairs: {shown} is not a pair; a pair is [source,target]")
         if pair[0] == pair[1]:
-            raise UsageError(f"pairs: {shown} is one class twice; a boundary lies between two")
+            raise ValueError(f"pairs: {shown} is one class twice; a boundary lies between two")
         for label in pair:
             if not 0 <= label < num_classes:
-                raise UsageError(f"pairs: {shown}: there is no class {label}, only 0 to {num_classes - 1}")
+                raise ValueError(f"pairs: {shown}: there is no class {label}, only 0 to {num_classes - 1}")
     return list(dict.fromkeys((pair[0], pair[1]) for pair in pairs))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import UsageError, did_you_mean
+from ..errors import did_you_mean
 from .autoencoders import AUTOENCODERS, ImageShape, Layer, usual_autoencoder
 from .losses import CLASS_TERMS, RECONSTRUCTIONS
 
@@ -17,12 +17,15 @@ MAX_STACK = 128
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of both stages; the defaults are the authors' (karimi2020 sections 1.2 to 1.5, [code]).
+    """The settings of both stages; the defaults are the authors' (docs/papers/karimi2020.md, from the code).
 
     autoencoder: a name in `AUTOENCODERS`, None: the authors' for the number of channels; options: its settings.
-    alphas: weight of the class term in stages I and II. class_term: bce or ce; alpha_ce is about alpha_bce / K.
+    alphas: weight of the class term in stages I and II.
+    class_term: bce or ce; alpha_ce is about alpha_bce / K.
     reconstruction: bce or mse.
-    lr_decay: the rate is multiplied by it every `lr_decay_every` steps. dropout: after every ReLU.
+    lr_decay: the rate is multiplied by it every `lr_decay_every` steps.
+    dropout: after every ReLU.
+    redraw: every batch is drawn anew from all images, as coded, so that batches overlap; else an epoch takes each once.
     precision: fp32, or bf16 for training alone; outputs are always computed in fp32.
     patience: a pair stops after this many logged losses none of which is 1 % below the best; None: never early.
     min_collapse_ratio: below this spread of outputs over spread of inputs a network has collapsed.
@@ -41,6 +44,7 @@ class Recipe:
     lr_decay: float = 0.95
     lr_decay_every: int = 1000
     dropout: float = 0.0
+    redraw: bool = False
     precision: str = "fp32"
     log_every: int = 100
     patience: int | None = None
@@ -57,13 +61,13 @@ class Recipe:
             value = getattr(self, key)
             if value not in choices:
                 hint = did_you_mean(value, choices, f"{key}=")
-                raise UsageError(f"{key}={value}: no such choice{hint} (choices: {', '.join(choices)})")
+                raise ValueError(f"{key}={value}: no such choice{hint} (choices: {', '.join(choices)})")
         for key in ("steps", "batch_size", "log_every", "lr_decay_every"):
             if getattr(self, key) < 1:
-                raise UsageError(f"{key}={getattr(self, key)}: must be at least 1")
+                raise ValueError(f"{key}={getattr(self, key)}: must be at least 1")
 
     def layers(self, image_shape: ImageShape) -> list[Layer]:
-        """The autoencoder's layers; raises `UsageError` where there is none such, or not for this shape."""
+        """The autoencoder's layers; raises `ValueError` where there is none such, or not for this shape."""
         name = self.autoencoder or usual_autoencoder(image_shape)
         return AUTOENCODERS.bound(name, dict(self.options))(image_shape)
 

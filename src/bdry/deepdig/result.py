@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ..core.norms import norm
 from ..models import Classifier
-from .bisection import STALLED, THIRD, Bisected, bisect
-from .components import OK, Trained, predict
+from .components import OK, Trained
+from .midpoints import STALLED, THIRD, Bisected, bisect
 from .pairs import Pair
 
 
@@ -25,8 +25,8 @@ from .pairs import Pair
 class PairImages:
     """What a generator may use for the ordered pair (s, t).
 
-    source, target: (N_s, ...), (N_t, ...), images of true class s and t in [0, 1]. trained: the pair's autoencoders,
-    None for generators without any.
+    source, target: (N_s, ...), (N_t, ...), images of true class s and t in [0, 1].
+    trained: the pair's autoencoders, None for generators without any.
     """
 
     pair: Pair
@@ -39,8 +39,10 @@ class PairImages:
 class Borderline:
     """The borderline instances of one generator for one ordered pair; n segments, one row each.
 
-    status: ok, or why there are none. source: (n,) int64, the image's position in `PairImages.source`.
-    on_source, on_target: (n, ...), the ends of the segments, predicted s and t. found: what bisection made of them.
+    status: ok, or why there are none.
+    source: (n,) int64, the image's position in `PairImages.source`.
+    on_source, on_target: (n, ...), the ends of the segments, predicted s and t.
+    found: what bisection made of them.
     distance: (n,), l2 between `found.point` and the source image, pixel units.
     num_correct: source images predicted s, of which each has at most one segment.
     forwards, backwards: passes spent on images, without training.
@@ -87,8 +89,11 @@ def refined(
     """The result of a generator that has made its segments: bisection, and the distance to the source images.
 
     Args:
-        source: (n,), positions in `images.source`. on_source, on_target: (n, ...), predicted s and t.
-        forwards, backwards: passes spent so far.
+        source: (n,), positions in `images.source`.
+        on_source: (n, ...), predicted s and t.
+        on_target: (n, ...), predicted s and t.
+        forwards: passes spent so far.
+        backwards: passes spent so far.
     """
     found = bisect(classifier, on_source, on_target, images.pair, beta=beta, max_attempts=max_attempts)
     return Borderline(
@@ -104,11 +109,6 @@ def refined(
         forwards + int(found.attempts.sum()),
         backwards,
     )
-
-
-def correct_rows(classifier: Classifier, x: Tensor, label: int) -> Tensor:
-    """Positions of the images that are predicted `label`, (n,)."""
-    return (predict(classifier, x) == label).nonzero()[:, 0]
 
 
 def summary(borderline: Borderline) -> dict[str, float]:

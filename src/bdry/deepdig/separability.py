@@ -16,7 +16,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Plane:
-    """{e: <normal, e> + offset = 0} in feature space; the unit normal points from s to t. offset: feature units."""
+    """{e: <normal, e> + offset = 0} in feature space; the unit normal points from s to t.
+
+    offset: feature units.
+    """
 
     normal: Array
     offset: float
@@ -78,7 +81,7 @@ def separability(
     between the normals; offset, the plane's signed distance from the origin. EDC1 is N_err or N_all, EDC2 is err or
     acc, of the borderline split: the paper's text is not at hand to tell.
 
-    Source: karimi2020 section 2.2.
+    Source: docs/papers/karimi2020.md.
     """
     own = own_plane(head, pair)
     planes = {"svm": svm_plane(splits["train"], penalty=penalty, max_iter=max_iter), "own": own}

@@ -26,19 +26,19 @@ def spread(x: Tensor) -> float:
     return float(torch.cdist(flat, flat).double().sum()) / (members * (members - 1))
 
 
-def boundary_divergence(points: Tensor, draw: torch.Generator, num_differences: int = 200) -> tuple[float, float]:
+def boundary_divergence(points: Tensor, rng: torch.Generator, num_differences: int = 200) -> tuple[float, float]:
     """1 - mean |cos| between differences of random pairs of `points`, (N, ...), and the same of random points.
 
     The random points are independent normal in every coordinate, with the deviation that `points` have there: in many
     dimensions the measure is near 1 whatever the boundary. nan for fewer than four points.
-    Source: karimi2020 section 2.4 [secondary]; the reference is ours.
+    Source: docs/papers/karimi2020.md; the reference is ours.
     """
     if len(points) < 4:
         return float("nan"), float("nan")
     flat = points.flatten(1).cpu()
-    random = torch.randn(flat.shape, generator=draw) * flat.std(0)
-    first = torch.randint(len(flat), (num_differences,), generator=draw)
-    second = (first + torch.randint(1, len(flat), (num_differences,), generator=draw)) % len(flat)
+    random = torch.randn(flat.shape, generator=rng) * flat.std(0)
+    first = torch.randint(len(flat), (num_differences,), generator=rng)
+    second = (first + torch.randint(1, len(flat), (num_differences,), generator=rng)) % len(flat)
     return _divergence(flat[first] - flat[second]), _divergence(random[first] - random[second])
 
 

@@ -32,7 +32,7 @@ class Job:
     rows: Tensor
     seed: int
 
-    def draw(self, purpose: str, *counters: int) -> torch.Generator:
+    def rng(self, purpose: str, *counters: int) -> torch.Generator:
         """The stream of one purpose: a function of (seed, stage, pair, counters) alone."""
         return generator(self.seed, f"deepdig {purpose}", self.stage, *self.pair, *counters)
 
@@ -49,12 +49,12 @@ class Log:
 class Batches:
     """Rows of each job's next batch: consecutive cuts of random permutations of its images.
 
-    Every batch is min(batch size, n) different images, the same for a job alone as in a stack.
-    Differs from the authors' code, which draws each batch anew: here no image waits long, and one draw serves an epoch.
+    Every batch is min(batch size, n) different images, the same for a job alone as in a stack. With `redraw` each is
+    drawn anew, as in the authors' code; without, no image waits long, and one draw serves an epoch.
     """
 
-    def __init__(self, jobs: Sequence[Job], batch_size: int) -> None:
-        self.jobs, self.size = jobs, batch_size
+    def __init__(self, jobs: Sequence[Job], batch_size: int, *, redraw: bool = False) -> None:
+        self.jobs, self.size, self.redraw = jobs, batch_size, redraw
         self.orders: dict[int, tuple[int, Tensor]] = {}
         counts = torch.tensor([[min(batch_size, len(job.rows))] for job in jobs])
         # jobs with few images repeat some to fill the stack, at no weight
@@ -67,9 +67,9 @@ class Batches:
 
     def _cut(self, i: int, step: int) -> Tensor:
         rows = self.jobs[i].rows
-        epoch, position = divmod(step, max(1, len(rows) // self.size))
+        epoch, position = divmod(step, 1 if self.redraw else max(1, len(rows) // self.size))
         if self.orders.get(i, (-1,))[0] != epoch:
-            order = torch.randperm(len(rows), generator=self.jobs[i].draw("order", epoch))
+            order = torch.randperm(len(rows), generator=self.jobs[i].rng("order", epoch))
             if len(rows) < self.size:
                 order = order.repeat(-(-self.size // len(rows)))
             self.orders[i] = (epoch, rows[order.to(rows.device)])
@@ -82,14 +82,15 @@ def train_stack(
     """The trained network of each job and its log, in the order of `jobs`.
 
     Args:
-        model: in the state that `core.measuring` makes. pool: (N, C, H, W) in [0, 1].
+        model: in the state that `core.measuring` makes.
+        pool: (N, C, H, W) in [0, 1].
 
     Adam works number by number: a network's course does not depend on what it is stacked with, but for rounding.
     """
     logs = [Log([], [], []) for _ in jobs]
     finished: dict[int, Autoencoder] = {}
     alive = list(range(len(jobs)))
-    weights = [w.to(pool.device) for w in initial_weights(layers, [job.draw("init") for job in jobs])]
+    weights = [w.to(pool.device) for w in initial_weights(layers, [job.rng("init") for job in jobs])]
     optimiser = _adam(weights, recipe)
     stack = _Stack(pool, jobs, recipe)
     for step in range(recipe.steps):
@@ -129,7 +130,7 @@ class _Stack:
 
     def __init__(self, pool: Tensor, jobs: Sequence[Job], recipe: Recipe) -> None:
         self.pool, self.jobs, self.dropout_rate = pool, jobs, recipe.dropout
-        self.batches = Batches(jobs, recipe.batch_size)
+        self.batches = Batches(jobs, recipe.batch_size, redraw=recipe.redraw)
         self.goal = torch.tensor([job.goal for job in jobs], device=pool.device)
         self.share = self.batches.share.to(pool.device)
         self._images = pool.new_empty((*self.share.shape, *pool.shape[1:]))
@@ -150,10 +151,10 @@ class _Stack:
         rate = self.dropout_rate
         if rate == 0:
             return lambda hidden: hidden
-        draws = [job.draw("dropout", step) for job in self.jobs]
+        rngs = [job.rng("dropout", step) for job in self.jobs]
 
         def drop(hidden: Tensor) -> Tensor:
-            kept = torch.stack([torch.rand(hidden.shape[1:], generator=draw) >= rate for draw in draws])
+            kept = torch.stack([torch.rand(hidden.shape[1:], generator=rng) >= rate for rng in rngs])
             return hidden * kept.to(hidden.device) / (1 - rate)
 
         return drop

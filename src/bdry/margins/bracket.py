@@ -49,7 +49,14 @@ def bracket(
     estimator = ESTIMATORS[upper]
     # first the one that may refuse the model
     below = certified(
-        model, x, start_class, norm=norm, clipped=clipped, towards=towards, method=method, search_steps=search_steps,
+        model,
+        x,
+        start_class,
+        norm=norm,
+        clipped=clipped,
+        towards=towards,
+        method=method,
+        search_steps=search_steps,
         slope_steps=slope_steps,
     )
     above = estimator(model, x, below.start_class, norm=norm, clipped=clipped, towards=towards)

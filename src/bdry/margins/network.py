@@ -164,7 +164,9 @@ class _Builder:
         x = self.values[source]
 
         def at(value: Tensor) -> Tensor:
-            result: Tensor = function(*(value if is_x else operand for is_x, operand in zip(traced, operands, strict=True)))
+            result: Tensor = function(
+                *(value if is_x else operand for is_x, operand in zip(traced, operands, strict=True))
+            )
             return result
 
         bias, slope = at(torch.zeros_like(x)), at(torch.ones_like(x)) - at(torch.zeros_like(x))
@@ -172,7 +174,10 @@ class _Builder:
             raise _unknown(name)
         spatial = tuple(range(2, x.ndim))
         per_channel = [value.mean(spatial, keepdim=True)[0] if spatial else value[0] for value in (slope, bias)]
-        if not all(torch.equal(mean.expand_as(value[0]), value[0]) for mean, value in zip(per_channel, (slope, bias), strict=True)):
+        if not all(
+            torch.equal(mean.expand_as(value[0]), value[0])
+            for mean, value in zip(per_channel, (slope, bias), strict=True)
+        ):
             raise _unknown(f"{name} with a constant that is not one number a channel")
         return self._layer(ChannelScale(*per_channel), source)
 

@@ -229,9 +229,7 @@ class Patches:
         """The sum; windows of different sizes are brought to their union."""
         assert isinstance(other, Patches) and self.stride == other.stride and self.places == other.places
         padding = tuple(max(a, b) for a, b in zip(self.padding, other.padding, strict=True))
-        ends = [
-            max(one.rows.shape[4 + d] - one.padding[d] for one in (self, other)) + padding[d] for d in (0, 1)
-        ]
+        ends = [max(one.rows.shape[4 + d] - one.padding[d] for one in (self, other)) + padding[d] for d in (0, 1)]
         total = self._grown(padding, ends) + other._grown(padding, ends)
         return replace(self, rows=total, padding=(padding[0], padding[1]))
 

@@ -44,7 +44,9 @@ class Program:
         """
         num_units = sum(node.shape.numel() for node in bounds.nodes)
         if num_units > MOST_UNITS:
-            raise ValueError(f"a network of {num_units} units is too large for an exact program; {MOST_UNITS} is the most")
+            raise ValueError(
+                f"a network of {num_units} units is too large for an exact program; {MOST_UNITS} is the most"
+            )
         program = cls()
         for i, node in enumerate(bounds.nodes):
             low, high = (side[0].flatten().cpu().numpy() for side in bounds.boxes[i])
@@ -60,7 +62,9 @@ class Program:
         """Another with the same variables and constraints, to which more can be added."""
         return Program(list(self.lower), list(self.upper), list(self.binary), list(self.blocks), list(self._rows))
 
-    def variables(self, low: Sequence[float] | np.ndarray, high: Sequence[float] | np.ndarray, binary: bool = False) -> np.ndarray:
+    def variables(
+        self, low: Sequence[float] | np.ndarray, high: Sequence[float] | np.ndarray, binary: bool = False
+    ) -> np.ndarray:
         """New variables between `low` and `high`; their numbers."""
         first = len(self.lower)
         self.lower += map(float, low)
@@ -68,7 +72,9 @@ class Program:
         self.binary += [binary] * len(low)
         return np.arange(first, len(self.lower))
 
-    def constrain(self, variables: Sequence[int], factors: Sequence[float], low: float = -np.inf, high: float = np.inf) -> None:
+    def constrain(
+        self, variables: Sequence[int], factors: Sequence[float], low: float = -np.inf, high: float = np.inf
+    ) -> None:
         """low <= sum of factors times variables <= high."""
         self._rows.append((variables, factors, low, high))
 
@@ -116,7 +122,12 @@ class Program:
             self.constrain([out, is_on], [1, -high], high=0)
 
     def _pool(
-        self, layer: nn.MaxPool2d, block: np.ndarray, source: np.ndarray, shape: torch.Size, box: tuple[torch.Tensor, ...]
+        self,
+        layer: nn.MaxPool2d,
+        block: np.ndarray,
+        source: np.ndarray,
+        shape: torch.Size,
+        box: tuple[torch.Tensor, ...],
     ) -> None:
         kernel = int(layer.kernel_size)  # type: ignore[arg-type]
         height, wide = (size // kernel * kernel for size in shape[1:])

@@ -126,6 +126,7 @@ def build_plan(config: TrainConfig) -> Plan:
         precision=config.precision,
         seed=config.seed,
         data_seed=_seed(training.data_seed, config),
+        overlap=training.overlap or 0,
     )
 
 

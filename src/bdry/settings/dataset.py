@@ -49,7 +49,9 @@ class Dataset:
     train_indices: list[int] | None = option(
         None, "keep the training images of these indices", ge=0, later=True, passed=False
     )
-    test_indices: list[int] | None = option(None, "keep the test images of these indices", ge=0, later=True, passed=False)
+    test_indices: list[int] | None = option(
+        None, "keep the test images of these indices", ge=0, later=True, passed=False
+    )
     pgd: Budgets = field(default_factory=Budgets, metadata={"passed": False})
 
     def check_together(self) -> None:

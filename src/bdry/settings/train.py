@@ -24,6 +24,14 @@ class Training:
 
     epochs: int = option(20, "passes over the training split", ge=0, le=1_000_000)
     batch_size: int = option(64, "images for each step", ge=1, le=10_000_000)
+    overlap: int | None = option(
+        None,
+        "images of the next batch that a batch has besides its own; null: none; karimi2020's code has 36",
+        unit="images",
+        ge=1,
+        le=10_000_000,
+        later=True,
+    )
     label_smoothing: float = option(0.0, "label smoothing of the cross-entropy", ge=0, lt=1)
     loss_scaled: bool | None = option(
         None, "true: steps proportional to 1 / loss, which go on where the loss has come close to 0", later=True

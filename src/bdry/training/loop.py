@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,7 @@ class Plan:
     """What to train for how long. `learning_rate` maps the share of training done, in [0, 1], to the rate.
 
     loss_scaled: each step is divided by the batch's loss, see `log_mean_loss`.
+    overlap: images of the next batch that each has besides its own, as in the code of arXiv 1912.11460 (36 of 64).
     """
 
     epochs: int
@@ -40,6 +42,7 @@ class Plan:
     seed: int
     data_seed: int
     loss_scaled: bool = False
+    overlap: int = 0
 
     def steps_per_epoch(self, num_images: int) -> int:
         """Batches an epoch; a last batch of a single image is joined to the one before (batch-norm needs two)."""
@@ -119,6 +122,8 @@ def fit(
 def _batches(num_images: int, steps_per_epoch: int, plan: Plan, epoch: int) -> tuple[Tensor, ...]:
     order = torch.randperm(num_images, generator=generator(plan.data_seed, "order", epoch))
     cuts = [position * plan.batch_size for position in range(1, steps_per_epoch)]
+    if plan.overlap:
+        return tuple(order[begin : end + plan.overlap] for begin, end in pairwise([0, *cuts, num_images]))
     return torch.tensor_split(order, cuts)
 
 

@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from ...core.seeds import generator
 from ...errors import UsageError
-from ...geometry.boundary_points import BoundaryPoints
-from ...geometry.curvature import mean_curvature
-from ...geometry.finite_scale import geometric_curvature, random_tangents
-from ...geometry.hessian import EXACT, CentralDifferences, HessianMethod, Smoothed, port_step
-from ...geometry.principal import candidate_tangents, principal_at_scale
-from ...geometry.profile import summarise
-from ...geometry.smoothness import with_softplus
-from ...geometry.spectrum import dense_spectrum, extreme_spectrum
+from ...geometry.boundary.curvature import mean_curvature
+from ...geometry.boundary.directions import random_tangents
+from ...geometry.boundary.finite_scale import geometric_curvature
+from ...geometry.boundary.hessian import EXACT, CentralDifferences, HessianMethod, Smoothed, port_step
+from ...geometry.boundary.points import BoundaryPoints
+from ...geometry.boundary.principal import candidate_tangents, principal_at_scale
+from ...geometry.boundary.smoothness import with_softplus
+from ...geometry.boundary.spectrum import dense_spectrum, extreme_spectrum
+from ...geometry.boundary.summaries import summarise
 from ...names import CURVATURE_METHODS
 from .settings import CurvatureSettings
 
@@ -184,9 +185,7 @@ def _by_hessian(
         extremes = spectrum.directions[:, [0, wanted.ends]] if wanted.ends else None
         return Curvatures(scale, "dense", points, columns, spectrum.curvatures, extremes, spectrum.affine)
     draw = generator(wanted.seed, "Hutchinson")
-    mean = mean_curvature(
-        model, z, own, other, num_probes=wanted.settings.num_directions, generator=draw, hessian=hessian
-    )
+    mean = mean_curvature(model, z, own, other, num_probes=wanted.settings.num_directions, rng=draw, hessian=hessian)
     columns |= {"trace": mean.mean * (d - 1), "mean_kappa": mean.mean, "mean_kappa_error": mean.standard_error}
     if not wanted.spectra:
         # where every product is 0 the method has made sure that F is affine

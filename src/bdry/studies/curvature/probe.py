@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,17 +16,21 @@ from ...core.moment import Moment
 from ...core.seeds import generator
 from ...data import Dataset, Split
 from ...errors import UsageError
-from ...geometry.boundary_points import FAMILIES, BoundaryPoints
-from ...geometry.finite_scale import random_tangents
-from ...geometry.profile import profile
-from ...geometry.sections import label_sections
-from ...geometry.smoothness import in_double, kinks, refuse_kinked
+from ...geometry.boundary.directions import random_tangents
+from ...geometry.boundary.points import FAMILIES, BoundaryPoints
+from ...geometry.boundary.sections import label_sections
+from ...geometry.boundary.smoothness import PiecewiseLinearError, in_double, kinks, piecewise_linear_layers
+from ...geometry.boundary.summaries import profile
 from ...models import Classifier
 from ..measured import PROBES, Context, Measured
 from .methods import CURVATURE_METHODS, Curvatures, Sides, Wanted, found_tangents, tangent_sides
 from .settings import CurvatureSettings
 
 NO_KINKS = "none"
+ALTERNATIVES = (
+    "take arch.activation=softplus|silu|gelu, or measure at a finite scale: geometric (-2s/t^2), softplus_swap, "
+    "smoothed or fd (central differences)"
+)
 
 
 @PROBES.register("curvature")
@@ -77,7 +82,7 @@ class CurvatureProbe:
                 columns = {"index": chosen.index[points.success], **_side_columns(side)}
                 collected.add("tangent_sides", columns, family=family, t=t, num_directions=self.settings.num_directions)
             for method in self._methods(model):
-                for result in CURVATURE_METHODS[method](wanted, model, points, sides, find):
+                for result in _curvatures(method, wanted, model, points, sides, find):
                     collected.add_curvatures(result, chosen, family, method, "+".join(kinks(model)) or NO_KINKS)
                     if method == "ad":
                         least[points.success] = result.columns["kmin"] * found.distance
@@ -91,11 +96,7 @@ class CurvatureProbe:
 
     def _methods(self, model: nn.Module) -> list[str]:
         """The methods by name, `auto` as what the network's layers call for."""
-        try:
-            refuse_kinked(model)
-            automatic = "ad"
-        except UsageError:
-            automatic = "geometric"
+        automatic = "geometric" if piecewise_linear_layers(model) else "ad"
         return list(dict.fromkeys(automatic if method == "auto" else method for method in self.settings.methods))
 
     def _planes(
@@ -152,6 +153,14 @@ class _Collected:
             spectra = self.arrays.setdefault("curvature_spectrum", {})
             spectra |= {name: result.spectrum.float().cpu().numpy(), f"{name}-index": index.cpu().numpy()}
             self.add("curvature_profile", _profile_columns(result.spectrum), **about)
+
+
+def _curvatures(method: str, wanted: Wanted, model: nn.Module, *found: Any) -> Iterator[Curvatures]:
+    """What a method gives; where it takes a smooth network, a line that says what else there is."""
+    try:
+        yield from CURVATURE_METHODS[method](wanted, model, *found)
+    except PiecewiseLinearError as error:
+        raise UsageError(f"methods=[{method}]: {error}; {ALTERNATIVES}") from error
 
 
 def _side_columns(side: Sides) -> dict[str, Tensor]:

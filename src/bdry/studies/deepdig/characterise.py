@@ -15,16 +15,19 @@ from ...deepdig import (
     GENERATORS,
     Borderline,
     Features,
+    Oscillation,
     Pair,
     PairImages,
     Recipe,
     Trained,
     boundary_divergence,
+    class_scores,
     common_sources,
     features_of,
     oscillation,
     own_plane,
     pass_through,
+    predict,
     principal_embedding,
     profiles,
     separability,
@@ -33,7 +36,7 @@ from ...deepdig import (
     svm_plane,
 )
 from ...models import Classifier
-from .collected import Collected, ae_row, bisection_rows, borderline_arrays, idc_row
+from .collected import Collected, ae_row, bisection_rows, borderline_arrays, idc_pair_row, idc_row
 from .settings import DeepDigSettings
 from .tables import PICTURES
 
@@ -45,9 +48,10 @@ WITHOUT_TRAINING = math.nan
 
 
 class Images:
-    """A split's images by class: pixels in [0, 1], (N, C, H, W), labels, index."""
+    """A split's images by class: pixels in [0, 1], (N, C, H, W), labels, index; suffix of their tables' names."""
 
-    def __init__(self, split: Split, size: int | None, seed: int) -> None:
+    def __init__(self, split: Split, size: int | None, seed: int, suffix: str) -> None:
+        self.suffix = suffix
         chosen = split.balanced(len(split) if size is None else size, seed)
         self.pixels, self.labels, self.index = chosen.pixels(), chosen.labels, chosen.index
 
@@ -63,8 +67,30 @@ class Characterising:
         self, settings: DeepDigSettings, data_seed: int, classifier: Classifier, dataset: Dataset, found: Collected
     ) -> None:
         self.settings, self.classifier, self.found = settings, classifier, found
-        self.train = Images(dataset.train, settings.num_train, data_seed)
-        self.test = Images(dataset.test, settings.num_test, data_seed)
+        self.train = Images(dataset.train, settings.num_train, data_seed, "")
+        self.test = Images(dataset.test, settings.num_test, data_seed, "_test")
+        self.sources = [{"train": self.train, "test": self.test}[name] for name in settings.instances]
+
+    def score(self) -> None:
+        """Rows of `scores` and `confusion`: how good the classifier is on both splits, class by class."""
+        for split, images in (("train", self.train), ("test", self.test)):
+            num_classes = self.classifier.head.out_features
+            found = class_scores(images.labels, predict(self.classifier, images.pixels), num_classes)
+            means = {"f1_macro": found.f1_macro, "f1_weighted": found.f1_weighted, "f1_micro": found.f1_micro}
+            for label in range(num_classes):
+                self.found.add(
+                    "scores",
+                    split=split,
+                    label=label,
+                    num_images=int(found.num_images[label]),
+                    accuracy=float(found.accuracy[label]),
+                    precision=float(found.precision[label]),
+                    f1=float(found.f1[label]),
+                    overall=found.overall,
+                    **means,
+                )
+                for predicted, count in enumerate(found.confusion[label].tolist()):
+                    self.found.add("confusion", split=split, label=label, predicted=predicted, num_images=count)
 
     def describe_training(self, trained: Trained, recipe: Recipe) -> None:
         """Rows of `ae` and `ae_training`: of both stages, with what they make of the test images."""
@@ -97,37 +123,47 @@ class Characterising:
         self, there: tuple[Pair, Trained | None], back: tuple[Pair, Trained | None], *, closely: bool
     ) -> None:
         """All that is measured of two classes, in both directions."""
-        deepdig = []
-        for pair, trained in (there, back):
-            results = [self._generated(name, pair, trained) for name in self.settings.methods]
-            compared = common_sources([result for result in results if result.method in COMPARED])
-            for result in results:
-                self._describe(result, compared)
-                self._oscillate(result, self._alpha(result.method), self.settings.grid)
-            deepdig += [result for result in results if result.method == "deepdig"]
-            if closely:
-                self._show_strips(pair, results)
+        deepdig: list[Borderline] = []
+        for images in self.sources:
+            both: list[list[Oscillation]] = []
+            for pair, trained in (there, back):
+                results = [self._generated(name, pair, trained, images) for name in self.settings.methods]
+                compared = common_sources([result for result in results if result.method in COMPARED])
+                both.append([])
+                for result in results:
+                    self._describe(result, compared, images)
+                    both[-1].append(
+                        self._oscillate(result, self._alpha(result.method), self.settings.grid, images.suffix)
+                    )
+                if images is self.train:
+                    deepdig += [result for result in results if result.method == "deepdig"]
+                    if closely:
+                        self._show_strips(pair, results)
+            for name, one, other in zip(self.settings.methods, *both, strict=True):
+                self.found.add(
+                    "idc_pairs", **idc_pair_row(there[0], name, self._alpha(name), images.suffix, one, other)
+                )
         if deepdig:
             self._separate(deepdig, closely=closely)
         for result in deepdig if closely else []:
             for grid in self.settings.further_grids:
-                self._oscillate(result, self._alpha("deepdig"), grid)
+                self._oscillate(result, self._alpha("deepdig"), grid, "")
             self._show_profiles(result)
 
     def generate_again(self, pair: Pair, trained: Trained | None, alpha: float) -> None:
         """Generation and IDC of deepdig with autoencoders of another alpha."""
-        result = self._generated("deepdig", pair, trained)
-        self._add_generation(result, alpha, common_sources([result]))
-        self._oscillate(result, alpha, self.settings.grid)
+        result = self._generated("deepdig", pair, trained, self.train)
+        self._add_generation(result, alpha, common_sources([result]), "")
+        self._oscillate(result, alpha, self.settings.grid, "")
 
     def _alpha(self, method: str) -> float:
         return self.settings.alphas[0] if method in ("deepdig", "real_ae1") else WITHOUT_TRAINING
 
-    def _generated(self, name: str, pair: Pair, trained: Trained | None) -> Borderline:
+    def _generated(self, name: str, pair: Pair, trained: Trained | None, of: Images) -> Borderline:
         generate = GENERATORS[name]
         if name == "margin_bisect":
             generate = functools.partial(generate, estimator=self.settings.estimator, clipped=self.settings.clipped)
-        images = PairImages(pair, self.train.of(pair[0]), self.train.of(pair[1]), trained)
+        images = PairImages(pair, of.of(pair[0]), of.of(pair[1]), trained)
         with self.found.timed(name):
             result = generate(
                 self.classifier,
@@ -139,24 +175,25 @@ class Characterising:
         self.found.count(name, result.forwards)
         return result
 
-    def _describe(self, result: Borderline, compared: Tensor) -> None:
+    def _describe(self, result: Borderline, compared: Tensor, images: Images) -> None:
         """Rows of `generation` and `bisection`, and the instances themselves."""
         s, t = result.pair
-        self._add_generation(result, self._alpha(result.method), compared)
-        for row in bisection_rows(result):
+        self._add_generation(result, self._alpha(result.method), compared, images.suffix)
+        for row in bisection_rows(result) if images is self.train else ():
             self.found.add("bisection", source=s, target=t, method=result.method, **row)
-        index = self.train.index[self.train.labels == s][result.source]
+        index = images.index[images.labels == s][result.source]
         features = features_of(self.classifier, result.found.point)
-        self.found.borderline.append(borderline_arrays(result, index, features, self.settings.num_saved))
+        arrays = borderline_arrays(result, index, features, self.settings.num_saved)
+        self.found.borderline.setdefault(f"borderline{images.suffix}", []).append(arrays)
 
-    def _add_generation(self, result: Borderline, alpha: float, compared: Tensor) -> None:
+    def _add_generation(self, result: Borderline, alpha: float, compared: Tensor, suffix: str) -> None:
         s, t = result.pair
         draw = generator(self.settings.seed, "divergence", s, t)
         divergence, random = boundary_divergence(result.points, draw)
         common = torch.isin(result.source, compared.to(result.source.device)) & result.found.success
         common_distance = result.distance[common].double()
         self.found.add(
-            "generation",
+            f"generation{suffix}",
             source=s,
             target=t,
             method=result.method,
@@ -170,7 +207,7 @@ class Characterising:
             distance_common=float(common_distance.quantile(0.5)) if len(common_distance) else math.nan,
         )
 
-    def _oscillate(self, result: Borderline, alpha: float, grid: int) -> None:
+    def _oscillate(self, result: Borderline, alpha: float, grid: int, suffix: str) -> Oscillation:
         with self.found.timed("idc"):
             found = oscillation(
                 self.classifier,
@@ -184,7 +221,8 @@ class Characterising:
             )
         self.found.count("idc", found.num_segments * grid)
         s, t = result.pair
-        self.found.add("idc", source=s, target=t, method=result.method, alpha=alpha, **idc_row(found))
+        self.found.add(f"idc{suffix}", source=s, target=t, method=result.method, alpha=alpha, **idc_row(found))
+        return found
 
     def _separate(self, both: list[Borderline], *, closely: bool) -> None:
         """Rows of `edc` for the borderline instances of both directions, and the picture of the feature space."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,22 +17,23 @@ import torch
 from torch import Tensor
 
 from ...core.moment import Moment
-from ...deepdig import Borderline, Oscillation, Recipe, Stage
+from ...deepdig import Borderline, Oscillation, Pair, Recipe, Stage, of_both
 from ..measured import Measured
 
 
 @dataclass
 class Collected:
-    """rows: by table. borderline: columns of the array file, a part a pair and method. pictures: arrays by name.
+    """rows: by table. borderline: by array file its columns, a part a pair and method. pictures: arrays by name.
 
-    seconds, forwards: by stage of the work.
+    seconds, forwards, memory: by stage of the work; memory is the peak up to the stage's end, MiB.
     """
 
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    borderline: list[dict[str, np.ndarray]] = field(default_factory=list)
+    borderline: dict[str, list[dict[str, np.ndarray]]] = field(default_factory=dict)
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     forwards: dict[str, int] = field(default_factory=dict)
+    memory: dict[str, float] = field(default_factory=dict)
 
     def add(self, table: str, **row: Any) -> None:
         """One row of a table."""
@@ -44,6 +47,7 @@ class Collected:
             yield
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
+            self.memory[stage] = peak_memory()
 
     def count(self, stage: str, forwards: int) -> None:
         """Adds forward passes to a stage's."""
@@ -52,15 +56,25 @@ class Collected:
     def measured(self, moment: Moment, num_pairs: int) -> Measured:
         """All of it, labelled with the moment."""
         for stage, seconds in self.seconds.items():
-            self.add("runtime", stage=stage, num_pairs=num_pairs, seconds=seconds, forwards=self.forwards.get(stage, 0))
+            forwards, memory = self.forwards.get(stage, 0), self.memory[stage]
+            row = {"num_pairs": num_pairs, "seconds": seconds, "forwards": forwards, "peak_memory": memory}
+            self.add("runtime", stage=stage, **row)
         tables = {
             name: pd.DataFrame(rows).assign(step=moment.step, epoch=moment.epoch) for name, rows in self.rows.items()
         }
         arrays = {"pictures": self.pictures} if self.pictures else {}
-        if self.borderline:
-            names = self.borderline[0]
-            arrays["borderline"] = {name: np.concatenate([part[name] for part in self.borderline]) for name in names}
+        for file, parts in self.borderline.items():
+            arrays[file] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return Measured(tables, arrays)
+
+
+def peak_memory() -> float:
+    """The most memory held so far, MiB: of the GPU's allocator where there is one, else of the process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    # Linux counts in KiB, macOS in bytes
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def ae_row(stage: Stage, recipe: Recipe, num_test: int, num_kept_test: int) -> dict[str, Any]:
@@ -107,6 +121,24 @@ def idc_row(found: Oscillation) -> dict[str, Any]:
     return row
 
 
+def idc_pair_row(
+    pair: Pair, method: str, alpha: float, suffix: str, there: Oscillation, back: Oscillation
+) -> dict[str, Any]:
+    """The row of table `idc_pairs`."""
+    row: dict[str, Any] = {
+        "source": pair[0],
+        "target": pair[1],
+        "instances": "test" if suffix else "train",
+        "method": method,
+        "alpha": alpha,
+        "grid": there.grid,
+        "num_starts": there.num_starts + back.num_starts,
+    }
+    for name, estimate in of_both(there, back).items():
+        row |= {name: estimate.mean, f"{name}_error": estimate.error}
+    return row
+
+
 def bisection_rows(result: Borderline) -> list[dict[str, Any]]:
     """The measured columns of table `bisection`: none for no segment."""
     rows = []
@@ -137,6 +169,9 @@ def borderline_arrays(result: Borderline, index: Tensor, features: Tensor, num_s
         "attempts": found.attempts.to(torch.int16),
         "p_source": found.p_source,
         "p_target": found.p_target,
+        # p_s and p_t at the bracket's last end on the side of s, and on that of t
+        "p_low": found.low,
+        "p_high": found.high,
         "logit_source": found.logits[:, s],
         "logit_target": found.logits[:, t],
         "distance": result.distance,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 
 from ...core.measuring import measuring
 from ...core.moment import Moment
 from ...data import Dataset
 from ...deepdig import Pair, Recipe, Trained, both_directions, checked_pairs, train_pairs
+from ...errors import UsageError
 from ...models import Classifier
 from ..measured import PROBES, Context, Measured
 from .characterise import Characterising
@@ -17,6 +19,15 @@ from .collected import Collected
 from .settings import DeepDigSettings
 
 TRAINED = ("deepdig", "real_ae1")
+
+
+@contextmanager
+def _in_a_line() -> Iterator[None]:
+    """A user's line for pairs or an autoencoder that do not fit the data."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 @PROBES.register("deepdig")
@@ -33,7 +44,10 @@ class DeepDigProbe:
     settings: DeepDigSettings
 
     def measure(self, classifier: Classifier, dataset: Dataset, moment: Moment) -> Measured:
-        """Tables ae, ae_training, generation, bisection, idc, edc and runtime; arrays borderline and pictures.
+        """Tables ae, ae_training, generation, bisection, idc, idc_pairs, edc, scores, confusion and runtime.
+
+        Arrays borderline and pictures. What is made of test images has tables and arrays of its own: generation_test,
+        idc_test, borderline_test.
 
         Raises `UsageError` for a pair of classes that the data set has not.
         """
@@ -42,7 +56,11 @@ class DeepDigProbe:
         found = Collected()
         with measuring(classifier):
             work = Characterising(self.settings, self.context.data_seed, classifier, dataset, found)
-            trained = self._trained(work, directions, self.recipe())
+            work.score()
+            recipe = self.recipe()
+            with _in_a_line():
+                recipe.layers(dataset.image_shape)
+            trained = self._trained(work, directions, recipe)
             for there, back in zip(trained, trained, strict=True):
                 work.characterise(there, back, closely=there[0] in closely)
             if "deepdig" in self.settings.methods and closely:
@@ -58,7 +76,8 @@ class DeepDigProbe:
             unordered = [list(pair) for pair in itertools.combinations(range(num_classes), 2)]
         else:
             unordered = [list(pair) for pair in self.settings.pairs]
-        return both_directions(checked_pairs(unordered, num_classes))
+        with _in_a_line():
+            return both_directions(checked_pairs(unordered, num_classes))
 
     def recipe(self) -> Recipe:
         """How autoencoders are trained."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import ConfigError
-from ...names import AUTOENCODERS, GENERATORS
+from ...names import AUTOENCODERS, GENERATORS, SPLITS
 from ...settings.groups import ESTIMATORS
 from ...settings.options import option, schema
 from ...settings.probe import Probe
@@ -70,6 +70,10 @@ class DeepDigSettings:
         [0.05, 0.2, 3.0], "weights of the class term tried there", ge=0, may_be_empty=True
     )
     further_grids: list[int] = option([10, 200], "T tried there", ge=2, may_be_empty=True)
+    redraw: bool = option(False, "draw every batch anew, as coded, so that batches overlap; else in epochs")
+    instances: list[str] = option(
+        ["train"], "images that instances are made of; those of test have tables of their own", choices=SPLITS
+    )
     num_saved: int | None = option(
         50, "instances of each pair and method kept as images; null: all", unit="images", ge=0
     )

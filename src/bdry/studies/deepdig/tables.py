@@ -57,47 +57,50 @@ AE_TRAINING = declare(
     )
 )
 
+_GENERATION = (
+    STEP,
+    EPOCH,
+    SOURCE,
+    TARGET,
+    METHOD,
+    ALPHA,
+    Column("status", "str", "ok, or the stage that failed and why, as in `stage 1: collapsed`"),
+    Column("num_correct", "int", "images of s predicted s; each has at most one segment"),
+    Column("num_pairs", "int", "segments"),
+    Column("coverage", "float", "num_pairs / num_correct"),
+    Column("num_success", "int", "segments with a borderline instance"),
+    Column("num_third", "int", "segments whose bisection fell into a third class"),
+    Column("num_stalled", "int", "segments on which beta was not reached"),
+    Column("success_rate", "float", "num_success / num_pairs"),
+    Column("attempts_success", "float", "mean number of midpoints of the successes"),
+    Column("attempts_failure", "float", "mean number of midpoints of the failures"),
+    Column("attempts", "float", "mean number of midpoints"),
+    Column("p_gap_max", "float", "largest |p_s - p_t| of the successes"),
+    Column("p_gap_mean", "float", "mean |p_s - p_t| of the successes"),
+    Column("p_sum_mean", "float", "mean p_s + p_t of the successes; 1: a pure two-class point"),
+    Column("distance_mean", "float", "mean l2 distance of the successes to their source images", PIXELS),
+    Column("distance_median", "float", "median of the same", PIXELS),
+    Column("forwards", "int", "forward passes spent on images, without training"),
+    Column("backwards", "int", "backward passes, likewise"),
+    Column("spread", "float", "mean pairwise l2 distance of the successes", PIXELS),
+    Column("divergence", "float", "1 - mean |cos| between differences of random pairs of successes"),
+    Column("divergence_random", "float", "the same of normal points with the same deviation a coordinate"),
+    Column(
+        "num_common",
+        "int",
+        "source images for which deepdig, real_ae1 and margin_bisect, as far as measured, all succeeded",
+    ),
+    Column("distance_common", "float", "median l2 distance over these alone", PIXELS),
+)
+
 GENERATION = declare(
     Table(
         "generation",
         "`bdry deepdig`: one row an ordered pair, generator and alpha: what became of its segments.",
-        (
-            STEP,
-            EPOCH,
-            SOURCE,
-            TARGET,
-            METHOD,
-            ALPHA,
-            Column("status", "str", "ok, or the stage that failed and why, as in `stage 1: collapsed`"),
-            Column("num_correct", "int", "images of s predicted s; each has at most one segment"),
-            Column("num_pairs", "int", "segments"),
-            Column("coverage", "float", "num_pairs / num_correct"),
-            Column("num_success", "int", "segments with a borderline instance"),
-            Column("num_third", "int", "segments whose bisection fell into a third class"),
-            Column("num_stalled", "int", "segments on which beta was not reached"),
-            Column("success_rate", "float", "num_success / num_pairs"),
-            Column("attempts_success", "float", "mean number of midpoints of the successes"),
-            Column("attempts_failure", "float", "mean number of midpoints of the failures"),
-            Column("attempts", "float", "mean number of midpoints"),
-            Column("p_gap_max", "float", "largest |p_s - p_t| of the successes"),
-            Column("p_gap_mean", "float", "mean |p_s - p_t| of the successes"),
-            Column("p_sum_mean", "float", "mean p_s + p_t of the successes; 1: a pure two-class point"),
-            Column("distance_mean", "float", "mean l2 distance of the successes to their source images", PIXELS),
-            Column("distance_median", "float", "median of the same", PIXELS),
-            Column("forwards", "int", "forward passes spent on images, without training"),
-            Column("backwards", "int", "backward passes, likewise"),
-            Column("spread", "float", "mean pairwise l2 distance of the successes", PIXELS),
-            Column("divergence", "float", "1 - mean |cos| between differences of random pairs of successes"),
-            Column("divergence_random", "float", "the same of normal points with the same deviation a coordinate"),
-            Column(
-                "num_common",
-                "int",
-                "source images for which deepdig, real_ae1 and margin_bisect, as far as measured, all succeeded",
-            ),
-            Column("distance_common", "float", "median l2 distance over these alone", PIXELS),
-        ),
+        _GENERATION,
     )
 )
+GENERATION_TEST = declare(Table("generation_test", "As `generation`, of instances made of test images.", _GENERATION))
 
 BISECTION = declare(
     Table(
@@ -120,42 +123,101 @@ BISECTION = declare(
 
 _ERROR = "its standard error, clustered by start instance"
 
+_IDC = (
+    STEP,
+    EPOCH,
+    SOURCE,
+    TARGET,
+    METHOD,
+    ALPHA,
+    Column("grid", "int", "T, points a segment"),
+    Column("partners", "int", "M, segments a start instance"),
+    Column("gamma", "float", "hysteresis leaves out points with |p_s - p_t| at most this"),
+    Column("num_points", "int", "borderline instances"),
+    Column("num_starts", "int", "of these, starts of segments"),
+    Column("num_segments", "int", "segments"),
+    Column("idc", "float", "as coded: flips / T; not comparable between grids"),
+    Column("idc_error", "float", _ERROR),
+    Column("flips", "float", "label changes a segment; a plane has 0.5"),
+    Column("flips_error", "float", _ERROR),
+    Column("first_step", "float", "changes on the first step, away from an end on the boundary"),
+    Column("first_step_error", "float", _ERROR),
+    Column("interior", "float", "all other changes"),
+    Column("interior_error", "float", _ERROR),
+    Column("hysteresis", "float", "changes among decided points; a plane has 0"),
+    Column("hysteresis_error", "float", _ERROR),
+    Column("undecided", "float", "share of segments without a decided point"),
+    Column("undecided_error", "float", _ERROR),
+    Column("third_class", "float", "share of points predicted as neither s nor t"),
+    Column("third_class_error", "float", _ERROR),
+)
+
 IDC = declare(
     Table(
         "idc",
-        "`bdry deepdig`: one row an ordered pair, generator, alpha and grid: label changes on "
-        "segments between borderline"
+        "`bdry deepdig`: one row an ordered pair, generator, alpha and grid: label changes on segments between borderline"
         " instances.",
+        _IDC,
+    )
+)
+IDC_TEST = declare(Table("idc_test", "As `idc`, of instances made of test images.", _IDC))
+
+_MEANS = _IDC[_IDC.index(next(column for column in _IDC if column.name == "idc")) :]
+IDC_PAIRS = declare(
+    Table(
+        "idc_pairs",
+        "`bdry deepdig`: one row a pair and generator: means over both directions of `idc`, at the main alpha and grid.",
         (
             STEP,
             EPOCH,
-            SOURCE,
-            TARGET,
+            Column("source", "int", "one class"),
+            Column("target", "int", "the other"),
+            Column("instances", "str", "of which images: train or test"),
             METHOD,
             ALPHA,
             Column("grid", "int", "T, points a segment"),
-            Column("partners", "int", "M, segments a start instance"),
-            Column("gamma", "float", "hysteresis leaves out points with |p_s - p_t| at most this"),
-            Column("num_points", "int", "borderline instances"),
-            Column("num_starts", "int", "of these, starts of segments"),
-            Column("num_segments", "int", "segments"),
-            Column("idc", "float", "as coded: flips / T; not comparable between grids"),
-            Column("idc_error", "float", _ERROR),
-            Column("flips", "float", "label changes a segment; a plane has 0.5"),
-            Column("flips_error", "float", _ERROR),
-            Column("first_step", "float", "changes on the first step, away from an end on the boundary"),
-            Column("first_step_error", "float", _ERROR),
-            Column("interior", "float", "all other changes"),
-            Column("interior_error", "float", _ERROR),
-            Column("hysteresis", "float", "changes among decided points; a plane has 0"),
-            Column("hysteresis_error", "float", _ERROR),
-            Column("undecided", "float", "share of segments without a decided point"),
-            Column("undecided_error", "float", _ERROR),
-            Column("third_class", "float", "share of points predicted as neither s nor t"),
-            Column("third_class_error", "float", _ERROR),
+            Column("num_starts", "int", "starts of segments, of both directions"),
+            *_MEANS,
         ),
     )
 )
+
+SCORES = declare(
+    Table(
+        "scores",
+        "`bdry deepdig`: one row a split and class: how good the classifier is.",
+        (
+            STEP,
+            EPOCH,
+            Column("split", "str", "train or test, as far as it is measured"),
+            Column("label", "int", "the class"),
+            Column("num_images", "int", "images of the class"),
+            Column("accuracy", "float", "share of them predicted as it (recall); nan without images"),
+            Column("precision", "float", "share of the images predicted as it that are of it; 0 where there are none"),
+            Column("f1", "float", "harmonic mean of both"),
+            Column("overall", "float", "share of all the split's images that are predicted right"),
+            Column("f1_macro", "float", "mean of f1 over classes"),
+            Column("f1_weighted", "float", "mean of f1 over classes, weighted by their images"),
+            Column("f1_micro", "float", "F1 over images: the same as overall"),
+        ),
+    )
+)
+
+CONFUSION = declare(
+    Table(
+        "confusion",
+        "`bdry deepdig`: one row a split, true class and predicted class: the confusion matrix.",
+        (
+            STEP,
+            EPOCH,
+            Column("split", "str", "train or test, as far as it is measured"),
+            Column("label", "int", "the true class"),
+            Column("predicted", "int", "the predicted class"),
+            Column("num_images", "int", "images"),
+        ),
+    )
+)
+
 
 EDC = declare(
     Table(
@@ -198,33 +260,38 @@ RUNTIME = declare(
             Column("num_pairs", "int", "ordered pairs"),
             Column("seconds", "float", "spent on all of them", "s"),
             Column("forwards", "int", "forward passes of the classifier"),
+            Column(
+                "peak_memory", "float", "most memory held up to its end, of the GPU's allocator or the process", "MiB"
+            ),
         ),
     )
 )
 
 _IMAGE = ("channel", "row", "column")
 
+_INSTANCES = (
+    Array("method", ("segment",), "str", "generator"),
+    Array("source", ("segment",), "int", "s, the class of the image"),
+    Array("target", ("segment",), "int", "t, the class on the other side"),
+    Array("index", ("segment",), "int", "the image's position in the official split"),
+    Array("outcome", ("segment",), "int", "how the bisection ended"),
+    Array("attempts", ("segment",), "int", "midpoints tried"),
+    Array("p_source", ("segment",), "float", "probability of s"),
+    Array("p_target", ("segment",), "float", "probability of t"),
+    Array("p_low", ("segment", "two"), "float", "probabilities of s and t at the bracket's last end on s's side"),
+    Array("p_high", ("segment", "two"), "float", "probabilities of s and t at the bracket's last end on t's side"),
+    Array("logit_source", ("segment",), "float", "logit of s"),
+    Array("logit_target", ("segment",), "float", "logit of t"),
+    Array("distance", ("segment",), "float", "l2 distance to the source image", PIXELS),
+    Array("saved", ("segment",), "bool", "whether image and features have the row"),
+    Array("image", ("saved", *_IMAGE), "float", "the instance", PIXELS),
+    Array("features", ("saved", "feature"), "float", "its features"),
+)
 BORDERLINE = declare_arrays(
-    Arrays(
-        "borderline",
-        "`bdry deepdig`: the generated instances, a row for each segment.",
-        (
-            Array("method", ("segment",), "str", "generator"),
-            Array("source", ("segment",), "int", "s, the class of the image"),
-            Array("target", ("segment",), "int", "t, the class on the other side"),
-            Array("index", ("segment",), "int", "the image's position in the official split"),
-            Array("outcome", ("segment",), "int", "how the bisection ended"),
-            Array("attempts", ("segment",), "int", "midpoints tried"),
-            Array("p_source", ("segment",), "float", "probability of s"),
-            Array("p_target", ("segment",), "float", "probability of t"),
-            Array("logit_source", ("segment",), "float", "logit of s"),
-            Array("logit_target", ("segment",), "float", "logit of t"),
-            Array("distance", ("segment",), "float", "l2 distance to the source image", PIXELS),
-            Array("saved", ("segment",), "bool", "whether image and features have the row"),
-            Array("image", ("saved", *_IMAGE), "float", "the instance", PIXELS),
-            Array("features", ("saved", "feature"), "float", "its features"),
-        ),
-    )
+    Arrays("borderline", "`bdry deepdig`: the generated instances, a row for each segment.", _INSTANCES)
+)
+BORDERLINE_TEST = declare_arrays(
+    Arrays("borderline_test", "As `borderline`, of instances made of test images.", _INSTANCES)
 )
 
 PICTURES = declare_arrays(

@@ -18,12 +18,11 @@ from ...core.moment import Moment
 from ...core.norms import per_sample
 from ...core.seeds import generator
 from ...data import Dataset, Split
-from ...errors import UsageError
-from ...geometry.boundary_points import FAMILIES, BoundaryPoints
-from ...geometry.detection import DetectionScores, boundary_curvature, perturb, sample_curvature
-from ...geometry.hessian import port_step
-from ...geometry.separation import summarise
-from ...geometry.smoothness import in_double, kinks
+from ...geometry.boundary.hessian import port_step
+from ...geometry.boundary.points import FAMILIES, BoundaryPoints
+from ...geometry.boundary.smoothness import in_double, kinks
+from ...geometry.detection.separation import summarise
+from ...geometry.detection.statistics import DetectionScores, boundary_curvature, perturb, sample_curvature
 from ...models import Classifier
 from ..measured import PROBES, Context, Measured
 from .settings import DetectionSettings
@@ -93,7 +92,7 @@ class DetectProbe:
             for count in self.settings.num_directions:
                 draw = self._draw("sample_curvature", count)
                 found = sample_curvature(
-                    derived, seen, generator=draw, directions=count, candidates=self.settings.num_candidates, **settings
+                    derived, seen, rng=draw, directions=count, candidates=self.settings.num_candidates, **settings
                 )
                 yield AT_THE_IMAGE, count, found
         if "boundary_curvature" in self.settings.statistics:
@@ -104,7 +103,7 @@ class DetectProbe:
                     yield (
                         family,
                         count,
-                        boundary_curvature(derived, points, generator=draw, directions=count, **settings),
+                        boundary_curvature(derived, points, rng=draw, directions=count, **settings),
                     )
 
     def _step(self, model: nn.Module, dataset: Dataset) -> float | None:
@@ -138,9 +137,8 @@ def score_rows(split: Split, natural: DetectionScores, scores: DetectionScores) 
 
 def summary_row(natural: DetectionScores, perturbed: DetectionScores, alpha: float, seed: int) -> dict[str, object]:
     """A row of table `detect_summary`, without what names the statistic; nan where fewer than two images count."""
-    try:
-        found = summarise(natural, perturbed, alpha=alpha, seed=seed)
-    except UsageError:
+    found = summarise(natural, perturbed, alpha=alpha, seed=seed)
+    if found is None:
         counts = natural.success & perturbed.success & (natural.predicted != perturbed.predicted)
         return {**NOTHING, "alpha": alpha, "num_images": int(counts.sum()), "beats_margin": False}
     intervals = {

@@ -90,7 +90,9 @@ BATCHES = declare(
         (
             STEP,
             EPOCH,
-            Column("part", "str", "the split that the images are of; all: the whole moment; points: boundary points kept"),
+            Column(
+                "part", "str", "the split that the images are of; all: the whole moment; points: boundary points kept"
+            ),
             Column("size", "int", "images in the batch, fewer where memory ran out; 1 for a whole moment"),
             Column("rows", "str", "rows of each table by then, as in `margins=80 estimator_check=160`"),
             Column("seconds", "float", "measuring it", "s"),

@@ -12,12 +12,12 @@ from ...core.measuring import measuring
 from ...core.moment import Moment
 from ...data import Dataset, Split
 from ...errors import UsageError
-from ...geometry.connectivity import PathResult, find_paths, recheck
-from ...geometry.convexity import convex_combinations
-from ...geometry.paths import filmstrip
-from ...geometry.pathsearch import Budget
-from ...geometry.regions import Projection
-from ...geometry.scenarios import SCENARIOS, Pairs
+from ...geometry.regions.connectivity import PathResult, find_paths, recheck
+from ...geometry.regions.convexity import TooFewImagesError, convex_combinations
+from ...geometry.regions.paths import filmstrip
+from ...geometry.regions.projection import Projection
+from ...geometry.regions.scenarios import SCENARIOS, Pairs
+from ...geometry.regions.search import Budget
 from ...models import Classifier
 from ..measured import PROBES, Context, Measured
 from .settings import RegionsSettings
@@ -67,11 +67,10 @@ class RegionsProbe:
         """The scenario's pairs and their paths; None where there are no such pairs."""
         settings, seed = self.settings, self.context.data_seed
         how = Projection(settings.projection_steps, settings.overshoot, settings.clipped)
-        try:
-            pairs = SCENARIOS[scenario](
-                classifier, chosen, settings.num_pairs, seed=seed, how=how, batch_size=settings.batch_size
-            )
-        except UsageError:
+        pairs = SCENARIOS[scenario](
+            classifier, chosen, settings.num_pairs, seed=seed, how=how, batch_size=settings.batch_size
+        )
+        if len(pairs.label) == 0:
             return None
         budget = Budget(settings.depth, settings.num_segments, settings.num_retries)
         paths = find_paths(
@@ -81,6 +80,7 @@ class RegionsProbe:
             step=settings.spacing,
             budget=budget,
             how=how,
+            finder=settings.finder,
             seed=seed,
             batch_size=settings.batch_size,
         )
@@ -98,15 +98,18 @@ class RegionsProbe:
             arrays["films"][f"{scenario}-pair"] = np.array(kept)
 
     def _convexity(self, classifier: Classifier, chosen: Split, law: str) -> pd.DataFrame:
-        rows = convex_combinations(
-            classifier,
-            chosen.pixels(),
-            ks=self.settings.ks,
-            num_per_class=self.settings.num_combinations,
-            weight_law=law,
-            seed=self.context.data_seed,
-            batch_size=self.settings.batch_size,
-        )
+        try:
+            rows = convex_combinations(
+                classifier,
+                chosen.pixels(),
+                ks=self.settings.ks,
+                num_per_class=self.settings.num_combinations,
+                weight_law=law,
+                seed=self.context.data_seed,
+                batch_size=self.settings.batch_size,
+            )
+        except TooFewImagesError as error:
+            raise UsageError(str(error)) from error
         return pd.DataFrame([asdict(row) for row in rows]).rename(columns={"n": "num_combinations"})
 
 
@@ -122,6 +125,7 @@ def _rows(pairs: Pairs, paths: PathResult, finer: torch.Tensor | None) -> pd.Dat
         "distance": paths.distance,
         "straight": paths.straight,
         "found": paths.found,
+        "by_tree": paths.by_tree,
         "num_anchors": paths.num_anchors,
         "depth": paths.depth,
         "relative_length": paths.relative_length,

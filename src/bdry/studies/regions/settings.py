@@ -27,7 +27,7 @@ class RegionsSettings:
     spacing: float = option(1e-4, "distance between samples of a path, as a share of the pair's distance", gt=0, le=1)
     depth: int = option(16, "how deep a path is bisected at most", ge=0, le=60)
     num_segments: int = option(1500, "segments checked in one attempt at most", ge=1)
-    num_retries: int = option(20, "attempts with random split points after the first; our choice", ge=0)
+    num_retries: int = option(20, "attempts after the first, see finder; our choice", ge=0)
     projection_steps: int = option(60, "DeepFool steps that bring a point into the region, at most", ge=1)
     overshoot: float = option(0.02, "such a perturbation goes beyond the boundary by this share of its length", ge=0)
     clipped: bool = option(False, "keep split points in the [0, 1] box; the paper's paths are in R^d")
@@ -48,6 +48,11 @@ class RegionsSettings:
         choices=WEIGHT_LAWS,
     )
     batch_size: int = option(512, "points at a time", ge=1)
+    finder: str = option(
+        "tree",
+        "after the first attempt: tree, random splits and trees grown from both ends in turn; bisection, splits alone",
+        choices=("tree", "bisection"),
+    )
 
 
 @schema("probe", "regions")

@@ -27,12 +27,15 @@ PATHS = declare(
             Column("distance", "float", "l2 distance between the two", PIXELS),
             Column("straight", "bool", "whether every sample of the segment between them has the label"),
             Column("found", "bool", "whether a path was found within the budget; 0 does not mean that there is none"),
+            Column("by_tree", "bool", "whether trees grown from both ends found it, else the bisection"),
             Column("num_anchors", "int", "points between the ends; -1 where none was found"),
             Column("depth", "int", "of the deepest bisection tried"),
             Column("relative_length", "float", "D(P): the path's length / distance; nan where none was found"),
             Column("label_checks", "int", "points whose label was looked up"),
             Column("projections", "int", "split points that had to be brought back into the region"),
-            Column("attempts", "int", "searches begun; those after the first split at random points"),
+            Column(
+                "attempts", "int", "searches begun: at midpoints, then at random points and by growing trees in turn"
+            ),
             Column("spacing", "float", "largest distance between two samples of the path / distance"),
             Column("budget_hit", "bool", "not found, and the last attempt ended for its depth or number of segments"),
             Column(

@@ -23,6 +23,7 @@ SUBSPACES = {
     "shared": "S, shared curved directions",
     "pca": "principal components of images",
     "gradient": "SVD of smallest perturbations",
+    "mean_hessian": "mean Hessian's leading directions",
     "random": "random",
     "shared_minus_gradient": "S without that SVD",
     "shared_complement": "complement of S",

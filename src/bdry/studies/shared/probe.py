@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -14,21 +16,31 @@ from ...core.measuring import logits_in_batches, measuring
 from ...core.moment import Moment
 from ...core.seeds import derive, generator
 from ...data import Dataset, Split
-from ...errors import ConfigError
-from ...geometry.bases import Reach, leading_perturbations, principal_components, random_basis, reach
-from ...geometry.boundary_points import BoundaryPoints, deepfool_end, nearest_refined
-from ...geometry.hessian import EXACT, CentralDifferences, HessianMethod, port_step
-from ...geometry.localisation import frequency_extent, space_extent
-from ...geometry.sensitivity import noise_sensitivity, noise_subspaces
-from ...geometry.smoothness import in_double, kinks, with_softplus
-from ...geometry.spectrum import Spectrum, dense_spectrum, extreme_spectrum
-from ...geometry.subspaces import SharedDirections, energy_rows, shared_curvature, shared_directions
+from ...errors import ConfigError, UsageError
+from ...geometry.boundary.hessian import EXACT, CentralDifferences, HessianMethod, port_step
+from ...geometry.boundary.points import BoundaryPoints, deepfool_end, nearest_refined, short_of_boundary
+from ...geometry.boundary.smoothness import PiecewiseLinearError, in_double, kinks, with_softplus
+from ...geometry.boundary.spectrum import Spectrum, dense_spectrum, extreme_spectrum
+from ...geometry.subspaces.bases import Reach, leading_perturbations, principal_components, random_basis, reach
+from ...geometry.subspaces.noise import noise_sensitivity, noise_subspaces
+from ...geometry.subspaces.shared import (
+    SharedDirections,
+    energy_rows,
+    frequency_extent,
+    mean_hessian_directions,
+    overlap,
+    shared_curvature,
+    shared_directions,
+    space_extent,
+)
 from ...models import Classifier
 from ..curvature.methods import DENSE_PIXELS
 from ..measured import PROBES, Context, Measured
 from .settings import SharedSettings
 
 RESAMPLES = 1000
+# where S is measured, on the way to or at the boundary
+POINTS = {"nearest_refined": nearest_refined, "short_of_boundary": short_of_boundary}
 
 
 class _Network(NamedTuple):
@@ -68,11 +80,13 @@ class SharedProbe:
             dataset.test.balanced(self.settings.num_test, seed),
         )
         double = in_double(classifier)
-        with measuring(classifier), measuring(double):
+        with measuring(classifier), measuring(double), _in_a_line(self.settings.method):
             network = self._network(double, num_pixels)
             with measuring(network.model):
-                points = _nearest(network, train)
+                points = POINTS[self.settings.points](network.model, train.pixels().double(), generator(0, "nearest"))
                 spectrum = self._spectrum(network, points, num_pixels)
+                if spectrum.affine:
+                    raise UsageError("every curvature of an affine network (arch=linear) is 0: no direction is shared")
                 reached = reach(double, train.pixels().double())
                 found = self._measure(classifier, double, network, points, spectrum, reached, dataset, train, unseen)
         about = {"step": moment.step, "epoch": moment.epoch}
@@ -101,6 +115,9 @@ class SharedProbe:
             "per_image": self.settings.num_per_image,
             "dim": 0,
             "rank": 0,
+            "points": self.settings.points,
+            "mean_hessian_dim": 0,
+            "mean_hessian_overlap": float("nan"),
             "reach_rank": reached.rank,
             "num_gradients": reached.num_gradients,
             "confounded": reached.is_confounded,
@@ -113,23 +130,27 @@ class SharedProbe:
             network.model,
             _nearest(network, unseen),
             basis,
-            generator=generator(seed, "shared, rho"),
+            rng=generator(seed, "shared, rho"),
             directions=self.settings.num_directions,
             hessian=network.hessian,
         )
         perturbations = [_perturbations(double, part) for part in (train, unseen)]
-        bases = self._others(basis.shape[1], perturbations[0], dataset)
+        mean = mean_hessian_directions(network.model, points, dim=basis.shape[1], hessian=network.hessian)
+        bases = self._others(basis.shape[1], perturbations[0], dataset) | {"mean_hessian": mean.basis}
         noise = noise_sensitivity(
             classifier,
             noisy.pixels(),
             noisy.labels,
-            noise_subspaces(basis, bases["pca"], bases["gradient"], generator(seed, "shared, random"), reached),
+            noise_subspaces(
+                basis, bases["pca"], bases["gradient"], generator(seed, "shared, random"), reached, mean.basis
+            ),
             rel_norms=self.settings.rel_norms,
-            generator=generator(seed, "shared, noise"),
+            rng=generator(seed, "shared, noise"),
             batch_size=self.settings.batch_size,
         )
         rho = rho_rows(curved[curved.isfinite().all(1)], shared, seed)
         summary |= {"num_unseen": rho["num_images"].max(), "dim": basis.shape[1], "rank": shared.rank}
+        summary |= {"mean_hessian_dim": mean.basis.shape[1], "mean_hessian_overlap": overlap(mean.basis, basis)}
         energies = energy_rows(perturbations[1], {"shared": basis, **bases}, sorted(self.settings.energy_dims))
         noise_table = pd.DataFrame([asdict(row) for row in noise])
         return Measured(
@@ -167,12 +188,7 @@ class SharedProbe:
         num_points = int(spectrum.directed.isfinite().all(1).sum())
         spanned = min(num_points * min(self.settings.num_per_image, taken), num_pixels)
         dim = min(default_dim(num_pixels) if self.settings.dim is None else self.settings.dim, spanned)
-        if not dim:
-            return None
-        shared = shared_directions(spectrum, dim=dim, per_image=self.settings.num_per_image)
-        if shared.rank >= dim:
-            return shared
-        return shared_directions(spectrum, dim=shared.rank, per_image=self.settings.num_per_image)
+        return shared_directions(spectrum, dim=dim, per_image=self.settings.num_per_image) if dim else None
 
     def _others(self, dim: int, perturbations: Tensor, dataset: Dataset) -> dict[str, Tensor]:
         """What S is compared with, each of its dimension as far as there are images for it."""
@@ -190,7 +206,7 @@ class SharedProbe:
         self, shared: SharedDirections, bases: dict[str, Tensor], points: BoundaryPoints, train: Split
     ) -> dict[str, np.ndarray]:
         def pictures(basis: Tensor) -> np.ndarray:
-            return basis.T.reshape(-1, *shared.image_shape).float().cpu().numpy()
+            return basis.T.reshape(basis.shape[1], *shared.image_shape).float().cpu().numpy()
 
         return {
             "shared": pictures(shared.basis),
@@ -199,6 +215,16 @@ class SharedProbe:
             "contribution": shared.contribution.float().cpu().numpy(),
             "index": train.index.cpu().numpy(),
         }
+
+
+@contextmanager
+def _in_a_line(method: str) -> Iterator[None]:
+    """A user's line for a network that has no second derivatives."""
+    try:
+        yield
+    except PiecewiseLinearError as error:
+        others = "softplus_swap or fd" if method == "ad" else "fd"
+        raise UsageError(f"method={method}: {error}; method={others} takes it") from error
 
 
 def default_dim(num_pixels: int) -> int:

@@ -40,6 +40,11 @@ class SharedSettings:
         [1, 2, 5, 10, 20, 50, 100, 200], "k of the energy curves, as far as subspaces go", ge=1
     )
     batch_size: int = option(1024, "images at a time", ge=1)
+    points: str = option(
+        "nearest_refined",
+        "of the training images: nearest_refined on the boundary, or short_of_boundary, 0.8 of the way to DeepFool's",
+        choices=("nearest_refined", "short_of_boundary"),
+    )
 
 
 @schema("probe", "shared")

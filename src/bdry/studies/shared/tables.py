@@ -5,9 +5,9 @@ from ..curvature.tables import METHOD
 
 SHARED_SCALE = Column("scale", "float", "beta of softplus_swap, h of fd; nan of ad, which is exact")
 SUBSPACE = (
-    "shared: S; pca: of training images; gradient: of their smallest perturbations; random; shared_complement: all but "
-    "S; shared_minus_gradient: S without its part in gradient; reachable_complement: all but S that the network reacts "
-    "to at all"
+    "shared: S; pca: of training images; gradient: of their smallest perturbations; mean_hessian: leading eigenvectors "
+    "of the mean Hessian; random; shared_complement: all but S; shared_minus_gradient: S without its part in gradient; "
+    "reachable_complement: all but S that the network reacts to at all"
 )
 
 SHARED_SUMMARY = declare(
@@ -24,11 +24,14 @@ SHARED_SUMMARY = declare(
                 "float",
                 "on the images for noise, of the network measured (of softplus_swap the swapped one)",
             ),
+            Column("points", "str", "where S was measured: nearest_refined, or short_of_boundary, which is x + 0.8 r"),
             Column("num_points", "int", "training images with a boundary point and curvatures, which S is made of"),
             Column("num_unseen", "int", "unseen images with a boundary point, which rho is a mean over"),
             Column("per_image", "int", "most curved directions taken of each point"),
             Column("dim", "int", "dimension of S; less than asked for where the points span less"),
-            Column("rank", "int", "numerical rank of all directions taken"),
+            Column("rank", "int", "numerical rank of all directions taken, those without curvature left out"),
+            Column("mean_hessian_dim", "int", "dimension of the mean Hessian's subspace: as of S, or its rank"),
+            Column("mean_hessian_overlap", "float", "mean cos^2 of the principal angles between S and that subspace"),
             Column("reach_rank", "int", "dimension of the span of the gradients at the training images"),
             Column("num_gradients", "int", "how many gradients those are"),
             Column(
@@ -67,7 +70,7 @@ SHARED_ENERGY = declare(
         (
             STEP,
             EPOCH,
-            Column("subspace", "str", "shared, pca, gradient or random, as in shared_noise"),
+            Column("subspace", "str", "shared, pca, gradient, random or mean_hessian, as in shared_noise"),
             Column("k", "int", "its leading directions that count"),
             Column("mean_energy", "float", "mean over images of ||U_k^T r||^2 / ||r||^2"),
             Column("chance", "float", "k / d"),

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ....figures.captions import keep
 from ....figures.drawing import Draw
-from ....runs import RunRecord
+from ....runs import ARRAYS, RunRecord
 from ....runs.files import file_name
 from ....selection import IDENTITY, Source, rank, select
 from ....selection.units import study_of
@@ -120,9 +120,8 @@ def last_rows(records: Sequence[RunRecord], name: str, *main: str) -> pd.DataFra
 
 def detailed_pairs(found: Detailed) -> list[tuple[int, int]]:
     """The ordered pairs that a measurement has pictures of, in its order."""
-    names = [key.split()[1] for key in found.pictures if key.startswith("strips ") and key.endswith(" image")]
-    pairs = [name.split("-") for name in names]
-    return [(int(s), int(t)) for s, t in pairs]
+    shown = ARRAYS["pictures"].fields("strips {source}-{target} image", found.pictures)
+    return [(int(fields["source"]), int(fields["target"])) for fields in shown]
 
 
 def arrow(source: float, target: float) -> str:

@@ -1,0 +1,72 @@
+"""The boundary between two classes: points on it, its curvature, spectra, sections and heights."""
+
+from .curvature import MeanCurvature, mean_curvature, tangent_forms
+from .directions import random_directions, random_tangents, tangent
+from .finite_scale import FiniteScale, geometric_curvature, geometric_matrix
+from .hessian import EXACT, CentralDifferences, Exact, HessianMethod, LocalHessian, Smoothed, port_step
+from .logit_gap import gap_and_gradient, pair_gap, same_pair
+from .points import FAMILIES, BoundaryPoints, deepfool_end, nat_segment, nearest_refined, random_dir, short_of_boundary
+from .principal import candidate_tangents, principal_at_scale
+from .refine import Refined, to_boundary, to_nearest
+from .sections import Sections, curvature_sections, label_sections
+from .smoothness import PiecewiseLinearError, in_double, kinks, piecewise_linear_layers, with_softplus
+from .spectrum import Spectrum, dense_spectrum, extreme_spectrum
+from .summaries import (
+    CurvatureProfile,
+    CurvatureSummary,
+    flat_share,
+    least_curvature_times_distance,
+    profile,
+    summarise,
+)
+
+__all__ = [
+    "EXACT",
+    "FAMILIES",
+    "BoundaryPoints",
+    "CentralDifferences",
+    "CurvatureProfile",
+    "CurvatureSummary",
+    "Exact",
+    "FiniteScale",
+    "HessianMethod",
+    "LocalHessian",
+    "MeanCurvature",
+    "PiecewiseLinearError",
+    "Refined",
+    "Sections",
+    "Smoothed",
+    "Spectrum",
+    "candidate_tangents",
+    "curvature_sections",
+    "deepfool_end",
+    "dense_spectrum",
+    "extreme_spectrum",
+    "flat_share",
+    "gap_and_gradient",
+    "geometric_curvature",
+    "geometric_matrix",
+    "in_double",
+    "kinks",
+    "label_sections",
+    "least_curvature_times_distance",
+    "mean_curvature",
+    "nat_segment",
+    "nearest_refined",
+    "pair_gap",
+    "piecewise_linear_layers",
+    "port_step",
+    "principal_at_scale",
+    "profile",
+    "random_dir",
+    "random_directions",
+    "random_tangents",
+    "same_pair",
+    "short_of_boundary",
+    "summarise",
+    "tangent",
+    "tangent_forms",
+    "to_boundary",
+    "to_nearest",
+    "with_softplus",
+]

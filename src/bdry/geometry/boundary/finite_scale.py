@@ -1,0 +1,167 @@
+"""Curvature of the boundary F = f_own - f_other = 0 at a finite scale, from its height alone: any activation will do.
+
+Over the tangent plane at z, with unit normal n, the boundary is at height s: F(z + t v + s n) = 0. The curvature along
+v at scale t is -2 s / t^2, which tends to the normal curvature as t falls to 0. (docs/papers/fawzi2017.md)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...core.measuring import Model
+from ...core.norms import per_sample, steepest
+from .logit_gap import SIGN, pair_gap
+
+
+@dataclass(frozen=True)
+class FiniteScale:
+    """Curvatures of N points along m directions at one scale t (pixel units), in 1 / pixel units.
+
+    curvature: (N, m), the mean of both sides; one_sided: (N, m, 2), along +v and -v, which differ where the boundary is
+    kinked or tilted; nan where no boundary is within reach.
+    own_side: (N, m, 2) bool, F(z +- t v) > 0: the tangent
+    plane lies there on the side of `own`, whatever the sign convention.
+    """
+
+    scale: float
+    curvature: Tensor
+    one_sided: Tensor
+    own_side: Tensor
+    sign: str = SIGN
+
+    def mean(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Over the directions: the mean curvature, its standard error and the share of directions found, (N,) each."""
+        found = self.curvature.isfinite()
+        count = found.sum(1)
+        mean = self.curvature.nanmean(1)
+        spread = torch.where(found, self.curvature - mean[:, None], 0.0).square().sum(1) / (count - 1)
+        return mean, (spread / count).sqrt(), found.double().mean(1)
+
+
+@torch.no_grad()
+def geometric_curvature(
+    model: Model,
+    z: Tensor,
+    own: Tensor,
+    other: Tensor,
+    gradient: Tensor,
+    directions: Tensor,
+    *,
+    scale: float,
+    reach: float = 2.0,
+    batch_size: int = 1024,
+) -> FiniteScale:
+    """-2 s / t^2 along unit tangents (N, m, ...), by root finding along the normal at z +- t v.
+
+    Args:
+        z: (N, ...), on the boundary.
+        own: (N,).
+        other: (N,).
+        gradient: (N, ...), of F at z.
+        scale: t.
+        reach: heights up to `reach` t are searched.
+        batch_size: points that go through the model at a time.
+
+    Raises:
+        ValueError: the scale is not positive.
+    """
+    if not scale > 0:
+        raise ValueError(f"scale={scale}: must be above 0")
+    m = directions.shape[1]
+    slope, normal = gradient.flatten(1).norm(dim=1), steepest(gradient, "l2")
+    side = scale * torch.stack([directions, -directions], 2)
+    plane = (z[:, None, None] + side).reshape(-1, *z.shape[1:])
+    owner = torch.arange(len(z), device=z.device).repeat_interleave(2 * m)
+    parts = []
+    for base, row in zip(plane.split(batch_size), owner.split(batch_size), strict=True):
+        parts.append(_height(model, base, normal[row], own[row], other[row], slope[row], reach * scale))
+    heights = torch.cat([height for height, _ in parts]).reshape(len(z), m, 2)
+    at_plane = torch.cat([value for _, value in parts]).reshape(len(z), m, 2)
+    one_sided = -2 * heights / scale**2
+    return FiniteScale(scale, one_sided.mean(2), one_sided, at_plane > 0)
+
+
+def geometric_matrix(
+    model: Model,
+    z: Tensor,
+    own: Tensor,
+    other: Tensor,
+    gradient: Tensor,
+    basis: Tensor,
+    *,
+    scale: float,
+) -> Tensor:
+    """The curvatures at one scale within the span of k orthonormal tangents, (N, k, ...) -> symmetric (N, k, k).
+
+    By polarisation: with q the curvature along unit tangents, G_ij = q((b_i + b_j) / sqrt 2) - (q(b_i) + q(b_j)) / 2.
+    Its eigenvalues are the principal curvatures of that section; nan where a height was not found.
+    """
+    k = basis.shape[1]
+    first, second = torch.triu_indices(k, k, 1, device=z.device)
+    mixed = (basis[:, first] + basis[:, second]) / 2**0.5
+    directions = torch.cat([basis, mixed], 1)
+    q = geometric_curvature(model, z, own, other, gradient, directions, scale=scale).curvature
+    pure, cross = q[:, :k], q[:, k:] - (q[:, first] + q[:, second]) / 2
+    matrix = torch.diag_embed(pure)
+    matrix[:, first, second] = cross
+    matrix[:, second, first] = cross
+    return matrix
+
+
+def _height(
+    model: Model, base: Tensor, normal: Tensor, own: Tensor, other: Tensor, slope: Tensor, reach: float
+) -> tuple[Tensor, Tensor]:
+    """s with F(base + s normal) = 0, nearest to 0 as far as doubling tells, nan beyond `reach`; and F(base). (R,)."""
+
+    def at(rows: Tensor, s: Tensor) -> Tensor:
+        return pair_gap(model(base[rows] + per_sample(s, base) * normal[rows]), own[rows], other[rows])
+
+    rows = torch.arange(len(base), device=base.device)
+    at_base = at(rows, torch.zeros_like(slope))
+    # F rises along the normal: where it is positive the boundary is below
+    near, far = torch.zeros_like(slope), -1.5 * at_base / slope
+    far = torch.where(far.abs() < reach, far, -reach * at_base.sign())
+    value_near, value_far = at_base.clone(), torch.full_like(slope, torch.nan)
+    rows = ((at_base != 0) & at_base.isfinite() & far.isfinite()).nonzero()[:, 0]
+    bracketed = torch.zeros_like(own, dtype=torch.bool)
+    while rows.numel():
+        value_far[rows] = at(rows, far[rows])
+        crossed = value_far[rows] * at_base[rows] <= 0
+        bracketed[rows[crossed]] = True
+        rows = rows[~crossed & (far[rows].abs() < reach)]
+        near[rows], value_near[rows] = far[rows], value_far[rows]
+        far[rows] = (2 * far[rows]).clamp(-reach, reach)
+    height = torch.full_like(slope, torch.nan)
+    height[at_base == 0] = 0.0
+    rows = bracketed.nonzero()[:, 0]
+    height[rows] = _root(at, rows, near[rows], far[rows], value_near[rows], value_far[rows])
+    return height, at_base
+
+
+def _root(
+    at: Callable[[Tensor, Tensor], Tensor], rows: Tensor, a: Tensor, b: Tensor, value_a: Tensor, value_b: Tensor
+) -> Tensor:
+    """A root of `at(rows, s)` between a and b, where its signs differ, (R,): Illinois' method, halving every third."""
+    side = torch.zeros_like(rows)
+    for step in range(60):
+        narrow = 4 * torch.finfo(a.dtype).eps * torch.maximum(a.abs(), b.abs())
+        open_rows = (((b - a).abs() > narrow) & (value_a != 0) & (value_b != 0)).nonzero()[:, 0]
+        if open_rows.numel() == 0:
+            break
+        low, high, f_low, f_high = (part[open_rows] for part in (a, b, value_a, value_b))
+        share = f_low / (f_low - f_high) if step % 3 < 2 else 0.5
+        s = low + share * (high - low)
+        value = at(rows[open_rows], s)
+        is_a = value * f_low > 0
+        # the end that stays twice in a row counts half
+        moved = torch.where(is_a, 1, -1)
+        again = moved == side[open_rows]
+        side[open_rows] = moved
+        a[open_rows], b[open_rows] = torch.where(is_a, s, low), torch.where(is_a, high, s)
+        value_a[open_rows] = torch.where(is_a, value, torch.where(again, f_low / 2, f_low))
+        value_b[open_rows] = torch.where(is_a, torch.where(again, f_high / 2, f_high), value)
+    return torch.where(value_a.abs() < value_b.abs(), a, b)

@@ -1,0 +1,233 @@
+"""Points on the boundary between two classes, by four rules that curvature has to be compared under.
+
+A nearest point prefers places where the other class bulges towards the image, so that the sign of the curvature
+depends on the rule (docs/papers/fawzi2017.md). A family takes (model, x, rng) and its settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from ...core.measuring import Model
+from ...core.norms import per_sample, steepest
+from ...core.segments import clearly_beyond, first_crossing, gap
+from ...margins import ESTIMATORS, MarginResult, deepfool, unguarded
+from ...names import FAMILIES
+from .directions import random_directions
+from .logit_gap import gap_and_gradient, pair_gap
+from .refine import Refined, to_boundary, to_nearest, tolerance
+
+# the cosine of image - point and gradient at which a point counts as nearest
+STATIONARY_COSINE = 0.999
+
+
+@dataclass(frozen=True)
+class BoundaryPoints:
+    """Points of F = f_own - f_other = 0, one row an image, in pixel units of [0, 1], l2.
+
+    start, point, gradient: (N, ...): the images, the points, grad F there; nan where no boundary was found.
+    own, other: (N,) int64: the image's label and the class beyond; `other` is -1 where no boundary was found.
+    success: (N,) bool: |F| is below 1e-10, or rounding, at `point`.
+    value: (N,), F at `point`.
+    found, distance: (N,), from the image, before and after refinement.
+    cosine: (N,), of start - point and gradient, 1 at a nearest point; nan where the image lies on the boundary.
+    stationary: (N,) bool: the cosine is above 0.999 (first-order condition), or the image lies on the boundary.
+    top_two: (N,) bool: no third class is above own and other at `point`: it lies on the classifier's boundary.
+    iterations: (N,) int64, gradients spent on refinement.
+    """
+
+    family: str
+    start: Tensor
+    point: Tensor
+    gradient: Tensor
+    own: Tensor
+    other: Tensor
+    success: Tensor
+    value: Tensor
+    found: Tensor
+    distance: Tensor
+    cosine: Tensor
+    stationary: Tensor
+    top_two: Tensor
+    iterations: Tensor
+
+    @property
+    def normal(self) -> Tensor:
+        """grad F / ||grad F||, (N, ...), towards the side of `own`."""
+        return steepest(self.gradient, "l2")
+
+    def take(self, rows: Tensor) -> BoundaryPoints:
+        """The rows of a mask or of indices, such as `points.take(points.success)`."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "family"}
+        return BoundaryPoints(self.family, **{name: part[rows] for name, part in parts.items()})
+
+
+@FAMILIES.register("nearest_refined")
+def nearest_refined(
+    model: Model, x: Tensor, rng: torch.Generator, *, estimator: str = "walk", steps: int = 40
+) -> BoundaryPoints:
+    """The point nearest to each image: a margin estimator's, refined by foot-point and Newton's steps.
+
+    Args:
+        x: (N, C, H, W) in [0, 1]; x and model share a dtype, float64 for |F| below 1e-10.
+        rng: not drawn from.
+        estimator: whose point is refined.
+        steps: foot-point steps at most.
+    """
+    own, rows, other, point = _estimated(model, x, unguarded(ESTIMATORS[estimator])(model, x, norm="l2"))
+    refined = to_nearest(model, x[rows], point, own[rows], other, steps=steps)
+    return _collect("nearest_refined", x, own, rows, other, point, refined)
+
+
+@FAMILIES.register("deepfool_end")
+def deepfool_end(model: Model, x: Tensor, rng: torch.Generator, *, overshoot: float = 0.02) -> BoundaryPoints:
+    """Where the segment from the image to DeepFool's end point crosses; its foot is not looked for."""
+    margin = unguarded(deepfool)(model, x, norm="l2", overshoot=overshoot, candidates=None)
+    own, rows, other, point = _estimated(model, x, margin)
+    return _collect("deepfool_end", x, own, rows, other, point, to_boundary(model, point, own[rows], other))
+
+
+def short_of_boundary(
+    model: Model, x: Tensor, rng: torch.Generator, *, share: float = 0.8, overshoot: float = 0.05
+) -> BoundaryPoints:
+    """The points z = x + share r of DeepFool's perturbations r: before the boundary, on a level set of F.
+
+    `value` is F there, `success` that r was found. It is none of `FAMILIES`: heights over the tangent plane of a point
+    that is not on the boundary mean nothing, curvatures from derivatives are those of the level set.
+
+    Args:
+        model: images -> logits.
+        x: (N, C, H, W) in [0, 1].
+        rng: not drawn from.
+        share: of the perturbation that is gone.
+        overshoot: of DeepFool, a share of its perturbation; r ends at the boundary all the same.
+
+    Source: the code of Jetley, Lord and Torr 2018 (NeurIPS), a port of the authors': share 0.8, overshoot 0.05.
+    Differs: DeepFool towards the nearest class, where the port has one fixed target class.
+    """
+    end = deepfool_end(model, x, rng, overshoot=overshoot)
+    z = torch.lerp(x, end.point, share)
+    gradient, value = torch.full_like(z, torch.nan), torch.full_like(end.value, torch.nan)
+    rows = end.success.nonzero()[:, 0]
+    _, value[rows], gradient[rows] = gap_and_gradient(model, z[rows], end.own[rows], end.other[rows])
+    return replace(
+        end,
+        family="short_of_boundary",
+        point=z,
+        gradient=gradient,
+        value=value,
+        distance=share * end.distance,
+        stationary=torch.zeros_like(end.success),
+    )
+
+
+@FAMILIES.register("nat_segment")
+def nat_segment(model: Model, x: Tensor, rng: torch.Generator) -> BoundaryPoints:
+    """A crossing on the segment from each image to another of the batch with another predicted label.
+
+    The partner is drawn uniformly; a batch with one predicted label has no segments.
+    """
+    with torch.no_grad():
+        label = model(x).argmax(1)
+    keys = torch.rand(len(x), len(x), generator=rng).to(x.device)
+    usable = x.flatten(1).isfinite().all(1)
+    keys = torch.where((label[:, None] != label) & usable[:, None] & usable, keys, -1.0)
+    rows, partner = (keys.amax(1) >= 0).nonzero()[:, 0], keys.argmax(1)
+    return _crossing("nat_segment", model, x, label, rows, x[rows], x[partner[rows]])
+
+
+@FAMILIES.register("random_dir")
+def random_dir(
+    model: Model, x: Tensor, rng: torch.Generator, *, reach: float | None = None, checks: int = 64
+) -> BoundaryPoints:
+    """The first crossing seen on a ray from each image in a uniformly random direction.
+
+    Args:
+        reach: how far to look, pixel units; default sqrt(d), a root mean square of 1 for each pixel.
+        checks: labels looked up on the ray, evenly spaced; between two of them a crossing is searched.
+    """
+    distance = x.shape[1:].numel() ** 0.5 if reach is None else reach
+    stride = distance / checks * random_directions(x, 1, rng)[:, 0]
+    with torch.no_grad():
+        label = model(x).argmax(1)
+        last_inside = torch.full_like(label, -1)
+        open_rows = torch.arange(len(x), device=x.device)
+        for check in range(1, checks + 1):
+            logits = model(x[open_rows] + check * stride[open_rows])
+            beyond = clearly_beyond(logits, label[open_rows])
+            last_inside[open_rows[beyond]] = check - 1
+            open_rows = open_rows[~beyond]
+            if open_rows.numel() == 0:
+                break
+    rows = (last_inside >= 0).nonzero()[:, 0]
+    low = x[rows] + per_sample(last_inside[rows].to(x.dtype), x) * stride[rows]
+    return _crossing("random_dir", model, x, label, rows, low, low + stride[rows])
+
+
+def _estimated(model: Model, x: Tensor, margin: MarginResult) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The images' labels, (N,); of those with a boundary: indices, class beyond, (R,), a point near it, (R, ...).
+
+    An image on the boundary, which estimators may not get away from, is its own point.
+    """
+    with torch.no_grad():
+        logits = model(x)
+    runner_up = logits.scatter(1, margin.start_class[:, None], -torch.inf).argmax(1)
+    there = pair_gap(logits, margin.start_class, runner_up).abs() <= tolerance(logits)
+    point = torch.where(per_sample(there, x), x, margin.point)
+    other = torch.where(there, runner_up, margin.boundary_class)
+    rows = (there | margin.success).nonzero()[:, 0]
+    return margin.start_class, rows, other[rows], point[rows]
+
+
+def _crossing(
+    family: str, model: Model, x: Tensor, label: Tensor, rows: Tensor, low: Tensor, high: Tensor
+) -> BoundaryPoints:
+    """Boundary points between `low`, labelled as the images `rows`, and `high`, beyond; (R, ...) each."""
+    with torch.no_grad():
+        gaps = [gap(model(end), label[rows]) for end in (low, high)]
+    crosses = (gaps[0] >= 0) & (gaps[1] < 0)
+    rows, low, high, gaps = rows[crosses], low[crosses], high[crosses], [end[crosses] for end in gaps]
+    t, other, _ = first_crossing(model, low, high - low, label[rows], gap_at_x=gaps[0], gap_at_end=gaps[1])
+    found = other >= 0
+    rows, other, point = rows[found], other[found], (low + per_sample(t, low) * (high - low))[found]
+    return _collect(family, x, label, rows, other, point, to_boundary(model, point, label[rows], other))
+
+
+def _collect(
+    family: str, x: Tensor, own: Tensor, rows: Tensor, other: Tensor, before: Tensor, refined: Refined
+) -> BoundaryPoints:
+    """One row an image from what was found for `rows`: `other` and the points before and after refinement."""
+
+    def spread(values: Tensor, missing: float) -> Tensor:
+        full = torch.full((len(x), *values.shape[1:]), missing, dtype=values.dtype, device=x.device)
+        return full.index_copy(0, rows, values)
+
+    back = (x[rows] - refined.point).flatten(1)
+    gradient = refined.gradient.flatten(1)
+    distance = back.norm(dim=1)
+    cosine = (back * gradient).sum(1) / (distance * gradient.norm(dim=1))
+    third = refined.logits.scatter(1, torch.stack([own[rows], other], 1), -torch.inf).amax(1)
+    # in rounding's reach of the boundary the direction to it is noise
+    at_start = distance <= 1e3 * torch.finfo(x.dtype).eps * x[rows].flatten(1).norm(dim=1)
+    cosine = torch.where(at_start, torch.nan, cosine)
+    stationary = refined.on_boundary & (at_start | (cosine > STATIONARY_COSINE))
+    leading = torch.minimum(*(refined.logits.gather(1, k[:, None])[:, 0] for k in (own[rows], other)))
+    return BoundaryPoints(
+        family=family,
+        start=x,
+        point=spread(refined.point, torch.nan),
+        gradient=spread(refined.gradient, torch.nan),
+        own=own,
+        other=spread(other, -1),
+        success=spread(refined.on_boundary, False),
+        value=spread(refined.value, torch.nan),
+        found=spread((x[rows] - before).flatten(1).norm(dim=1), torch.nan),
+        distance=spread(distance, torch.nan),
+        cosine=spread(cosine, torch.nan),
+        stationary=spread(stationary, False),
+        top_two=spread(leading >= third, False),
+        iterations=spread(refined.iterations, 0),
+    )
