@@ -1,6 +1,6 @@
 """Verdicts by a bound that every network and seed has to reach, and the tables of finished runs by network.
 
-A specification's gate is a bound on the value itself; the interval stands beside it.
+A gate is a bound on the value itself; the interval stands beside it.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def sectors(num_points: int, noise: float, seed: int) -> Dataset:
 def plates(num_points: int, noise: float, seed: int, margin: float) -> Dataset:
     """The unit square, uniform, without the strip |x + y - 1| < `margin`: class 0 above it, class 1 below.
 
-    Source: li2018 specification, §2.2.
+    Source: docs/papers/li2018.md, The authors' runs.
     """
     draw = np.random.default_rng(seed)
     labels = np.arange(num_points) % 2
@@ -81,7 +81,7 @@ def plates(num_points: int, noise: float, seed: int, margin: float) -> Dataset:
 def disc(num_points: int, noise: float, seed: int, margin: float) -> Dataset:
     """The disc of radius 0.2 - `margin` around (0.5, 0.5) (class 0), and the square beyond 0.2 + `margin` (class 1).
 
-    Source: li2018 specification, §2.2.
+    Source: docs/papers/li2018.md, The authors' runs.
     """
     draw = np.random.default_rng(seed)
     labels = np.arange(num_points) % 2

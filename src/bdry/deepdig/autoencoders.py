@@ -87,7 +87,7 @@ AUTOENCODERS: Registry[Callable[..., list[Layer]]] = Registry("autoencoder")
 
 @AUTOENCODERS.register("fc")
 def fully_connected(image_shape: ImageShape, widths: Sequence[int] = (100, 50)) -> list[Layer]:
-    """784-100-50-784 for MNIST, 123,534 parameters (karimi2020 section 1.6, [code])."""
+    """784-100-50-784 for MNIST, 123,534 parameters (the authors' code)."""
     size = math.prod(image_shape)
     sizes = [size, *widths, size]
     return [Dense(num_in, num_out) for num_in, num_out in pairwise(sizes)]
@@ -95,13 +95,13 @@ def fully_connected(image_shape: ImageShape, widths: Sequence[int] = (100, 50)) 
 
 @AUTOENCODERS.register("conv")
 def convolutional(image_shape: ImageShape, widths: Sequence[int] = (12, 24, 48)) -> list[Layer]:
-    """4x4 convolutions of stride 1 and back: 47,355 parameters, no bottleneck (karimi2020 section 1.6, [code])."""
+    """4x4 convolutions of stride 1 and back: 47,355 parameters, no bottleneck (the authors' code)."""
     return _there_and_back(image_shape, widths, stride=1)
 
 
 @AUTOENCODERS.register("bottleneck")
 def bottleneck(image_shape: ImageShape, widths: Sequence[int] = (12, 24, 48)) -> list[Layer]:
-    """The same with stride 2: for 32x32 a code of 48x4x4, a quarter of the image (karimi2020 section 8.7).
+    """The same with stride 2: for 32x32 a code of 48x4x4, a quarter of the image. Ours.
 
     Raises `UsageError` where height or width is not a multiple of 2 to the number of layers.
     """

@@ -65,7 +65,7 @@ def bisect(
     A midpoint predicted as a third class ends its segment. In float32 the ends can become neighbours before beta is
     reached: such segments stall as well.
 
-    Source: karimi2020 section 1.4 (Algorithm 1). Differs: capped, and all segments at once.
+    Source: docs/papers/karimi2020.md, Component III. Differs: capped, and all segments at once.
     """
     batch_size = batch_size or evaluation_batch(on_source)
     parts = [

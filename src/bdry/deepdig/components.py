@@ -120,7 +120,7 @@ def train_pairs(
     Raises:
         UsageError: a pair is not two different classes, or the autoencoder does not fit the images.
 
-    Source: karimi2020 sections 1.2 and 1.3.
+    Source: docs/papers/karimi2020.md, Components I and II.
     """
     chosen = checked_pairs(pairs, classifier.head.out_features)
     channels, height, width = x.shape[1:]

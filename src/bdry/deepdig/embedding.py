@@ -32,7 +32,7 @@ class Embedding:
 def principal_embedding(features: Tensor) -> Embedding | None:
     """The first two principal components of features, (N, F); None with fewer than two features or dimensions.
 
-    Source: karimi2020 section 3, figures 4 to 6 [issue #1].
+    Source: the paper's figures 4 to 6, as an author tells (docs/papers/karimi2020.md, Errors of the code).
     """
     from sklearn.decomposition import PCA
 

@@ -23,7 +23,7 @@ from .result import GENERATORS, Borderline, PairImages, correct_rows, refined
 def deepdig(
     classifier: Classifier, images: PairImages, *, seed: int, beta: float = 1e-4, max_attempts: int = 40
 ) -> Borderline:
-    """Bisection between AE1(x), predicted t, and AE2(AE1(x)), predicted s. Source: karimi2020 sections 1.2 to 1.4."""
+    """Bisection between AE1(x), predicted t, and AE2(AE1(x)), predicted s. Source: karimi2020, Method."""
     (s, t), x = images.pair, images.source
     trained = _trained(images, "deepdig")
     correct = correct_rows(classifier, x, s)
@@ -51,7 +51,7 @@ def deepdig(
 def real_ae1(
     classifier: Classifier, images: PairImages, *, seed: int, beta: float = 1e-4, max_attempts: int = 40
 ) -> Borderline:
-    """Bisection between the image itself and AE1(x): DeepDIG without component II. Source: karimi2020 section 4."""
+    """Bisection between the image itself and AE1(x): DeepDIG without component II. Source: karimi2020, Baselines."""
     (s, t), x = images.pair, images.source
     first = _trained(images, "real_ae1").first
     correct = correct_rows(classifier, x, s)
@@ -75,7 +75,7 @@ def real_ae1(
 def rpbs(
     classifier: Classifier, images: PairImages, *, seed: int, beta: float = 1e-4, max_attempts: int = 40
 ) -> Borderline:
-    """Random pairs: correctly predicted images of s and t, both shuffled and zipped. Source: karimi2020 section 3."""
+    """Random pairs: correctly predicted images of s and t, both shuffled and zipped. Source: karimi2020, Baselines."""
     source, target = _correct(classifier, images)
     draw = generator(seed, "rpbs", *images.pair)
     shuffled = [rows[torch.randperm(len(rows), generator=draw).to(rows.device)] for rows in (source, target)]
@@ -89,7 +89,7 @@ def epbs(
 ) -> Borderline:
     """Each image of s with the image of t whose features are nearest in l2, both correctly predicted.
 
-    Source: karimi2020 section 3, as intended; what the authors' code does is `epbs_as_coded`.
+    Source: docs/papers/karimi2020.md, Baselines, as intended; what the authors' code does is `epbs_as_coded`.
     """
     source, target = _correct(classifier, images)
     paired = source if len(target) else source[:0]
@@ -101,7 +101,7 @@ def epbs(
 def epbs_as_coded(
     classifier: Classifier, images: PairImages, *, seed: int, beta: float = 1e-4, max_attempts: int = 40
 ) -> Borderline:
-    """Each image of s with the first correctly predicted image of t. Source: karimi2020 section 4, B1."""
+    """Each image of s with the first correctly predicted image of t. Source: karimi2020, Baselines."""
     source, target = _correct(classifier, images)
     paired = source if len(target) else source[:0]
     partner = target[torch.zeros_like(paired)]
@@ -126,7 +126,7 @@ def margin_bisect(
     No training. An estimator that does not get to t leaves the image without a segment: read `coverage` beside every
     other number. On MNIST `walk` reaches t more often than `deepfool`, fails bisection less and ends nearer, at twice
     the cost; `fmn` is a little nearer still at four times. Inside the box, as all other generators' instances are.
-    Source: karimi2020 section 8.4.
+    Source: ours (docs/papers/karimi2020.md, Baselines).
 
     Raises `UsageError` where there is no such estimator.
     """

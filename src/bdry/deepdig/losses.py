@@ -21,7 +21,7 @@ CPU_PART = 256
 def reconstruction_term(decoded: Tensor, x: Tensor, kind: str) -> Tensor:
     """R of each image, the mean over its pixels; `decoded` before the sigmoid, (P, B, ...) -> (P, B).
 
-    bce: -[x log x_hat + (1 - x) log(1 - x_hat)]; mse: (x_hat - x)^2. Source: karimi2020 section 1.2.
+    bce: -[x log x_hat + (1 - x) log(1 - x_hat)]; mse: (x_hat - x)^2. Source: docs/papers/karimi2020.md, Component I.
     """
     if kind == "bce":
         value = F.binary_cross_entropy_with_logits(decoded, x, reduction="none")
@@ -34,7 +34,7 @@ def class_term(logits: Tensor, goal: Tensor, kind: str) -> Tensor:
     """T of each image for the class `goal`, (N,): (N, K) -> (N,).
 
     bce: -[log p_goal + sum over k != goal of log(1 - p_k)] / K, as coded; ce: -log p_goal, about K times as heavy.
-    Source: karimi2020 section 1.2.
+    Source: docs/papers/karimi2020.md, Component I.
     """
     log_p = logits.log_softmax(1)
     right = log_p.gather(1, goal[:, None])[:, 0]

@@ -72,7 +72,7 @@ def oscillation(
         max_starts: starts taken, at random; None: all.
         batch_size: grid points evaluated together; None: what suits the device.
 
-    With fewer than two points all means are nan. Source: karimi2020 section 2.1.
+    With fewer than two points all means are nan. Source: docs/papers/karimi2020.md, Measures.
     """
     n = len(points)
     batch_size = batch_size or evaluation_batch(points)

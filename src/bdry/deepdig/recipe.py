@@ -17,7 +17,7 @@ MAX_STACK = 128
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of both stages; the defaults are the authors' (karimi2020 sections 1.2 to 1.5, [code]).
+    """The settings of both stages; the defaults are the authors' (docs/papers/karimi2020.md).
 
     autoencoder: a name in `AUTOENCODERS`, None: the authors' for the number of channels; options: its settings.
     alphas: weight of the class term in stages I and II. class_term: bce or ce; alpha_ce is about alpha_bce / K.

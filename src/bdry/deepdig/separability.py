@@ -78,7 +78,7 @@ def separability(
     between the normals; offset, the plane's signed distance from the origin. EDC1 is N_err or N_all, EDC2 is err or
     acc, of the borderline split: the paper's text is not at hand to tell.
 
-    Source: karimi2020 section 2.2.
+    Source: docs/papers/karimi2020.md, Measures.
     """
     own = own_plane(head, pair)
     planes = {"svm": svm_plane(splits["train"], penalty=penalty, max_iter=max_iter), "own": own}

@@ -31,7 +31,7 @@ def boundary_divergence(points: Tensor, draw: torch.Generator, num_differences: 
 
     The random points are independent normal in every coordinate, with the deviation that `points` have there: in many
     dimensions the measure is near 1 whatever the boundary. nan for fewer than four points.
-    Source: karimi2020 section 2.4 [secondary]; the reference is ours.
+    Source: a re-creator's (docs/papers/karimi2020.md, Measures); the reference is ours.
     """
     if len(points) < 4:
         return float("nan"), float("nan")

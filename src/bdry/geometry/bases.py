@@ -1,7 +1,7 @@
 """Subspaces that the shared directions are compared with, as orthonormal columns (d, m) in float64.
 
 Principal components of the images, leading directions of first-order perturbations, random ones, and all that the
-network can react to. [fawzi2017 specification, 4.3, 4.4]
+network can react to. Source: docs/papers/fawzi2017.md, Shared directions.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..core.norms import per_sample, steepest
 
-# where a segment is split when a pair is tried again, as a share of it (fawzi2017, section 2.5)
+# where a segment is split when a pair is tried again, as a share of it (docs/papers/fawzi2017.md, Connectivity)
 SPLIT_FROM, SPLIT_TO = 0.3, 0.7
 # and how far off the segment at most, as a share of its length
 LARGEST_OFFSET = 0.5
@@ -72,7 +72,7 @@ def random_splits(start: Tensor, end: Tensor, owner: Tensor, generator_of: Calla
     Args:
         start, end: (S, ...). owner: (S,), each segment's pair; the draws of a pair are from `generator_of(pair)`.
 
-    Source: fawzi2017 section 2.5 [measured there: the need]; the offset's size is chosen here.
+    Source: docs/papers/fawzi2017.md, Connectivity (its need); the offset's size is ours.
     """
     shares, offset = torch.zeros(2, len(start)), torch.zeros(start.shape)
     for pair in owner.unique().tolist():

@@ -1,7 +1,7 @@
 """Points on the boundary between two classes, by four rules that curvature has to be compared under.
 
 A nearest point prefers places where the other class bulges towards the image, so that the sign of the curvature
-depends on the rule (specification of arXiv 1705.09552, §5.5). A family takes (model, x, generator) and its settings.
+depends on the rule (docs/papers/fawzi2017.md, Curvature). A family takes (model, x, generator) and its settings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .contrast import pair_gap
 from .directional import unit_directions
 from .refine import Refined, to_boundary, to_nearest, tolerance
 
-# the cosine of image - point and gradient at which a point counts as nearest (§9.2)
+# the cosine of image - point and gradient at which a point counts as nearest: our choice
 STATIONARY_COSINE = 0.999
 
 
@@ -73,7 +73,7 @@ FAMILIES: Registry[Callable[..., BoundaryPoints]] = Registry("points")
 def nearest_refined(
     model: Model, x: Tensor, generator: torch.Generator, *, estimator: str = "walk", steps: int = 40
 ) -> BoundaryPoints:
-    """The point nearest to each image: a margin estimator's, refined by foot-point and Newton's steps (§8.1).
+    """The point nearest to each image: a margin estimator's, refined by foot-point and Newton's steps.
 
     Args:
         x: (N, C, H, W) in [0, 1]; x and model share a dtype, float64 for |F| below 1e-10.

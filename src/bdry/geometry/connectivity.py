@@ -1,4 +1,4 @@
-"""Paths inside a classification region (fawzi2017, section 2): a certificate where found, no proof where not.
+"""Paths inside a classification region (arXiv 1705.09552): a certificate where found, no proof where not.
 
 A segment that has a wrong label among its samples is split: its midpoint, brought back into the region by a minimal
 perturbation where it is outside, becomes an anchor, and both halves are checked in turn. A midpoint may lie in another
@@ -77,7 +77,7 @@ def find_paths(
             not depend on the others; pass the ids where pairs come in parts.
         batch_size: points in a forward pass.
 
-    Source: fawzi2017 section 2.2 [guess: recall-high]; the retry is section 2.5's.
+    Source: recalled from the paper (docs/papers/fawzi2017.md, Connectivity); the retry is ours.
     Differs: the overshoot doubles from level to level of the bisection up to the whole perturbation; paths of random
         attempts are held to a finer step (`pathsearch.CONFIRM_FINER`).
     """

@@ -1,4 +1,4 @@
-"""How convex a region is: the share of random convex combinations of its images that stay in it (fawzi2017, 2.4)."""
+"""How convex a region is: the share of random convex combinations of its images that stay in it (arXiv 1705.09552)."""
 
 from __future__ import annotations
 

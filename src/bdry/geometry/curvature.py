@@ -2,7 +2,7 @@
 
 At a point with gradient g, P = I - g g^T / ||g||^2 and G = P H_F P / ||g||, the normal curvature along a tangent v is
 v^T G v / ||v||^2. Positive: the boundary bends away from the side of `own`. An increasing function of F has the same G.
-(Specification of arXiv 1705.09552, 3.1-3.3.)
+Source: arXiv 1705.09552; docs/papers/fawzi2017.md, Curvature.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Is an image perturbed? The boundary's curvature says, beside the logit margin (arXiv 1705.09552, section 5).
+"""Is an image perturbed? The boundary's curvature says, beside the logit margin (arXiv 1705.09552).
 
 Near a natural image the boundary bends away from it, and seen from a point just across it bends the other way. Every
 statistic here is one number an image, larger where the image looks perturbed; curvatures are therefore those of
-F = f_other - f_predicted, in 1 / pixel units of [0, 1]. [fawzi2017 specification, 5.1-5.5]
+F = f_other - f_predicted, in 1 / pixel units of [0, 1]. Source: docs/papers/fawzi2017.md, Detection.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class DetectionScores:
 def perturb(x: Tensor, point: Tensor, alpha: float, overshoot: float = 0.02) -> Tensor:
     """x + alpha (1 + overshoot) r, with r = point - x the smallest perturbation; nan where there is no point.
 
-    alpha = 1 is where DeepFool stops; the specification asks for 1, 2 and 5 (5.4). Unclipped, as in the paper.
+    alpha = 1 is where DeepFool stops; the paper is recalled to have 1, 2 and 5. Unclipped, as in the paper.
     """
     return x + alpha * (1 + overshoot) * (point - x)
 
@@ -100,7 +100,7 @@ def sample_curvature(
     Raises:
         UsageError: a single logit, or exact derivatives of a piecewise linear network.
 
-    Reference: arXiv 1705.09552, section 5, as recalled in the specification, 5.3.
+    Reference: arXiv 1705.09552, as recalled in docs/papers/fawzi2017.md, Detection.
     Differs: exact derivatives cost T + 2 L passes, not T L: v^T P H P v is expanded, v^T H v comes for all logits at
     once, and H n once a class.
     """
@@ -140,14 +140,14 @@ def boundary_curvature(
     Recovered is the class beyond the boundary. An image without a boundary point has no score.
 
     Args:
-        points: of the images that are to be judged, from their predicted classes; the family matters (5.5).
+        points: of the images that are to be judged, from their predicted classes; the family matters.
         directions: T, unit tangents drawn for each image. step, batch_size: as in `sample_curvature`; the search for
             the points is not in the counts.
 
     Raises:
         UsageError: as `sample_curvature`.
 
-    Reference: specification, 5.5 (the tangent-plane second difference of its pilot); 3.1 for the mean curvature.
+    Reference: docs/papers/fawzi2017.md, Detection (the pilot's `boundary`) and Curvature.
     """
     parts = []
     for rows in torch.arange(len(points.start), device=points.start.device).split(rows_at_once(batch_size, directions)):

@@ -1,8 +1,8 @@
 """Curvature of the boundary F = f_own - f_other = 0 at a finite scale, from its height alone: any activation will do.
 
 Over the tangent plane at z, with unit normal n, the boundary is at height s: F(z + t v + s n) = 0. The curvature along
-v at scale t is -2 s / t^2, which tends to the normal curvature as t falls to 0. (Specification of arXiv
-1705.09552, 3.2.)
+v at scale t is -2 s / t^2, which tends to the normal curvature as t falls to 0. Source:
+docs/papers/fawzi2017.md, Curvature.
 """
 
 from __future__ import annotations

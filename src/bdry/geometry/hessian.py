@@ -82,7 +82,7 @@ EXACT = Exact()
 class CentralDifferences:
     """Hv = (grad F(z + h v) - grad F(z - h v)) / 2h for v of length 1: not symmetric where F has kinks.
 
-    Reference: the authors' code lineage (specification, 3.4), with h from `port_step`.
+    Reference: the port of the authors' code (docs/papers/fawzi2017.md, Curvature), with h from `port_step`.
     """
 
     step: float
@@ -148,7 +148,7 @@ class Smoothed:
 
 
 def port_step(num_pixels: int, c: float = 10.0) -> float:
-    """h = sqrt(d) c / 512 in pixel units of [0, 1]: a root mean square of c / 512 a pixel (specification, 3.4)."""
+    """h = sqrt(d) c / 512 in pixel units of [0, 1]: a root mean square of c / 512 per pixel (the port's)."""
     return num_pixels**0.5 * c / 512
 
 

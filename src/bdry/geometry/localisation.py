@@ -1,6 +1,6 @@
 """How localised images are, in space and in spatial frequency: what a Gabor filter is in both.
 
-Our measure for the claim that shared directions look like localised Gabor filters (fawzi2017 specification, C6); the
+Our measure for the claim that shared directions look like localised Gabor filters (docs/papers/fawzi2017.md, C6); the
 paper shows them as pictures.
 """
 

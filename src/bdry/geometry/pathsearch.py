@@ -23,7 +23,7 @@ class Budget:
     """What the search for one path may spend before it is given up: "not found within budget".
 
     depth: of the bisection. calls: segments checked in an attempt. retries: attempts with random split points after the
-    first. Defaults: section 8.1 of fawzi2017 [guess]; retries chosen here.
+    first. Defaults: ours (docs/papers/fawzi2017.md, Connectivity).
     """
 
     depth: int = 16

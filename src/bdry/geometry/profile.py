@@ -15,7 +15,7 @@ QUANTILES = (0.1, 0.5, 0.9)
 
 @dataclass(frozen=True)
 class CurvatureSummary:
-    """One row a point, (N,) each: the columns of `curvature_summary.csv` (specification, §7) that a spectrum gives.
+    """One row a point, (N,) each: the columns of `curvature_summary.csv` that a spectrum gives.
 
     kmax, kmin, sum_pos, sum_neg, trace, mean_kappa: in 1 / pixel units. frac_abs_lt_1pct, frac_abs_lt_5pct: the shares
     of flat directions (`flat_share`). sym_defect: as `Spectrum.symmetry_defect`.
@@ -72,7 +72,7 @@ def summarise(spectrum: Spectrum) -> CurvatureSummary:
 
 
 def profile(curvatures: Tensor) -> CurvatureProfile:
-    """Mean and quantiles by rank of dense spectra, (N, d - 1), descending; points with nan are left out. [§3.5]"""
+    """Mean and quantiles by rank of dense spectra, (N, d - 1), descending; points with nan are left out."""
     found = curvatures[curvatures.isfinite().all(1)].double()
     rank = torch.arange(1, curvatures.shape[1] + 1, device=curvatures.device)
     if len(found) == 0:
@@ -84,5 +84,5 @@ def profile(curvatures: Tensor) -> CurvatureProfile:
 
 
 def least_curvature_times_distance(points: BoundaryPoints, spectrum: Spectrum) -> Tensor:
-    """kappa_min ||z - x||, (N,): at least -1 (-1.001 with rounding) where z is nearest to the image. [§3.2, §9.2]"""
+    """kappa_min ||z - x||, (N,): at least -1 (-1.001 with rounding) where z is nearest to the image."""
     return spectrum.curvatures[:, -1] * points.distance

@@ -55,7 +55,7 @@ def to_nearest(model: Model, x: Tensor, z: Tensor, own: Tensor, other: Tensor, *
     """The boundary point nearest to x that foot-point steps from z lead to, then Newton's steps onto the boundary.
 
     A step must lower ||z - x|| + 2 |F| / ||g||, else it is halved and tried again, so that a strongly curved boundary
-    does not throw it off. The first goes half of the way (§8.1's damping); the share of later ones follows from the
+    does not throw it off. The first goes half of the way (our damping); the share of later ones follows from the
     last two feet (Barzilai and Borwein 1988), since the best is 1 / (1 + curvature x distance).
 
     Args:
@@ -92,7 +92,7 @@ def to_nearest(model: Model, x: Tensor, z: Tensor, own: Tensor, other: Tensor, *
 
 
 def tolerance(logits: Tensor) -> Tensor:
-    """|F| at which a point counts as on the boundary: 1e-10 (§8.1), or rounding of the logits; (N,)."""
+    """|F| at which a point counts as on the boundary: 1e-10, or rounding of the logits; (N,)."""
     return (16 * torch.finfo(logits.dtype).eps * logits.abs().amax(1)).clamp_min(1e-10)
 
 

@@ -15,10 +15,10 @@ from .paths import labels_at
 
 @dataclass(frozen=True)
 class Projection:
-    """How points are brought into a region (defaults of fawzi2017 section 8.1 [guess]).
+    """How points are brought into a region (our defaults: docs/papers/fawzi2017.md).
 
     steps: of DeepFool, at most. overshoot: by which share the perturbation goes beyond the boundary.
-    clipped: stay in the [0, 1] box; the paper's paths are in R^d [guess: recall-high].
+    clipped: stay in the [0, 1] box; the paper's paths are in R^d, as recalled.
     """
 
     steps: int = 60
@@ -48,7 +48,7 @@ def project_into(
     longer by `further` times the overshoot. Where that is outside again (a thin region) the point ends just beyond the
     boundary. One that has its label already stays where it is.
 
-    Source: fawzi2017 section 2.2, step 3 [guess: recall-high].
+    Source: recalled from the paper (docs/papers/fawzi2017.md, Connectivity).
     """
     points = x.clone()
     forwards, backwards = torch.ones_like(label), torch.zeros_like(label)

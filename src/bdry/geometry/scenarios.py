@@ -1,4 +1,4 @@
-"""The three kinds of pairs of points of one region whose connection is looked for (fawzi2017, section 2.3)."""
+"""The three kinds of pairs of points of one region whose connection is looked for (docs/papers/fawzi2017.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Noise inside and outside the shared curved directions (arXiv 1705.09552, section 4; specification 4.2 and 4.4)."""
+"""Noise inside and outside the shared curved directions (arXiv 1705.09552; docs/papers/fawzi2017.md)."""
 
 from __future__ import annotations
 

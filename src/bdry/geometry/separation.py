@@ -40,7 +40,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class DetectionSummary:
-    """One statistic at one alpha, always beside the logit margin and the runner-up. [fawzi2017 specification, 5.5, 7]
+    """One statistic at one alpha, always beside the logit margin and the runner-up.
 
     num_images: pairs of a natural image and its perturbed version that count: both have a score, labels differ.
     auc, margin_auc: of the statistic and of the logit margin on the same images; gain: their difference.

@@ -110,7 +110,7 @@ def with_softplus(model: nn.Module, beta: float) -> nn.Module:
     Its boundary is another one: points have to be refined again, and its accuracy belongs beside its curvatures.
 
     Args:
-        beta: sharpness; a kink is rounded over about 1 / beta of the activation's input. §8.2 sweeps 5, 10, 30, 100.
+        beta: sharpness; a kink is rounded over about 1 / beta of the activation's input. Sweep 5, 10, 30, 100.
 
     Raises:
         UsageError: beta is not positive, or the network has kinked layers other than ReLU and plain 2-d max-pooling.

@@ -1,7 +1,7 @@
 """The last layer of a network against the linear SVMs on its features: solvers, metrics, training to the limit.
 
-Paper: Li, Ding, Gao 2018, On the Decision Boundary of Deep Neural Networks (arXiv 1808.05385); the tag [li2018] of the
-specification. Features are what `Classifier.features` gives, (N, d), of whole splits in evaluation mode.
+Paper: Li, Ding, Gao 2018, On the Decision Boundary of Deep Neural Networks (arXiv 1808.05385); what is known of it is
+in docs/papers/li2018.md. Features are what `Classifier.features` gives, (N, d), of whole splits in evaluation mode.
 """
 
 from .angles import angle_degrees

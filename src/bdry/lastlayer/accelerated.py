@@ -1,10 +1,10 @@
-"""Dual-accelerated margin descent (Ji, Srebro, Telgarsky 2021, in the K-class form of li2018 specification, §4.4).
+"""Dual-accelerated margin descent (Ji, Srebro, Telgarsky 2021, in the K-class form of docs/papers/li2018.md).
 
 With q the softmax of -m over all pairs and D = -sum q z the gradient of log sum exp(-m):
 
     G <- t / (t + 1) (G + D),    W <- W - step (G + D)
 
-In the dual this is Nesterov's acceleration of mirror descent on 1/2 ||sum q z||^2. Differs from the specification's
+In the dual this is Nesterov's acceleration of mirror descent on 1/2 ||sum q z||^2. Differs from that
 form, whose step is 1 / max ||z||^2, by two things: the step is 1 / the largest eigenvalue of the covariance of z under
 q, which is the curvature where W is, and t starts anew where the dual objective rises.
 """

@@ -1,6 +1,6 @@
 """Where the boundary stands between two classes, and the pieces of the paper's bias experiment made fair.
 
-Source: li2018 specification, §4.2 B, §4.3.
+Source: docs/papers/li2018.md, Measures and The bias experiment.
 """
 
 from __future__ import annotations

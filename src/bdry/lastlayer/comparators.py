@@ -1,7 +1,7 @@
 """SVMs that are not the limit of training: those that the paper compared with, hard one-vs-rest, the soft margin.
 
-Source: li2018 specification, §2.1 (the authors' calls), §0 items 2 and 3 (how far they are from the limit), §4.4
-(Separability).
+Source: the authors' calls, and how far they are from the limit (docs/papers/li2018.md, The SVMs); Solvers there
+(features that no layer separates).
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ def continue_last_layer(
     Raises:
         UsageError: an unknown method or bias, shapes that do not fit, no two classes.
 
-    Source: li2018 specification, §0 items 5 and 6, §4.3, §4.4, §6 (loss-scaled step).
+    Source: docs/papers/li2018.md, The limit, Solvers (loss-scaled) and The bias experiment.
     """
     features, labels, _ = checked(features, labels, len(layer.weights))
     if bias not in ("penalised", "none"):

@@ -13,7 +13,7 @@ def grid_points(features: Tensor, labels: Tensor, generator: torch.Generator, co
     different class, half on the plane through the means of three classes (two where there are no more), in the box of
     the samples' coordinates on it.
 
-    Source: li2018 specification, §4.2 Pr.
+    Source: docs/papers/li2018.md, Measures (agreement).
     """
     features, device = features.detach().double().cpu(), features.device
     labels = labels.cpu()

@@ -28,7 +28,7 @@ def solve_interior(
 
     No round begins when time.monotonic() has passed the deadline.
 
-    Source: li2018 specification, §4.4, small d.
+    Source: docs/papers/li2018.md, Solvers (small features).
     """
     margins = problem.margins(weights, torch.zeros_like(weights[:, 0]))
     inside = torch.zeros_like(margins, dtype=torch.bool)

@@ -47,7 +47,7 @@ def convergence_rows(layer: LastLayer, solutions: Iterable[SvmSolution], views: 
         UsageError: shapes or labels that do not fit.
         AssertionError: cos(angle) below the margin ratio, which no correct solution allows (S1, S2; S3 by W's angle).
 
-    Source: li2018 specification, §4.2, §5.
+    Source: docs/papers/li2018.md, Measures.
     """
     features, labels, _ = checked(views.features, views.labels, len(layer.weights))
     own = layer_columns(layer, features, labels)
@@ -165,7 +165,7 @@ def kkt_residual(layer: LastLayer, bias: str, features: Tensor, labels: Tensor, 
 
     `layer` is centred. 0 at a KKT point; nan where the layer does not separate the classes.
 
-    Source: the (epsilon, delta)-KKT points of Lyu and Li 2020; li2018 specification, §4.2 K.
+    Source: the (epsilon, delta)-KKT points of Lyu and Li 2020; docs/papers/li2018.md, Measures.
     """
     smallest = margins.min()
     if not float(smallest) > 0:

@@ -1,4 +1,4 @@
-"""The K-class hard-margin SVM with all pairwise constraints (li2018 specification, §1.2 and §4.4), scaled for solving.
+"""The K-class hard-margin SVM with all pairwise constraints (docs/papers/li2018.md, The limit), scaled for solving.
 
     min 1/2 sum_k ||w_k||^2   s.t.   <w_{y_n} - w_k, x_n> >= 1   for all n and all k != y_n
 

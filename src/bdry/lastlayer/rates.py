@@ -24,7 +24,7 @@ def rate_fit(
     Raises:
         UsageError: fewer than four checkpoints after step 0.
 
-    Source: li2018 specification, §4.2 (model to fit), §5.
+    Source: docs/papers/li2018.md, Measures (rate fit).
     """
     table = np.array([row for row in zip(steps, norms, angles, log_losses, strict=True) if row[0] > 0], dtype=float)
     if len(table) < 4:

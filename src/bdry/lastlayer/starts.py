@@ -56,7 +56,7 @@ def crammer_singer(
     `largest_C` is C, it is called once. A free bias is approximated by a large bias feature. The seed of liblinear's
     sample order is fixed.
 
-    Source: li2018 specification, §4.4, C rule and scaling rule.
+    Source: docs/papers/li2018.md, Solvers.
     """
     while True:
         weights, multipliers = _fit(problem, C, tol, passes)

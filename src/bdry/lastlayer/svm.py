@@ -95,7 +95,7 @@ def hard_margin_svm(
     Raises:
         UsageError: unknown names, shapes or labels that do not fit, numbers that are not finite, a single class.
 
-    Source: li2018 specification, §1.2 (K-SVM), §4.4.
+    Source: docs/papers/li2018.md, The limit and Solvers.
     """
     features, labels, classes = checked(features, labels, num_classes)
     problem = problem_of(features, labels, classes, bias)

@@ -49,7 +49,7 @@ def distances_along_rays(
     Raises:
         UsageError: the directions are not of the images' shape or not of length 1.
 
-    Reference: ours; mickisch2020.md 2.2, E4 [guess].
+    Reference: ours (docs/papers/mickisch2020.md, E4).
     """
     _check(x, directions)
     num_rays = len(x) * len(directions)

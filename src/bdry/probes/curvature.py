@@ -35,7 +35,7 @@ class CurvatureProbe:
     Images, random directions and partners are functions of the data set's seed: the same at every moment and for every
     seed of training. Sign: F = f_own - f_other.
 
-    Reference: fawzi2017 specification, section 3.
+    Reference: docs/papers/fawzi2017.md, Curvature.
     """
 
     context: Context

@@ -27,7 +27,7 @@ class DeepDigProbe:
     pairs: of classes, or "all". The first `num_detailed` of them get further alphas, further grids and pictures. The
     other settings are those of `deepdig.Recipe`, of the generators, of `deepdig.oscillation` and of the SVM.
 
-    Source: karimi2020 sections 1, 2 and 5.
+    Source: docs/papers/karimi2020.md.
     """
 
     context: Context

@@ -45,7 +45,7 @@ class DetectProbe:
     max-pooling, have second differences in place of exact derivatives; `step` asks for them of any network. They
     cancel, hence are taken in float64; exact derivatives are right to 1e-5 in float32, in a third of the time.
 
-    Reference: fawzi2017 specification, section 5; the families of boundary points are those of 5.5.
+    Reference: docs/papers/fawzi2017.md, Detection; Curvature there has the families of boundary points.
     """
 
     context: Context

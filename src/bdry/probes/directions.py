@@ -27,7 +27,7 @@ class DirectionsProbe:
     `split.balanced(m, seed)` in `split.balanced(n, seed)` for m <= n: where the probe `margin` takes at least as many
     images, each one here has its margin too, in the rows of the same `split` and `index`.
 
-    Reference: mickisch2020.md 2.2 E4 and figure R5 [guess]; the paper's own directions are not known.
+    Reference: ours (docs/papers/mickisch2020.md, E4 and R5); the paper's own directions are not known.
     """
 
     context: Context

@@ -40,7 +40,7 @@ class NoiseProbe:
     of an image is a function of the data set's seed, the kind, the position in `sizes`, the draw and the image alone:
     it is the same at every moment and for every seed of training, so that the classifier alone tells curves apart.
 
-    Reference: mickisch2020.md 0b, question 5 [secondary]; kinds and sizes are our choice.
+    Reference: the fifth question of docs/papers/mickisch2020.md; kinds and sizes are our choice.
     """
 
     context: Context

@@ -32,7 +32,7 @@ class RegionsProbe:
     every moment and for every seed of training. A scenario that the labels do not allow (`perturbed` where all images
     have one) has no rows.
 
-    Reference: fawzi2017 specification, section 2.
+    Reference: docs/papers/fawzi2017.md, Connectivity.
     """
 
     context: Context

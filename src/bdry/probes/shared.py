@@ -48,7 +48,7 @@ class SharedProbe:
     S is that of refined nearest points, in float64. Of a network with kinks, ReLU or max-pooling, it is S of the same
     weights with softplus in their place (`method`); perturbations and noise are always those of the network itself.
 
-    Reference: fawzi2017 specification, section 4, with the controls of 4.4.
+    Reference: docs/papers/fawzi2017.md, Shared directions, with its controls.
     """
 
     context: Context

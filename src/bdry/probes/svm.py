@@ -29,7 +29,7 @@ class SvmProbe:
     Settings are those of `schema.probe_svm`. A stage, or study="bias", trains the last layer on frozen features.
     recipe: how the run was trained; the bias experiment needs it.
 
-    Source: li2018 specification, §4.
+    Source: docs/papers/li2018.md.
     """
 
     context: Context
@@ -100,7 +100,7 @@ class SvmProbe:
         """A fresh last layer trained as the run was and by as many loss-scaled steps, on features as they are and
         rescaled.
 
-        Source: li2018 specification, §4.3.
+        Source: docs/papers/li2018.md, The bias experiment.
         """
         assert self.recipe is not None
         over_rms, rescaled_layer = scaled(scene.views, layer)

@@ -95,7 +95,7 @@ def retrain(
 
     Optimiser, rates, batch size and number of epochs are the run's; float64, an order of its own.
 
-    Source: li2018 specification, §4.3 (b).
+    Source: docs/papers/li2018.md, The bias experiment (b).
     """
     weights, biases = (torch.nn.Parameter(part.clone()) for part in (layer.weights, layer.biases))
     optimiser = recipe.optimiser([weights, biases])

@@ -1,6 +1,6 @@
 """The table `trend`: what each curve of mean margins over training comes to, in numbers that claims are made of.
 
-Source: specification of mickisch2020, section 6 (trend.csv) and section 7.2, items 6 and 7.
+Source: docs/papers/mickisch2020.md, Our experiments (trend).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .points import FEWEST_IMAGES, IDENTITY, rows_of
 
 CURVE = ["split", "norm", "subset"]
 SUBSETS = ("all", "correct", "incorrect")
-# section 7.2, item 6: the peak is looked for up to this epoch; item 7: late is from this train accuracy on
+# our choice: the peak is looked for up to this epoch, and late is from this training accuracy on
 PEAK_EPOCH = 8.0
 LATE_ACCURACY = 0.99
 COLUMNS = [

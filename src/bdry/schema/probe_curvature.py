@@ -16,7 +16,7 @@ ESTIMATORS = ("walk", "deepfool", "ddn", "fmn", "fab")
 @schema("probe", "curvature")
 @dataclass
 class CurvatureProbe(Probe):
-    """Curvature at boundary points (arXiv 1705.09552, section 3); defaults of the specification, 3 and 8."""
+    """Curvature at boundary points (arXiv 1705.09552). Defaults: docs/papers/fawzi2017.md."""
 
     points: int = option(100, "images, class-balanced, each with a boundary point of every family", unit="images", ge=1)
     split: str = option("test", "whose images", choices=("train", "test"))
@@ -43,10 +43,10 @@ class CurvatureProbe(Probe):
         [0.3, 1.0, 3.0], "t of geometric curvature and of the tangent plane's sides", unit="pixel units of [0, 1]", gt=0
     )
     directions: int = option(50, "random tangents a point; our choice", ge=2)
-    betas: list[float] = option([10.0], "of softplus_swap; the specification sweeps 5, 10, 30, 100", gt=0)
+    betas: list[float] = option([10.0], "of softplus_swap; worth a sweep: 5, 10, 30, 100", gt=0)
     sigmas: list[float] = option([0.05], "of smoothed, a pixel's blur; our choice", unit="pixel units of [0, 1]", gt=0)
     draws: int = option(2000, "of smoothed, pairs of gradients; our choice", ge=1)
-    steps: list[float] = option([10.0], "of fd, c in h = sqrt(d) c / 512; the specification sweeps 1, 3, 10, 30", gt=0)
+    steps: list[float] = option([10.0], "of fd, c in h = sqrt(d) c / 512; worth a sweep: 1, 3, 10, 30", gt=0)
     estimator: str = option("walk", "whose margins nearest_refined refines", choices=ESTIMATORS)
     sections: int = option(3, "points of the first family whose neighbourhood is kept as planes of labels", ge=0)
     extent: float = option(2.0, "half the side of such a plane; our choice", unit="pixel units of [0, 1]", gt=0)

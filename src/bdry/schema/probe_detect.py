@@ -15,7 +15,7 @@ STATISTICS = ("sample_curvature", "boundary_curvature")
 @schema("probe", "detect")
 @dataclass
 class DetectProbe(Probe):
-    """Detection of perturbed images and recovery of their labels (arXiv 1705.09552, section 5)."""
+    """Detection of perturbed images and recovery of their labels (arXiv 1705.09552)."""
 
     n: int = option(200, "test images, class-balanced, each with its perturbed versions", unit="images", ge=1)
     alphas: list[float] = option([1.0, 2.0, 5.0], "what DeepFool's perturbation is scaled by", gt=0)
@@ -26,7 +26,7 @@ class DetectProbe(Probe):
     families: list[str] = option(
         list(FAMILIES), "how boundary points are chosen: the curvature's sign depends on it", choices=FAMILIES
     )
-    directions: list[int] = option([10, 50], "T, random directions an image; the specification: also 200", ge=2)
+    directions: list[int] = option([10, 50], "T, random directions per image; 200 takes four times as long", ge=2)
     step: float | None = option(
         None,
         "h of second differences; null: exact derivatives, of a network with kinks sqrt(d) 10 / 512",

@@ -15,7 +15,7 @@ WEIGHT_LAWS = ("dirichlet", "uniform")
 @schema("probe", "regions")
 @dataclass
 class RegionsProbe(Probe):
-    """Paths between points of one label (arXiv 1705.09552, section 2); defaults of the specification, 8.1."""
+    """Paths between points of one label (arXiv 1705.09552). Defaults: docs/papers/fawzi2017.md."""
 
     pairs: int = option(100, "pairs of each scenario; the paper has 1000", ge=1)
     scenarios: list[str] = option(

@@ -14,7 +14,7 @@ METHODS = ("auto", "ad", "softplus_swap", "fd")
 @schema("probe", "shared")
 @dataclass
 class SharedProbe(Probe):
-    """Shared curved directions and the network's sensitivity to noise in them (arXiv 1705.09552, section 4)."""
+    """Shared curved directions and the network's sensitivity to noise in them (arXiv 1705.09552)."""
 
     num_train: int = option(100, "training images whose boundary points S is made of", unit="images", ge=1)
     num_test: int = option(100, "unseen test images for rho and energy; the paper: 1000", unit="images", ge=1)
@@ -29,7 +29,7 @@ class SharedProbe(Probe):
         "auto: exact second derivatives (ad) of smooth networks, softplus_swap of others; fd: central differences",
         choices=METHODS,
     )
-    beta: float = option(10.0, "sharpness of softplus_swap; the specification sweeps 5, 10, 30, 100", gt=0)
+    beta: float = option(10.0, "sharpness of softplus_swap; worth a sweep: 5, 10, 30, 100", gt=0)
     c: float = option(10.0, "of fd, step h = sqrt(d) c / 512", gt=0)
     directions: int = option(100, "random directions an image that rho compares with; our choice", ge=1)
     rel_norms: list[float] = option(

@@ -15,7 +15,7 @@ STAGES = ("whole", "last_only", "last_only_loss_scaled", "accelerated")
 
 @dataclass
 class SvmSettings:
-    """Which features, which SVMs (arXiv 1808.05385); defaults of the specification, 4 and 6."""
+    """Which features, which SVMs (arXiv 1808.05385). Defaults: docs/papers/li2018.md."""
 
     num_train: int | None = option(None, "training images, class-balanced; null: all", unit="images", ge=2)
     num_test: int | None = option(None, "test images, likewise", unit="images", ge=1)

@@ -1,4 +1,4 @@
-"""The figures of fawzi2017 (specification, section 7), by stable names."""
+"""The figures of fawzi2017, by stable names."""
 
 from ..drawing import Drawing
 from . import (

@@ -1,4 +1,4 @@
-"""The figures of karimi2020 (specification, section 5), by stable names."""
+"""The figures of karimi2020, by stable names."""
 
 from ..drawing import Drawing
 from . import alpha, bisection, distance, embedding, idc, pairs, segments, strips, success

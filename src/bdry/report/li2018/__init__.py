@@ -1,4 +1,4 @@
-"""The figures of li2018 (specification, section 5), by stable names."""
+"""The figures of li2018, by stable names."""
 
 from ..drawing import Drawing
 from . import bias, convergence, maps, margins, overlap, solver

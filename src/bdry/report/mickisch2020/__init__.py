@@ -1,4 +1,4 @@
-"""The figures and tables of mickisch2020 (specification, sections 3 and 6), by stable names."""
+"""The figures and tables of mickisch2020 (docs/papers/mickisch2020.md), by stable names."""
 
 from .. import margin_evolution
 from ..drawing import Drawing

@@ -1,4 +1,4 @@
-"""Tables of generated borderline instances and their characteristics (karimi2020, section 5)."""
+"""Tables of generated borderline instances and their characteristics (docs/papers/karimi2020.md)."""
 
 from .table import EPOCH, PIXELS, STEP, Column, Table
 

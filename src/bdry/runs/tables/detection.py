@@ -1,6 +1,6 @@
 """Tables of the directions that curvature shares between images, and of the detection of perturbed ones.
 
-fawzi2017 specification, section 7: shared_rho, energy, noise, detect_scores and detect_summary.
+docs/papers/fawzi2017.md, Shared directions and Detection: shared_rho, energy, noise, detect_scores and detect_summary.
 """
 
 from .geometry import CURVATURE, METHOD

@@ -1,6 +1,6 @@
 """Tables of classification regions: paths inside them, their convexity, points of their boundary, its curvature.
 
-fawzi2017 specification, section 7; those of shared directions and of detection are in `detection`.
+docs/papers/fawzi2017.md, Connectivity and Curvature; those of shared directions and of detection are in `detection`.
 """
 
 from .table import EPOCH, PIXELS, STEP, Column, Table

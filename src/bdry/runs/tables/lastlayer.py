@@ -1,4 +1,4 @@
-"""Tables of the last layer against the linear SVMs on its features: li2018 specification, section 5."""
+"""Tables of the last layer against the linear SVMs on its features: docs/papers/li2018.md, Measures."""
 
 from .table import EPOCH, STEP, Column, Table
 
