@@ -66,6 +66,7 @@ CASES = {
     "figures runs=[nowhere/seed=0]": "runs=nowhere/seed=0: no such folder",
 }
 
+
 @pytest.mark.parametrize("line", CASES)
 def test_mistakes_answer_in_a_line_before_torch(line, bdry_without_torch, tmp_path):
     done = bdry_without_torch(*line.split(), cwd=tmp_path)
