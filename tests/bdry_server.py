@@ -1,6 +1,6 @@
 """A process that has imported bdry once and forks for every command line; `tests/conftest.py` starts it and asks it.
 
-`python bdry_server.py all` imports every module of bdry, torch among them, and what those import when it is first needed.
+`python bdry_server.py all` imports every module of bdry, torch among them, and what those import later, when needed.
 `python bdry_server.py no-torch` imports the command line alone, and exits with 99 where anything imports torch,
 torchvision or scikit-learn.
 
@@ -63,7 +63,7 @@ if sys.argv[1] == "all":
 main_file = os.path.join(os.path.dirname(bdry.__file__), "__main__.py")  # noqa: PTH118, PTH120
 requests, answers = os.dup(0), os.dup(1)
 with os.fdopen(requests) as lines:
-    for request in lines:
+    while request := lines.readline():
         fork = os.fork()
         if fork == 0:
             break
