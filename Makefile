@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # pip tells on stderr of every mirror it has nothing from; its errors still stop make
 export PIP_NO_INPUT := 1
 
-.PHONY: help demo test test-all test-lowest lint bench clean
+.PHONY: help demo test test-quick test-all test-lowest lint bench clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -17,6 +17,9 @@ demo: .venv/.run  ## train on digits, standard and PGD-adversarial, and draw how
 
 test: lint  ## lint, types, import floors, and all tests but those that take minutes each, a cluster or a browser
 	$(BIN)/python -m pytest -n 2 -m "not long and not cluster and not browser"
+
+test-quick: .venv/.dev  ## the tests of make test but those that take more than about ten seconds each
+	$(BIN)/python -m pytest -n 2 -m "not slow and not long and not cluster and not browser"
 
 test-all: lint  ## the same with those too; as root on Debian installs SLURM, chromium, zsh and fish first
 	scripts/install_test_packages.sh

@@ -1,7 +1,8 @@
 """A process that has imported bdry once and forks for every command line; `tests/conftest.py` starts it and asks it.
 
-`python bdry_server.py all` imports every module of bdry and what those import on their way, torch among them. `python bdry_server.py no-torch` imports
-the command line alone, and exits with 99 where anything imports torch, torchvision or scikit-learn.
+`python bdry_server.py all` imports every module of bdry, torch among them, and what those import later, when needed.
+`python bdry_server.py no-torch` imports the command line alone, and exits with 99 where anything imports torch,
+torchvision or scikit-learn.
 
 A request is a line of JSON on standard input: words, cwd, env, and the files that take standard output and error. The
 answers are two lines: the process id of the fork, then its exit code (-n where signal n has killed it).
@@ -67,7 +68,7 @@ if sys.argv[1] == "all":
 main_file = os.path.join(os.path.dirname(bdry.__file__), "__main__.py")  # noqa: PTH118, PTH120
 requests, answers = os.dup(0), os.dup(1)
 with os.fdopen(requests) as lines:
-    for line in lines:
+    while request := lines.readline():
         fork = os.fork()
         if fork == 0:
             break
@@ -78,5 +79,5 @@ with os.fdopen(requests) as lines:
         sys.exit()
 # only a fork comes here; it ends as any other interpreter does
 os.close(answers)
-become(json.loads(line))
+become(json.loads(request))
 sys.exit(main())
