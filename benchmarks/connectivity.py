@@ -1,4 +1,4 @@
-"""Label checks a second in the path finder, beside section 2.2 of fawzi2017 written as a plain loop.
+"""Label checks a second in the path finder, beside the path search of docs/papers/fawzi2017.md written as a plain loop.
 
 The loop takes one pair after the other and one sample a forward pass, hence a part of the pairs is enough for its rate;
 both look for the same paths, at the same step, in one process. Half of the pairs are two images with one label, half

@@ -1,6 +1,7 @@
 """Speed of the K-class hard-margin SVM beside scikit-learn and cvxpy: `python benchmarks/lastlayer.py [--quick]`.
 
-Synthetic ReLU features of ten classes at three separations (li2018 specification, §4.4): our default with its
+Synthetic ReLU features of ten classes at three separations (docs/papers/li2018.md,
+Benchmark features): our default with its
 certificate, and to a gap of 1e-3, against scikit-learn's one-vs-rest default, in one process on the same arrays; cvxpy
 on a size that it can do; and the steps that the accelerated method takes to 1 degree from the SVM. Each time is of one
 run.
@@ -32,7 +33,7 @@ CLASSES, FACTORS = 10, 64
 
 
 def synthetic(n: int, d: int, separation: float) -> tuple[Tensor, Tensor]:
-    """(n, d) features and (n,) labels, seed 0, drawn in the specification's order."""
+    """(n, d) features and (n,) labels, seed 0, drawn in the order of docs/papers/li2018.md."""
     draw = np.random.default_rng(0)
     means = draw.standard_normal((CLASSES, d)) * separation
     factors = draw.standard_normal((FACTORS, d)) * 4 / np.sqrt(d)

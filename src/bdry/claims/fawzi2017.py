@@ -1,10 +1,10 @@
-"""The claims of fawzi2017 (arXiv 1705.09552), C1-C9 of the specification.
+"""The claims of fawzi2017 (arXiv 1705.09552), C1-C9 of docs/papers/fawzi2017.md.
 
-The rules were written before any number was known, and are the same at every scale. Bounds are the specification's
-gates (9.6), to be reached in every seed of every network; only standard training is judged. Where the specification
-allows no gate on smooth networks (C4, C8, C9) these are listed and not judged. Every sign is that of
-F = f_own - f_other: positive where the boundary bends away from the image; the paper's own convention is not known
-(3.3). Boundary points of all four families are listed beside the nearest ones, since the sign depends on them (5.5).
+The rules were written before any number was known, and are the same at every scale. Bounds are ours
+(docs/papers/fawzi2017.md, Bounds), to be reached in every seed of every network; only standard training is judged. On
+smooth networks C4, C8 and C9 have no bound: these are listed and not judged. Every sign is that of
+F = f_own - f_other: positive where the boundary bends away from the image; the paper's own convention is not
+known. Boundary points of all four families are listed beside the nearest ones, since the sign depends on them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The claims of karimi2020 (DeepDIG, arXiv 1912.11460), and what its specification expects of a reproduction.
+"""The claims of karimi2020 (DeepDIG, arXiv 1912.11460), and what our pilot lets expect.
 
 Of the paper only abstract, introduction and the first captions could be read, and none of its numbers: a claim says
-"abstract" where it is there, else "expectation" (specification, section 7, from measurements of a small subset). The
+"abstract" where it is there, else "expectation" (docs/papers/karimi2020.md, from measurements of a small subset). The
 rules were written before any number of this project was known, and are the same at every scale. A part is an
 architecture of the main study; its sample is the ordered pairs of classes that all its seeds have, but those whose
 autoencoders failed. Interval: 95 %, over seeds, with one seed over ordered pairs; see `selection.intervals`.
@@ -23,7 +23,7 @@ PAPER = "karimi2020"
 ABSTRACT = "abstract"
 EXPECTED = "an expectation, not read in the paper"
 PAIR = ["source", "target"]
-# of 90 ordered pairs, specification 7.3
+# 85 of 90 ordered pairs: docs/papers/karimi2020.md, Expectations
 SHARE_OF_PAIRS = 85 / 90
 
 Samples = dict[int, pd.DataFrame]

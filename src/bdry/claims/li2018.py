@@ -1,9 +1,9 @@
 """The claims of li2018 (arXiv 1808.05385): C1 and C2 of its abstract and README, and the rates that the theory gives.
 
 The rules were written before any number was known but for one exception, and are the same at every scale; bounds are
-those of the specification (7.2) where it has any. The exception: C1 and C1m call a layer that still moves towards S1
-when its steps end "not tested" since a first run on digits, where it had been "does not hold"; the specification (7.1,
-item 10) asks for that. Only networks trained by SGD without weight decay are judged: Adam and weight decay have other
+ours (docs/papers/li2018.md, Bounds). The exception: C1 and C1m call a layer that still moves towards S1
+when its steps end "not tested" since a first run on digits, where it had been "does not hold": such
+a layer is not there yet. Only networks trained by SGD without weight decay are judged: Adam and weight decay have other
 limits. S1 is the K-class hard-margin SVM with the bias penalised, the limit of gradient descent on the last layer.
 Agreement of predictions and pictures are never evidence, nor is the accelerated method, which is a solver.
 Interval: 95 % over seeds, see `selection.intervals`.
@@ -103,7 +103,7 @@ def converges_to_the_svm(evidence: Evidence) -> Verdict:
     PAPER,
     "C1m",
     "The last layer reaches the SVM's margin on frozen features.",
-    says="follows from C1; bound of the specification",
+    says="follows from C1; the bound is ours",
 )
 def reaches_the_margin(evidence: Evidence) -> Verdict:
     """As C1: the ratio of the layer's normalised margin to S1's ends above 0.99; not tested where it still rises, by
@@ -125,7 +125,7 @@ def _late_correlation(column: str, sign: int) -> Callable[[pd.DataFrame], float]
     PAPER,
     "C1w",
     "While the whole network trains, its last layer turns towards the SVM on its features.",
-    says="yes, by pictures (README); bound of the specification",
+    says="yes, by pictures (README); the bound is ours",
 )
 def turns_in_whole_training(evidence: Evidence) -> Verdict:
     """Moments of whole training with N loss < 1, at least 4: rank correlations with the layer's norm of the angle to
@@ -147,7 +147,7 @@ def turns_in_whole_training(evidence: Evidence) -> Verdict:
     PAPER,
     "C2",
     "Training the whole network puts the boundary nearer to midway between classes than its last layer trained alone.",
-    says="yes (abstract, README); run-dependent in the specification's own tries, hence a hypothesis",
+    says="yes (abstract, README); run-dependent in our pilot, hence a hypothesis",
 )
 def whole_training_has_the_better_bias(evidence: Evidence) -> Verdict:
     """A fresh last layer on the frozen features, the run's optimiser and epochs. |beta - 0.5|, median over class

@@ -14,7 +14,7 @@ from ..selection import select
 EXPERIMENT = ["dataset", "arch", "experiment", "study", "training"]
 IDENTITY = [*EXPERIMENT, "adv", "seed"]
 
-# a mean over fewer images is noise: the specification of mickisch2020 (section 3, R2) drops such cells
+# a mean over fewer images is noise: such cells are dropped (docs/papers/mickisch2020.md, R2)
 FEWEST_IMAGES = 20
 
 TRAININGS = {"standard": "standard", "pgd linf": "PGD linf", "pgd l2": "PGD l2"}

@@ -12,7 +12,7 @@ def avgcnn(image_shape: tuple[int, int, int], activation: str) -> nn.Module:
     """Padded 3x3 convolutions of 8, 16 and 32 channels, each followed by 2x2 average pooling, then 64.
 
     Max-pooling is as kinked as ReLU: with it second derivatives miss a part of the boundary's curvature even where the
-    activation is smooth. (Specification of arXiv 1705.09552, 8.2; sizes are our choice after its 9.6.)
+    activation is smooth. (docs/papers/fawzi2017.md, Bounds; the sizes are our choice.)
     """
     layers: list[nn.Module] = []
     channels = image_shape[0]

@@ -1,4 +1,4 @@
-"""Is an image perturbed? The boundary's curvature says, beside the logit margin (arXiv 1705.09552, section 5).
+"""Is an image perturbed? The boundary's curvature says, beside the logit margin (arXiv 1705.09552).
 
 Near a natural image the boundary bends away from it, and seen from a point just across it bends the other way. Every
 statistic here is one number an image, larger where the image looks perturbed; curvatures are therefore those of

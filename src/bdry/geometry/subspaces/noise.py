@@ -1,4 +1,4 @@
-"""Noise inside and outside the shared curved directions (arXiv 1705.09552, section 4)."""
+"""Noise inside and outside the shared curved directions (arXiv 1705.09552)."""
 
 from __future__ import annotations
 

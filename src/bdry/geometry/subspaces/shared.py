@@ -1,4 +1,4 @@
-"""Directions along which the boundary is curved at many images at once (arXiv 1705.09552, section 4).
+"""Directions along which the boundary is curved at many images at once (arXiv 1705.09552).
 
 A basis is a (d, m) tensor of orthonormal columns, in float64: images are flattened, in pixel units of [0, 1]. What the
 shared directions are compared with is in `bases`.

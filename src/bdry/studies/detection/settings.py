@@ -14,7 +14,7 @@ STATISTICS = ("sample_curvature", "boundary_curvature")
 
 @dataclass
 class DetectionSettings:
-    """Detection of perturbed images and recovery of their labels (arXiv 1705.09552, section 5)."""
+    """Detection of perturbed images and recovery of their labels (arXiv 1705.09552)."""
 
     num_images: int = option(200, "test images, class-balanced, each with its perturbed versions", unit="images", ge=1)
     alphas: list[float] = option([1.0, 2.0, 5.0], "what DeepFool's perturbation is scaled by", gt=0)

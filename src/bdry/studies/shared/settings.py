@@ -13,7 +13,7 @@ METHODS = ("auto", "ad", "softplus_swap", "fd")
 
 @dataclass
 class SharedSettings:
-    """Shared curved directions and the network's sensitivity to noise in them (arXiv 1705.09552, section 4)."""
+    """Shared curved directions and the network's sensitivity to noise in them (arXiv 1705.09552)."""
 
     num_train: int = option(100, "training images whose boundary points S is made of", unit="images", ge=1)
     num_test: int = option(100, "unseen test images for rho and energy; the paper: 1000", unit="images", ge=1)

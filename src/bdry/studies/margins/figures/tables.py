@@ -20,7 +20,7 @@ from ....runs.files import write_text
 MARGINS = "runs with probe=[margin]"
 CURVE = ["split", "norm", "subset"]
 SUBSETS = ("all", "correct", "incorrect")
-# section 7.2, item 6: the peak is looked for up to this epoch; item 7: late is from this train accuracy on
+# our choice: the peak is looked for up to this epoch, and late is from this training accuracy on
 PEAK_EPOCH = 8.0
 LATE_ACCURACY = 0.99
 COLUMNS = [
