@@ -206,7 +206,7 @@ def test_other_modules_and_settings_give_one_line():
     x = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     with pytest.raises(ValueError, match="<lambda> is no"):
         certified(lambda z: z.flatten(1), x)
-    with pytest.raises(ValueError, match="bracket.*has to find points"):
+    with pytest.raises(ValueError, match=r"bracket.*has to find points"):
         bracket(affine(64, 3, 0), x, upper="bracket")
     with pytest.raises(ValueError, match=r"method='lp': not one of ibp, crown_ibp, crown, alpha_crown"):
         certified(affine(64, 3, 0), x, method="lp")

@@ -6,7 +6,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.bash_completion import BashCompletion
 from hydra._internal.utils import create_config_search_path
 
-from ..conf import COMMANDS, conf_dir
+from ..conf import COMMANDS
+from ..settings.groups import conf_dir
 from .plain import PLAIN
 
 BASH = """\

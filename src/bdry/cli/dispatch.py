@@ -20,9 +20,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .. import __version__
 from ..commands import module_of
-from ..conf import COMMANDS, HYDRA_VERSION_BASE, conf_dir, groups, typed
+from ..conf import COMMANDS, HYDRA_VERSION_BASE, groups, typed
 from ..errors import NO_ROOM, BdryError, UsageError, did_you_mean, one_line, reason
 from ..plugins import problems
+from ..settings.groups import conf_dir
 from . import streams
 from .completion import SHELLS, candidates, script
 from .explain import explain
@@ -182,7 +183,7 @@ def _run_task(config: DictConfig) -> object:
         take_share(config, cast(DictConfig, hydra_config))
     # before the import, which loads torch
     checked = typed(config)
-    return importlib.import_module(module_of(hydra_config.job.config_name)).run(checked)
+    return importlib.import_module(module_of(str(hydra_config.job.config_name))).run(checked)
 
 
 def _complain(error: BdryError) -> int:

@@ -10,9 +10,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from ..conf import COMMANDS, compose, conf_dir, groups
+from ..conf import COMMANDS, compose, groups
 from ..errors import show_value
 from ..settings import children
+from ..settings.groups import conf_dir
 from .plain import PLAIN
 
 EXAMPLES = {

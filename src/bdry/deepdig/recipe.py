@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import did_you_mean
-from .autoencoders import AUTOENCODERS, ImageShape, Layer, usual_autoencoder
+from ..names import AUTOENCODERS
+from .autoencoders import ImageShape, Layer, usual_autoencoder
 from .losses import CLASS_TERMS, RECONSTRUCTIONS
 
 # the activations of this many bytes stay in a CPU's caches from one layer to the next

@@ -93,7 +93,7 @@ class Bounds:
         In l2 what is an affine function of the image with one pixel an entry, and the next affine map, are exact.
         """
         found = cls(nodes, ball)
-        linear = []
+        linear: list[bool] = []
         # the ball's image while it is an ellipsoid along the axes: centre and half axes
         ellipsoids: dict[int, tuple[Tensor, Tensor]] = {}
         bent = {node.inputs[0] for node in nodes if node.bends}
@@ -137,8 +137,8 @@ class Bounds:
             # what is off in one image and on in another gives 0 there either way: results don't depend on the batch
             units = (high > 0).any(0).nonzero()[:, 0]
             for part in units.split(num_at_once(len(low) * self._widest(), low.device)):
-                rows = Dense.units(part, low)
-                below, above = (self._pull(sign, i)[..., 0] for sign in (rows, rows.scaled(-1.0)))
+                dense = Dense.units(part, low)
+                below, above = (self._pull(sign, i)[..., 0] for sign in (dense, dense.scaled(-1.0)))
                 low[:, part], high[:, part] = torch.maximum(low[:, part], below), torch.minimum(high[:, part], -above)
             self.pulled += 2 * len(units)
         self._tighten(i, low, high)
@@ -214,7 +214,7 @@ class Bounds:
             if step == steps or not relus or bool((best > enough[:, None]).all()):
                 break
             optimiser.zero_grad()
-            (-value[best <= enough[:, None]].sum()).backward()  # type: ignore[no-untyped-call]
+            (-value[best <= enough[:, None]].sum()).backward()
             optimiser.step()
             with torch.no_grad():
                 for slope in slopes.values():

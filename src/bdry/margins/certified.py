@@ -69,7 +69,7 @@ def certified(
         raise ValueError(f"method={method!r}: not one of {', '.join(BOUND_METHODS)}")
     nodes = trace(model, x.shape[1:])
     logits = model(x)
-    n, num_classes = logits.shape
+    num_classes = logits.shape[1]
     start = logits.argmax(1) if start_class is None else start_class
     shift = torch.arange(1, num_classes, device=x.device)
     others = (start[:, None] + shift) % num_classes if towards is None else towards[:, None]

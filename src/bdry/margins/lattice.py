@@ -56,7 +56,8 @@ def lattice(
     search.forwards += len(points) // max(len(x), 1)
     for row in search.open_rows():
         masked = logits.masked_fill(search.ignored[row], -torch.inf)
-        own, reach = (None if part is None else part[row].expand(len(points)) for part in (search.start, towards))
+        own = search.start[row].expand(len(points))
+        reach = None if towards is None else towards[row].expand(len(points))
         value = gap(masked, own, reach)
         there = (value < 0).nonzero()[:, 0]
         if len(there):

@@ -178,7 +178,7 @@ class _Programs:
         return bound, found.x
 
     def _same_pieces(self, program: Program, distance: int, values: np.ndarray) -> list[np.ndarray]:
-        """In l2, the nearest points so far of the network's piece in which the solution lies: programs without branching."""
+        """In l2, the nearest points so far of the linear piece that the solution is in: programs without branching."""
         if self.norm == "linf":
             return []
         piece = program.copy()

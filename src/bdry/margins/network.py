@@ -73,7 +73,7 @@ class _Tracer(fx.Tracer):
 
 
 @torch.no_grad()
-def trace(model: nn.Module, image_shape: torch.Size) -> list[Node]:
+def trace(model: object, image_shape: torch.Size) -> list[Node]:
     """The steps from the image (node 0) to the logits (the last node), each after those that it takes.
 
     Args:
@@ -211,7 +211,7 @@ def _plain(layer: nn.Module, x: Tensor) -> nn.Module | None:
         return ChannelScale(weight.reshape(wide), bias.reshape(wide))
     if isinstance(layer, nn.AvgPool2d):
         return _average(layer, x)
-    if isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size in (1, (1, 1)):
+    if isinstance(layer, nn.AdaptiveAvgPool2d) and _pair(layer.output_size) == (1, 1):
         return _depthwise(x, tuple(x.shape[2:]), tuple(x.shape[2:]), (0, 0))
     if kind is nn.Conv2d:
         assert isinstance(layer, nn.Conv2d)
@@ -224,6 +224,7 @@ def _plain(layer: nn.Module, x: Tensor) -> nn.Module | None:
         square = kernel[0] == kernel[1] and kernel == stride
         return nn.MaxPool2d(kernel[0]) if usual and square and not layer.return_indices else None
     if kind is nn.Flatten:
+        assert isinstance(layer, nn.Flatten)
         return nn.Flatten() if (layer.start_dim, layer.end_dim) == (1, -1) else None
     if kind is nn.Linear:
         return layer if x.ndim == 2 else None

@@ -1,7 +1,7 @@
 """Linear functions of a node's output as they are pulled back through a network: dense, or as patches.
 
-`Dense` has a coefficient for every entry: for functions of the logits and of the units of linear layers. The functions on
-the units of a convolution have the same form at every place: `Patches` holds, for each place of the convolution's output,
+`Dense` has a coefficient for every entry: for functions of the logits and of the units of linear layers. The units of a
+convolution have functions of the same form at every place: `Patches` holds, for each place of the convolution's output,
 the coefficients on a window of the node that has been reached, with the stride and the padding of these windows.
 Entries of a window that lie outside the node are 0.
 """

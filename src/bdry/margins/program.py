@@ -18,6 +18,8 @@ from torch import nn
 from .bounds import Bounds
 from .network import Node
 
+Numbers = Sequence[int] | Sequence[float] | np.ndarray
+
 # a network with more units than this makes programs that HiGHS does not solve in useful time
 MOST_UNITS = 5000
 
@@ -33,7 +35,7 @@ class Program:
     upper: list[float] = field(default_factory=list)
     binary: list[bool] = field(default_factory=list)
     blocks: list[np.ndarray] = field(default_factory=list)
-    _rows: list[tuple[Sequence[int], Sequence[float], float, float]] = field(default_factory=list)
+    _rows: list[tuple[Numbers, Numbers, float, float]] = field(default_factory=list)
 
     @classmethod
     def of(cls, bounds: Bounds) -> Program:
@@ -73,7 +75,11 @@ class Program:
         return np.arange(first, len(self.lower))
 
     def constrain(
-        self, variables: Sequence[int], factors: Sequence[float], low: float = -np.inf, high: float = np.inf
+        self,
+        variables: Numbers,
+        factors: Numbers,
+        low: float = -np.inf,
+        high: float = np.inf,
     ) -> None:
         """low <= sum of factors times variables <= high."""
         self._rows.append((variables, factors, low, high))

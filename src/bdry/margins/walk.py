@@ -214,9 +214,9 @@ def _nearest_classes(search: Search, num_classes: int) -> tuple[Tensor, Tensor, 
     # a few more of the largest logits than will be tried are ranked by distance
     classes = search.rivals(rows, logits, num_classes + 3)
     parts = []
-    for column in range(classes.shape[1]):
-        last = column == classes.shape[1] - 1
-        parts.append(search.nearest_boundary(rows, z, logits, classes[:, column : column + 1], retain=not last))
+    for i in range(classes.shape[1]):
+        last = i == classes.shape[1] - 1
+        parts.append(search.nearest_boundary(rows, z, logits, classes[:, i : i + 1], retain=not last))
     values, gradients, distances = (torch.stack([part[i] for part in parts], 1) for i in range(3))
     order = distances.argsort(dim=1, stable=True)[:, :num_classes]
     owner, rank = distances.gather(1, order).isfinite().nonzero(as_tuple=True)

@@ -37,7 +37,8 @@ def airbench(image_shape: tuple[int, int, int], stem: int, widths: list[int], no
         layers += [_convolution(width, width, norm), *_bend(width, norm, activation)]
         channels = width
     body = nn.Sequential(ChannelsLast(), *layers, nn.AdaptiveMaxPool2d(1), nn.Flatten())
-    return body.to(memory_format=torch.channels_last)
+    # torch's annotations leave this argument of Module.to out
+    return body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _convolution(num_in: int, num_out: int, norm: str) -> nn.Module:

@@ -39,8 +39,3 @@ class Measurement(OwnedFolder):
         """The folder of a measurement of the module that `<module>:<function>` builds."""
         safe = [re.sub(r"[^A-Za-z0-9_.]", "_", name) for name in classifier.split(":")]
         return cls(Path(outputs).expanduser() / FOLDER / "-".join([*safe, hash8(settings)]))
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-        return self.path.name

@@ -50,6 +50,11 @@ class OwnedFolder:
         self.was_claimed = False
 
     @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.path.name
+
+    @property
     def config_path(self) -> Path:
         """The resolved config."""
         return self.path / "config.yaml"

@@ -23,12 +23,16 @@ LONGEST = 1000
 class Work(Protocol):
     """What is done in a folder, in an order that a kill at any moment does not spoil.
 
-    config: what config.yaml will say. dataset: the images that it works on. progress: how far it is.
+    config: what config.yaml will say. dataset: the images that it works on.
     """
 
     config: dict[str, Any]
     dataset: Dataset
-    progress: Counting
+
+    @property
+    def progress(self) -> Counting:
+        """How far it is."""
+        ...
 
     def resume(self) -> dict[str, Any]:
         """Puts back the state that was saved last and drops what was written after it; what status.json says of it."""

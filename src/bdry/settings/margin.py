@@ -102,8 +102,8 @@ class APGD(Margin):
 
 
 METHOD_HELP = (
-    "the bounds: interval arithmetic, or CROWN with intermediate bounds from it or from CROWN (tight, slow), or that with "
-    "improved slopes"
+    "the bounds: interval arithmetic, or CROWN with intermediate bounds from it or from CROWN (tight, slow), or the "
+    "last with improved slopes"
 )
 STEPS_HELP = "bisections of the radius; the certified radius is within 2^-search_steps of it"
 

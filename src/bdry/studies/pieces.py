@@ -27,9 +27,12 @@ class Piece:
 
 
 class Study(Protocol):
-    """What a command measures at each moment, in pieces. unit: what their sizes count."""
+    """What a command measures at each moment, in pieces."""
 
-    unit: str
+    @property
+    def unit(self) -> str:
+        """What the sizes of pieces count."""
+        ...
 
     def size(self, moment: Moment) -> int:
         """The sizes of all pieces of this moment together."""

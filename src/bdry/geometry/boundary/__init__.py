@@ -1,11 +1,12 @@
 """The boundary between two classes: points on it, its curvature, spectra, sections and heights."""
 
+from ...names import FAMILIES
 from .curvature import MeanCurvature, mean_curvature, tangent_forms
 from .directions import random_directions, random_tangents, tangent
 from .finite_scale import FiniteScale, geometric_curvature, geometric_matrix
 from .hessian import EXACT, CentralDifferences, Exact, HessianMethod, LocalHessian, Smoothed, port_step
 from .logit_gap import gap_and_gradient, pair_gap, same_pair
-from .points import FAMILIES, BoundaryPoints, deepfool_end, nat_segment, nearest_refined, random_dir, short_of_boundary
+from .points import BoundaryPoints, deepfool_end, nat_segment, nearest_refined, random_dir, short_of_boundary
 from .principal import candidate_tangents, principal_at_scale
 from .refine import Refined, to_boundary, to_nearest
 from .sections import Sections, curvature_sections, label_sections

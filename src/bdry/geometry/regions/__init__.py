@@ -1,10 +1,11 @@
 """The region of a class: paths inside it, how convex it is, and pairs of points to be joined."""
 
+from ...names import SCENARIOS
 from .connectivity import PathResult, find_paths, recheck
 from .convexity import ALL_CLASSES, Convexity, TooFewImagesError, convex_combinations
 from .paths import check_segments, filmstrip, path_length
 from .projection import Projected, Projection, project_into
-from .scenarios import SCENARIOS, Pairs
+from .scenarios import Pairs
 from .search import FINDERS, Budget
 
 __all__ = [

@@ -17,13 +17,14 @@ from ...core.seeds import generator
 from ...data import Dataset, Split
 from ...errors import UsageError
 from ...geometry.boundary.directions import random_tangents
-from ...geometry.boundary.points import FAMILIES, BoundaryPoints
+from ...geometry.boundary.points import BoundaryPoints
 from ...geometry.boundary.sections import label_sections
 from ...geometry.boundary.smoothness import PiecewiseLinearError, in_double, kinks, piecewise_linear_layers
 from ...geometry.boundary.summaries import profile
 from ...models import Classifier
+from ...names import CURVATURE_METHODS, FAMILIES
 from ..measured import PROBES, Context, Measured
-from .methods import CURVATURE_METHODS, Curvatures, Sides, Wanted, found_tangents, tangent_sides
+from .methods import Curvatures, Sides, Wanted, found_tangents, tangent_sides
 from .settings import CurvatureSettings
 
 NO_KINKS = "none"

@@ -155,8 +155,8 @@ _IDC = (
 IDC = declare(
     Table(
         "idc",
-        "`bdry deepdig`: one row an ordered pair, generator, alpha and grid: label changes on segments between borderline"
-        " instances.",
+        "`bdry deepdig`: one row per ordered pair, generator, alpha and grid: label changes on segments between "
+        "borderline instances.",
         _IDC,
     )
 )
@@ -166,7 +166,7 @@ _MEANS = _IDC[_IDC.index(next(column for column in _IDC if column.name == "idc")
 IDC_PAIRS = declare(
     Table(
         "idc_pairs",
-        "`bdry deepdig`: one row a pair and generator: means over both directions of `idc`, at the main alpha and grid.",
+        "`bdry deepdig`: one row per pair and generator: means over both directions, at the main alpha and grid.",
         (
             STEP,
             EPOCH,

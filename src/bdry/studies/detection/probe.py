@@ -19,11 +19,12 @@ from ...core.norms import per_sample
 from ...core.seeds import generator
 from ...data import Dataset, Split
 from ...geometry.boundary.hessian import port_step
-from ...geometry.boundary.points import FAMILIES, BoundaryPoints
+from ...geometry.boundary.points import BoundaryPoints
 from ...geometry.boundary.smoothness import in_double, kinks
 from ...geometry.detection.separation import summarise
 from ...geometry.detection.statistics import DetectionScores, boundary_curvature, perturb, sample_curvature
 from ...models import Classifier
+from ...names import FAMILIES
 from ..measured import PROBES, Context, Measured
 from .settings import DetectionSettings
 

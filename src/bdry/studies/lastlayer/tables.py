@@ -50,8 +50,8 @@ SVM_CONVERGENCE = declare(
             Column(
                 "status",
                 "str",
-                "solved: within the gap asked for; not separable: proven; unresolved: neither, within the work allowed; "
-                "comparator: not a certified SVM",
+                "solved: within the gap asked for; not separable: proven; unresolved: neither, within the work "
+                "allowed; comparator: not a certified SVM",
             ),
             Column("converged", "bool", "whether the solution is within the gap asked for"),
             Column("svm_min_margin", "float", "smallest pair margin, 1 for a hard margin"),

@@ -85,8 +85,9 @@ ESTIMATOR_CHECK = declare(
 BATCHES = declare(
     Table(
         "batches",
-        "Every measurement: one row a piece of its work, a batch of images or a whole moment, written after the piece's "
-        "rows in the other tables; a killed measurement goes on after the last. Timings, hence never twice the same.",
+        "Every measurement: one row per piece of its work, a batch of images or a whole moment, written after the "
+        "piece's rows in the other tables; a killed measurement goes on after the last. Timings, hence never twice "
+        "the same.",
         (
             STEP,
             EPOCH,

@@ -16,9 +16,10 @@ from ...geometry.regions.connectivity import PathResult, find_paths, recheck
 from ...geometry.regions.convexity import TooFewImagesError, convex_combinations
 from ...geometry.regions.paths import filmstrip
 from ...geometry.regions.projection import Projection
-from ...geometry.regions.scenarios import SCENARIOS, Pairs
+from ...geometry.regions.scenarios import Pairs
 from ...geometry.regions.search import Budget
 from ...models import Classifier
+from ...names import SCENARIOS
 from ..measured import PROBES, Context, Measured
 from .settings import RegionsSettings
 
