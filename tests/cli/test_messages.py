@@ -113,7 +113,7 @@ def test_help_needs_no_torch(line, expected, bdry_without_torch, tmp_path):
         ("bdry train dataset=mnist adv=", {"adv=none", "adv=pgd"}),
         ("bdry train adv=pgd adv.ep", {"adv.eps="}),
         ("bdry ma", {"margin"}),
-        ("bdry margin margin=deepf", {"margin=deepfool"}),
+        ("bdry margin margin=deepf", {"margin=deepfool", "margin=deepfool_all"}),
         ("bdry completion z", {"zsh"}),
         ("bdry train --c", {"--cfg", "--config-dir"}),
         ("bdry nothing ", {""}),

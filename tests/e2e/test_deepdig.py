@@ -170,10 +170,10 @@ def test_two_classes_have_no_third(tmp_path):
         ("pairs=[[1,1]]", "pairs=[[1,1]]: has one class twice in a pair"),
         ("pairs=[[1,12]]", "pairs: [1,12]: there is no class 12, only 0 to 9"),
         ("pairs=[[1,-1]]", "pairs=[[1,-1]]: classes are counted from 0"),
-        ("pairs=[]", "pairs=[]: must be all or a list of pairs, as in [[1,2],[4,9]]"),
+        ("pairs=[]", "pairs=[]: must not be empty"),
         ("pairs=some", "pairs=some: must be all or a list of pairs, as in [[1,2],[4,9]]"),
         ("methods=[deepdgi]", "did you mean deepdig?"),
-        ("alphas=[0.8]", "alphas=[0.8]: needs two numbers"),
+        ("alphas=[0.8]", "alphas=[0.8]: needs 2 values"),
         ("checkpoint=7", "checkpoint=7: no such step in this run"),
     ],
 )

@@ -190,6 +190,8 @@ def _check_settings(name: str) -> Margin:
         settings: Margin = option_defaults("margin", "margin", name)
     except UsageError as error:
         raise ConfigError("check", [name], str(error).partition(": ")[2]) from None
+    if settings.name != name:
+        raise ConfigError("check", [name], f"a variant of {settings.name}; check takes estimators by their names")
     return settings
 
 
