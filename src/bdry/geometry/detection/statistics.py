@@ -1,4 +1,4 @@
-"""Is an image perturbed? The boundary's curvature says, beside the logit margin (arXiv 1705.09552).
+"""Is an image perturbed? The boundary's curvature says, beside the logit gap (arXiv 1705.09552).
 
 Near a natural image the boundary bends away from it, and seen from a point just across it bends the other way. Every
 statistic here is one number an image, larger where the image looks perturbed; curvatures are therefore those of
@@ -35,7 +35,7 @@ class DetectionScores:
     score: (N,), larger where the image looks perturbed; nan where it failed.
     error: (N,), standard error of the score over the directions drawn; nan with fewer than two.
     recovered: (N,) int64, the class that the image had before it was perturbed, if it was; -1 where there is none.
-    predicted, runner_up: (N,) int64, the classes of the two largest logits; margin: (N,), their difference.
+    predicted, runner_up: (N,) int64, the classes of the two largest logits; logit_gap: (N,), their difference.
     flat: (N,) bool, every second derivative was 0 to rounding, and so is the score: as in a linear network.
     success: (N,) bool.
     forwards, backwards: (N,) int64; an exact second derivative along a direction counts as one
@@ -48,7 +48,7 @@ class DetectionScores:
     recovered: Tensor
     predicted: Tensor
     runner_up: Tensor
-    margin: Tensor
+    logit_gap: Tensor
     flat: Tensor
     success: Tensor
     forwards: Tensor
@@ -63,13 +63,13 @@ def perturb(x: Tensor, point: Tensor, alpha: float, overshoot: float = 0.02) -> 
     return x + alpha * (1 + overshoot) * (point - x)
 
 
-def logit_margin(model: Model, x: Tensor) -> DetectionScores:
+def logit_gap_scores(model: Model, x: Tensor) -> DetectionScores:
     """The baseline: score -(largest - second largest logit); recovered is the runner-up."""
     with torch.no_grad():
         logits = model(x)
     runner_up = _others(logits, 1)
     behind = logits.gather(1, runner_up) - logits.amax(1, keepdim=True)
-    scores = _scores("logit_margin", logits, behind, runner_up[:, 0], forwards=1, backwards=0)
+    scores = _scores("logit_gap", logits, behind, runner_up[:, 0], forwards=1, backwards=0)
     return replace(scores, flat=torch.zeros_like(scores.flat))
 
 
@@ -224,7 +224,7 @@ def _scores(
         recovered=torch.where(success, recovered, -1),
         predicted=predicted,
         runner_up=runner_up,
-        margin=(logits.gather(1, predicted[:, None]) - logits.gather(1, runner_up[:, None]))[:, 0],
+        logit_gap=(logits.gather(1, predicted[:, None]) - logits.gather(1, runner_up[:, None]))[:, 0],
         flat=(forms == 0).all(1),
         success=success,
         forwards=torch.full_like(predicted, forwards),
