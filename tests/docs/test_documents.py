@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bdry.cli.dispatch import _renamed
+from bdry.cli.dispatch import _escaped, _renamed
 from bdry.cli.help import EXAMPLES
 from bdry.cli.plain import PLAIN
 from bdry.commands import MEASURING
@@ -75,7 +75,7 @@ def test_every_command_line_in_the_documents_composes(page, line):
     if command in MEASURING and not any(word.startswith(("run=", "classifier=")) for word in words):
         words.append("run=x")
     for job in jobs(words):
-        compose_typed(command, job)
+        compose_typed(command, tuple(map(_escaped, job)))
 
 
 def test_command_lines_are_found():
