@@ -80,7 +80,7 @@ def fitted(
 
 
 def growing_crammer_singer(problem: Problem, work: Work, C: float = 100.0, tol: float = 0.02, rounds: int = 8) -> Start:
-    """liblinear's Crammer-Singer solver on a tenth of the samples, `FIRST` at least, and then on those nearest to its boundary.
+    """liblinear's Crammer-Singer solver on a tenth of the samples, `FIRST` at least, then on those near its boundary.
 
     A round keeps the samples of low margin and adds the most violated of all, roughly solved; where few are left, the
     last one is solved to `tol`. The data is copied into liblinear's own format, which this keeps small. No round begins

@@ -71,7 +71,12 @@ class DetectionSummary:
 
 
 def roc(natural: Array, perturbed: Array) -> Roc:
-    """The ROC curve of scores that are larger where an image looks perturbed, (N,) and (M,)."""
+    """The ROC curve of scores that are larger where an image looks perturbed, (N,) and (M,).
+
+    Args:
+        natural: (N,), scores of natural images.
+        perturbed: (M,), scores of perturbed ones.
+    """
     truth = np.concatenate([np.zeros(len(natural)), np.ones(len(perturbed))])
     return Roc(*roc_curve(truth, np.concatenate([natural, perturbed]), drop_intermediate=False))
 
@@ -88,8 +93,12 @@ def summarise(
     """How well the scores of N images and of their perturbed versions, row by row, are told apart.
 
     Args:
+        natural: of N images.
+        perturbed: of their perturbed versions, in the same order.
         alpha: what the perturbation was scaled by.
         seed: of the bootstrap, which resamples images: a natural image and its perturbed version stay together.
+        confidence: of the intervals, in (0, 1).
+        resamples: of the bootstrap.
 
     Returns:
         None where fewer than two pairs count.

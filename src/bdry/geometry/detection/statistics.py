@@ -59,12 +59,23 @@ def perturb(x: Tensor, point: Tensor, alpha: float, overshoot: float = 0.02) -> 
     """x + alpha (1 + overshoot) r, with r = point - x the smallest perturbation; nan where there is no point.
 
     alpha = 1 is where DeepFool stops; the study takes 1, 2 and 5. Unclipped, as in the paper.
+
+    Args:
+        x: (N, C, H, W).
+        point: (N, C, H, W), the nearest boundary points; nan where there is none.
+        alpha: how many times as long as the smallest perturbation.
+        overshoot: the perturbation is longer by this share.
     """
     return x + alpha * (1 + overshoot) * (point - x)
 
 
 def logit_gap_scores(model: Model, x: Tensor) -> DetectionScores:
-    """The baseline: score -(largest - second largest logit); recovered is the runner-up."""
+    """The baseline: score -(largest - second largest logit); recovered is the runner-up.
+
+    Args:
+        model: images (N, ...) in [0, 1] to logits (N, K).
+        x: (N, C, H, W).
+    """
     with torch.no_grad():
         logits = model(x)
     runner_up = _others(logits, 1)
@@ -89,7 +100,9 @@ def sample_curvature(
     Recovered is the class with the largest mean; none where all is flat.
 
     Args:
+        model: images (N, ...) in [0, 1] to logits (N, K).
         x: (N, C, H, W).
+        rng: of the directions, of the CPU.
         directions: T, drawn for each image.
         step: None for exact derivatives; else h in pixel units (see `second_derivatives`).
         candidates: only this many classes, those of the largest logits; None: all.
@@ -138,9 +151,13 @@ def boundary_curvature(
     Recovered is the class beyond the boundary. An image without a boundary point has no score.
 
     Args:
+        model: images (N, ...) in [0, 1] to logits (N, K).
         points: of the images that are to be judged, from their predicted classes; the family matters.
+        rng: of the tangents, of the CPU.
         directions: T, unit tangents drawn for each image.
-        step, batch_size: as in `sample_curvature`; the search for the points is not in the counts.
+        step: as in `sample_curvature`.
+        batch_size: points that go through the model at a time; the search for the boundary points is not in the
+            counts.
 
     Raises:
         ValueError: as `sample_curvature`.
