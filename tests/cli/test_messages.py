@@ -10,10 +10,10 @@ import sys
 import pytest
 
 CASES = {
-    "train paper=li2018/mnist scale=cpu probe=[]": "probe.svm.grid_points: set by the preset scaled/li2018/cpu, but",
+    "train paper=li2018/mnist scale=cpu probe=[]": "probe.svm.num_grid_points: set by the preset scaled/li2018/cpu",
     "trian": "trian: no such command, did you mean bdry train?",
     "train datset=mnist": "datset: no such setting, did you mean dataset?",
-    "train dataset=mnits": "dataset=mnits: no such dataset, did you mean dataset=mnist? (choices: blobs,",
+    "train dataset=mnits": "dataset=mnits: no such dataset, did you mean dataset=mnist? (choices: arrays, blobs,",
     "train -m dataset=mnist,mnits": "dataset=mnits: no such dataset, did you mean dataset=mnist?",
     "train optim.lrr=1": "optim.lrr: no such setting, did you mean optim.lr?",
     "train -m seed=0,1 optim.lrr=1": "optim.lrr: no such setting, did you mean optim.lr?",
@@ -30,7 +30,7 @@ CASES = {
     "train optim.lr=nan": "optim.lr=nan: must be a finite number",
     "train optim.schedule=cosin": "optim.schedule=cosin: not one of constant, multistep, cosine, onecycle, did you",
     "train dataset.classes=[1]": "dataset.classes=[1]: needs at least two different classes",
-    "train dataset.classes=[1,1]": "dataset.classes=[1,1]: needs at least two different classes",
+    "train dataset.classes=[1,1]": "dataset.classes=[1,1]: names something twice",
     "train arch.widths=3": "arch.widths=3: needs a list, as in arch.widths=[3]",
     "train dataset=null": "must be a name",
     "train ~adv": "adv: must be given",

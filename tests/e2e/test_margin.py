@@ -235,7 +235,10 @@ def test_a_module_of_ones_own_with_weights(folder, bdry):
         (["run=outputs"], "not a run's folder (no config.yaml)"),
         (["run={name}"], "no run itself but a folder of seed=0"),
         (["run={run}", "checkpoint=5"], "checkpoint=5: no such step in this run (steps: 0, 2, 3, 6)"),
-        (["run={run}", "check=[wlak]"], "check=[wlak]: no such margin, did you mean walk?"),
+        (
+            ["run={run}", "check=[wlak]"],
+            "lattice, milp, walk, did you mean walk?",
+        ),
         (["run={run}", "towards=10"], "towards=10: there are the classes 0 to 9"),
         (["run={run}", "classes=[10]"], "classes=[10]: digits has the classes 0 to 9 here"),
         (["classifier=nothing:build", "dataset=digits"], "there is no module nothing here"),
@@ -260,7 +263,7 @@ def test_mistakes_that_only_the_task_can_see(words, message, trained, refused):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("schema", "written by another version of bdry (schema 0, this is 1)"),
+        ("schema", "written by another version of bdry (schema 1, this is 2)"),
         ("settings", "not readable by this version (arch=mlp has other settings now)"),
         ("foreign config", "not the config of a run"),
         ("foreign weights", "weights do not fit"),
@@ -272,7 +275,7 @@ def test_runs_that_cannot_be_measured(damage, message, folder, refused):
     config = run / "config.yaml"
     text = config.read_text()
     if damage == "schema":
-        config.write_text(text.replace("schema: 1", "schema: 0"))
+        config.write_text(text.replace("schema: 2", "schema: 1"))
     elif damage == "settings":
         config.write_text(text.replace("activation: relu", "activation: relu\n  depth: 3"))
     elif damage == "foreign config":

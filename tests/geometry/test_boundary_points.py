@@ -223,7 +223,7 @@ def test_newton_stops_where_there_is_no_slope():
 
 
 def test_unknown_families_are_answered_with_the_nearest():
-    with pytest.raises(UsageError, match="points=nearest: no such points, did you mean points=nearest_refined"):
+    with pytest.raises(UsageError, match="family=nearest: no such family, did you mean family=nearest_refined"):
         FAMILIES["nearest"]
 
 

@@ -36,7 +36,7 @@ def explain(error: Exception, command: str, words: list[str]) -> str:
         if launcher in text and not _installed(plugin):
             return f"launch={extra} needs a plug-in that is not installed: pip install 'bdry[{extra}]'"
     if isinstance(error, MissingConfigException) and (
-        missing := re.search(r"find '((?:hydra/)?[^'/\s]+)/(\S+)'", text)
+        missing := re.search(r"(?:find|load) '((?:hydra/)?[^'/\s]+)/(\S+)'", text)
     ):
         return _no_such_option(command, *missing.groups())
     if unknown := re.search(r"Could not override '([^']+)'", text):
