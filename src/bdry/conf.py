@@ -22,7 +22,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from . import plugins
 from .errors import UsageError, did_you_mean
-from .settings import SCHEMAS, FiguresConfig, Grid, ReportConfig, ReproduceConfig, TrainConfig, check
+from .settings import SCHEMAS, FiguresConfig, Grid, PublishConfig, ReportConfig, ReproduceConfig, TrainConfig, check
 from .settings.groups import conf_dir, option_names
 from .studies import import_all
 from .studies.curvature.settings import CurvatureConfig
@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "deepdig": (DeepDigConfig, "generate borderline instances between classes, and characterise the boundary"),
     "reproduce": (ReproduceConfig, "a paper's whole study: its runs, its figures, and verdicts on its claims"),
     "figures": (FiguresConfig, "redraw figures, results and verdicts from the tables of runs"),
+    "publish": (PublishConfig, "a study's tables, figures and verdicts, from which anyone can redraw them"),
     "report": (ReportConfig, "one HTML page about runs: what was run, claims, figures, single images, provenance"),
 }
 

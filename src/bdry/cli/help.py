@@ -62,6 +62,9 @@ EXAMPLES = {
         "bdry figures runs=outputs",
         "bdry figures paper=mickisch2020 'runs=outputs/runs/mnist-*'",
     ),
+    "publish": (
+        "bdry publish paper=mickisch2020 runs=outputs/reproduce/mickisch2020-cpu to=docs/results/mickisch2020",
+    ),
     "report": (
         "bdry report runs=outputs/reproduce/mickisch2020-cpu",
         "bdry report 'runs=[outputs/runs/digits-*,elsewhere/runs]' num_images=50 outputs=supplement",

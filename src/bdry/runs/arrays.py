@@ -25,6 +25,12 @@ def steps_of(folder: Path, name: str) -> list[int]:
     return sorted(int(number) for number in numbers if number.isdecimal())
 
 
+def last_of(folder: Path) -> list[Path]:
+    """The files of a folder's arrays at the last moment of each name."""
+    names = sorted({path.name.rpartition("-step=")[0] for path in folder.glob("arrays/*-step=*.npz")})
+    return [path_of(folder, name, steps[-1]) for name in names if (steps := steps_of(folder, name))]
+
+
 def write_arrays(path: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes the arrays `name`, compressed; what does not fit its declaration is a bug."""
     wrong = misfit(name, arrays)

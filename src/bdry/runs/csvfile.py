@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import lzma
 import math
 import os
 from pathlib import Path
@@ -15,6 +16,9 @@ from ..errors import RunError, one_line
 from .files import write_text
 from .reading import TABLE_LIMIT, damaged, harmless, regular
 from .table import KINDS, Column, Table
+
+# what a published table's name ends in
+COMPRESSED = ".xz"
 
 
 class TableWriter:
@@ -106,17 +110,37 @@ def read_table(path: Path, table: Table) -> pd.DataFrame:
     return rows.astype(dict.fromkeys(truths, "bool"))
 
 
+def rounded(rows: pd.DataFrame, table: Table) -> str:
+    """The table's rows as a file's text, numbers with six significant digits: for publishing."""
+    formatted = [[_format(value, column, digits=6) for value in rows[column.name]] for column in table.columns]
+    lines = [",".join(cells) for cells in zip(*formatted, strict=True)]
+    return "\n".join([",".join(table.column_names), *lines]) + "\n"
+
+
 def _whole_lines(path: Path) -> list[str]:
-    text = regular(path, TABLE_LIMIT).read_text(encoding="utf-8", errors="replace")
+    text = _text(regular(path, TABLE_LIMIT))
     return text[: text.rfind("\n") + 1].splitlines()
 
 
-def _format(value: Any, column: Column) -> str:
+def _text(path: Path) -> str:
+    if path.suffix != COMPRESSED:
+        return path.read_text(encoding="utf-8", errors="replace")
+    try:
+        with lzma.open(path) as file:
+            content = file.read(TABLE_LIMIT + 1)
+    except (lzma.LZMAError, EOFError) as error:
+        raise damaged(path, error) from None
+    if len(content) > TABLE_LIMIT:
+        raise RunError(f"{path}: too large when unpacked")
+    return content.decode("utf-8", errors="replace")
+
+
+def _format(value: Any, column: Column, digits: int = 9) -> str:
     if column.kind == "str":
         text = str(value)
         assert not set(text) & set(',"\n\r'), f"{column.name}: {text!r} does not fit into a cell"
         return text
     if column.kind == "float":
         # nine significant digits tell every float32 apart
-        return "nan" if math.isnan(value) else f"{value:.9g}"
+        return "nan" if math.isnan(value) else f"{value:.{digits}g}"
     return str(int(value))

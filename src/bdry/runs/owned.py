@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import BusyError, RunError, unwritable
 from .arrays import path_of, read_arrays, write_arrays
-from .csvfile import TableWriter
+from .csvfile import COMPRESSED, TableWriter
 from .files import refuse_links, write_json, write_text
 from .reading import read_config, read_json
 from .tables import TABLES
@@ -65,8 +65,10 @@ class OwnedFolder:
         return self.path / "figures"
 
     def table_path(self, name: str) -> Path:
-        """The CSV file of the table `name`."""
-        return self.path / "tables" / f"{name}.csv"
+        """The CSV file of the table `name`; of a published run the compressed one."""
+        path = self.path / "tables" / f"{name}.csv"
+        compressed = path.with_name(path.name + COMPRESSED)
+        return compressed if compressed.exists() and not path.exists() else path
 
     def arrays_path(self, name: str, step: int) -> Path:
         """The npz file of the arrays `name` at a moment."""

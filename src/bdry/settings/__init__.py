@@ -11,6 +11,7 @@ from .margin import DeepFool, Margin
 from .optim import SGD, Adam, Optim
 from .options import SCHEMAS, check, children, option, schema, science
 from .probe import Moments, Probe
+from .publish import PublishConfig
 from .report import ReportConfig
 from .reproduce import Grid, ReproduceConfig
 from .run_task import RunTask
@@ -33,6 +34,7 @@ __all__ = [
     "Network",
     "Optim",
     "Probe",
+    "PublishConfig",
     "ReportConfig",
     "ReproduceConfig",
     "RunTask",
