@@ -120,7 +120,7 @@ def test_no_yaml_is_left_out():
 
 @pytest.mark.parametrize("path", sorted(conf_dir().rglob("*.yaml")), ids=lambda path: path.stem)
 def test_yaml_names_things_and_calls_none(path):
-    assert "_target_" not in yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert "_target_" not in (yaml.safe_load(path.read_text(encoding="utf-8")) or {})
     assert path.read_text(encoding="utf-8").startswith("# ")
 
 
