@@ -38,7 +38,7 @@ def test_a_run_is_measured_drawn_and_not_measured_again(bdry, folder):
         (place,) = [found for found in record.measurements() if found.name.startswith(command)]
         assert all(len(read_table(place.table_path(name), TABLES[name])) for name in tables)
         assert any(place.figures.glob(f"{command}_*.png"))
-    assert "margin's AUC" in done.stdout
+    assert "logit gap's AUC" in done.stdout
     before = {path.name: path.read_bytes() for path in place.figures.iterdir()}
     again = folder / "again"
     draw_figures("fawzi2017", "all", [record.only(place)], again)

@@ -10,7 +10,7 @@ from torch.func import hessian
 from bdry.geometry.boundary.directions import random_directions
 from bdry.geometry.boundary.points import nearest_refined
 from bdry.geometry.detection.separation import summarise
-from bdry.geometry.detection.statistics import boundary_curvature, logit_margin, perturb, sample_curvature
+from bdry.geometry.detection.statistics import boundary_curvature, logit_gap_scores, perturb, sample_curvature
 from bdry.models import build_classifier
 
 # torch's own forward-mode differentiation compiles with it when it is first used
@@ -172,7 +172,7 @@ def test_with_a_flat_boundary_detection_is_chance():
         found = summarise(natural, perturbed, alpha=1, seed=0)
         assert found.num_images > 150
         assert found.auc.low <= 0.5 <= found.auc.high
-        assert found.margin_auc.value > 0.9
+        assert found.logit_gap_auc.value > 0.9
 
 
 def test_piecewise_linear_networks_are_refused_by_name_and_have_curvature_at_a_scale():
@@ -197,13 +197,13 @@ def test_two_classes_leave_one_label_to_recover():
     model, x = network(num_classes=2), images(10)
     scores = sample_curvature(model, x, rng=draw())
     assert torch.equal(scores.recovered, 1 - scores.predicted)
-    assert torch.equal(logit_margin(model, x).recovered, 1 - scores.predicted)
+    assert torch.equal(logit_gap_scores(model, x).recovered, 1 - scores.predicted)
 
 
 def test_bad_input_is_one_clear_line():
     x = images(2)
     with pytest.raises(ValueError, match="two classes or more"):
-        logit_margin(lambda z: z.flatten(1)[:, :1], x)
+        logit_gap_scores(lambda z: z.flatten(1)[:, :1], x)
     with pytest.raises(ValueError, match="directions=0: must be at least 1"):
         sample_curvature(network(), x, rng=draw(), directions=0)
     with pytest.raises(ValueError, match=r"step=0\.0: must be above 0"):
@@ -264,7 +264,7 @@ def test_candidates_are_the_largest_other_logits():
     scores = sample_curvature(model, x, rng=draw(), candidates=1)
     assert torch.equal(scores.recovered, scores.runner_up)
     assert torch.equal(scores.runner_up, model(x).topk(2).indices[:, 1])
-    assert torch.equal(logit_margin(model, x).score, -scores.margin)
+    assert torch.equal(logit_gap_scores(model, x).score, -scores.logit_gap)
 
 
 def test_float32_is_near_float64():

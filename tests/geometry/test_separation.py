@@ -10,12 +10,13 @@ import torch
 from sklearn.metrics import auc as area_under
 from sklearn.metrics import roc_auc_score
 
-from bdry.geometry.detection.separation import auroc, roc, summarise
+from bdry.core.statistics import auroc
+from bdry.geometry.detection.separation import roc, summarise
 from bdry.geometry.detection.statistics import DetectionScores
 
 
 def scores_of(
-    score, *, predicted=0, recovered=0, runner_up=0, margin=None, success=None, flat=False
+    score, *, predicted=0, recovered=0, runner_up=0, logit_gap=None, success=None, flat=False
 ) -> DetectionScores:
     score = torch.as_tensor(np.asarray(score), dtype=torch.float64)
     n = len(score)
@@ -27,7 +28,7 @@ def scores_of(
         recovered=ones * recovered,
         predicted=ones * predicted,
         runner_up=ones * runner_up,
-        margin=-score if margin is None else torch.as_tensor(np.asarray(margin), dtype=torch.float64),
+        logit_gap=-score if logit_gap is None else torch.as_tensor(np.asarray(logit_gap), dtype=torch.float64),
         flat=torch.full((n,), flat),
         success=torch.ones(n, dtype=torch.bool) if success is None else torch.as_tensor(success),
         forwards=ones,
@@ -48,7 +49,7 @@ def delong_error(natural: np.ndarray, perturbed: np.ndarray) -> float:
 def test_auc_equals_scikit_learn_with_ties():
     natural, perturbed = np.round(normal(80, 0, 0), 1), np.round(normal(50, 0.5, 1), 1)
     truth = [0] * 80 + [1] * 50
-    assert float(auroc(natural, perturbed)) == pytest.approx(roc_auc_score(truth, np.concatenate([natural, perturbed])))
+    assert float(auroc(perturbed, natural)) == pytest.approx(roc_auc_score(truth, np.concatenate([natural, perturbed])))
 
 
 def test_the_interval_agrees_with_delong():
@@ -81,17 +82,17 @@ def test_a_statistic_that_separates_has_auc_one_and_one_without_information_half
 def test_the_margin_stands_beside_the_statistic():
     natural, perturbed = normal(100, 0, 0), normal(100, 1, 1)
     same = summarise(scores_of(natural), scores_of(perturbed, predicted=1), alpha=2, seed=0)
-    assert same.auc == same.margin_auc
-    assert (same.gain.value, same.gain.low, same.gain.high, same.beats_margin) == (0, 0, 0, False)
+    assert same.auc == same.logit_gap_auc
+    assert (same.gain.value, same.gain.low, same.gain.high, same.beats_logit_gap) == (0, 0, 0, False)
     uninformative = [normal(100, 0, seed) for seed in (2, 3)]
     better = summarise(
-        scores_of(natural, margin=uninformative[0]),
-        scores_of(perturbed, predicted=1, margin=uninformative[1]),
+        scores_of(natural, logit_gap=uninformative[0]),
+        scores_of(perturbed, predicted=1, logit_gap=uninformative[1]),
         alpha=2,
         seed=0,
     )
-    assert better.beats_margin
-    assert better.gain.value == pytest.approx(better.auc.value - better.margin_auc.value)
+    assert better.beats_logit_gap
+    assert better.gain.value == pytest.approx(better.auc.value - better.logit_gap_auc.value)
     assert better.alpha == 2 and better.statistic == "statistic"
 
 

@@ -124,7 +124,9 @@ def test_a_broken_plugin_is_left_out_and_named(module, site, tmp_path):
         assert lines[:2] == [f"bdry: {reason}", "code 0"]
     else:
         assert lines[0] == "code 0"
-        assert lines[1].startswith("bdry: dataset=stripes: no such dataset (choices: blobs,")
+        assert lines[1].startswith(
+            "bdry: dataset=stripes: no such dataset, did you mean dataset=iris? (choices: arrays, blobs,"
+        )
         assert lines[1].endswith(f"; {reason}")
     assert lines[-1] == "code 2"
     assert "Traceback" not in done.stderr

@@ -105,7 +105,7 @@ def test_the_tables_are_the_schemas_and_the_classifier_is_left_alone(tiny_datase
 
 def test_a_linear_network_is_flat_and_tells_nothing(tiny_dataset):
     found = measure(network("linear"), tiny_dataset)["detect_summary"]
-    assert (found["flat_rate"] == 1).all() and (found["auc"] == 0.5).all() and not found["beats_margin"].any()
+    assert (found["flat_rate"] == 1).all() and (found["auc"] == 0.5).all() and not found["beats_logit_gap"].any()
     assert (found.loc[found["family"] == "image", "recovery_rate"] == 0).all()
 
 

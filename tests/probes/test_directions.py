@@ -18,7 +18,7 @@ from bdry.core.norms import norm
 from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
 from bdry.runs import TABLES, TableWriter, read_table
-from bdry.studies.directions.probe import unit_directions
+from bdry.studies.directions.probe import numbered_directions
 from bdry.studies.directions.settings import DirectionsSettings
 from bdry.studies.margins.settings import MarginSettings
 from bdry.studies.probes import PROBES, Context
@@ -60,7 +60,7 @@ def test_the_table_is_the_schemas_and_the_classifier_is_left_alone(tiny_dataset,
 
 def test_every_row_is_the_crossing_of_its_own_image_and_direction(tiny_dataset, classifier):
     rows = probe().measure(classifier, tiny_dataset, Moment(0, 0.0)).tables["directions"]
-    directions = unit_directions(4, (1, 4, 4), 0)
+    directions = numbered_directions(4, (1, 4, 4), 0)
     with measuring(classifier):
         weight = classifier.head.weight / 0.3
         for row in rows.itertuples():
@@ -110,7 +110,7 @@ def test_the_same_rays_whatever_the_moment_and_the_batches(tiny_dataset, classif
 
 
 def test_directions_are_unit_vectors_and_more_of_them_leave_the_first_as_they_were():
-    few, many = unit_directions(3, (3, 8, 8), 0), unit_directions(400, (3, 8, 8), 0)
+    few, many = numbered_directions(3, (3, 8, 8), 0), numbered_directions(400, (3, 8, 8), 0)
     torch.testing.assert_close(norm(many, "l2"), torch.ones(400))
     assert torch.equal(few, many[:3])
     # uniform on the sphere: mean 0, and each coordinate of variance 1 / 192

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bdry.figures.statistics import auroc
+from bdry.core.statistics import auroc
 from bdry.studies.figures import draw_figures
 from bdry.studies.margins.figures.tables import t1, t2, trend
 

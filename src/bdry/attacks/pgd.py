@@ -48,9 +48,16 @@ def pgd(
     wrong label above all.
 
     Args:
-        x: (N, C, H, W) in [0, 1]. labels: (N,).
-        eps, step_size: pixel units of [0, 1], in `norm` ("l2" or "linf").
-        generator: of the random starts, drawn on the CPU; without `random_start` the image itself starts.
+        model: images (N, ...) in [0, 1] to logits (N, K).
+        x: (N, C, H, W) in [0, 1].
+        labels: (N,) int64.
+        norm: "l2" or "linf".
+        eps: radius in that norm, pixel units of [0, 1].
+        step_size: length of a step in that norm, pixel units.
+        steps: steps of each start, at least 0.
+        generator: of the random starts, drawn on the CPU.
+        restarts: starts of each image.
+        random_start: whether a start is drawn uniformly from the ball; False: the image itself starts.
         stop_at_success: drop an image from the batch once its label is wrong, as a measurement of robustness may;
             training wants the full number of steps.
         last_look: False leaves out the forward pass on the final images, which chooses nothing where there is one
@@ -113,6 +120,17 @@ def robust_accuracy(
     """The share of images whose label stays right at the image itself and under PGD with steps of 2.5 eps / `steps`.
 
     An upper bound on the true robust accuracy. `model` must be in the state that `core.measuring` makes.
+
+    Args:
+        model: images (N, ...) in [0, 1] to logits (N, K).
+        x: (N, C, H, W) in [0, 1].
+        labels: (N,) int64, the true ones.
+        norm: "l2" or "linf".
+        eps: radius in that norm, pixel units of [0, 1].
+        steps: PGD's steps of each start.
+        restarts: starts of each image.
+        generator: of the random starts, drawn on the CPU.
+        batch_size: images at a time.
     """
     robust = 0
     for part, wanted in zip(x.split(batch_size), labels.split(batch_size), strict=True):

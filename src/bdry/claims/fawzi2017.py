@@ -338,10 +338,10 @@ def _aucs(evidence: Evidence) -> list[str]:
         rows = pd.concat(network.seeds.values())
         rows = rows[rows["num_directions"] == rows["num_directions"].max()]
         for (statistic, alpha), at in rows.groupby(["statistic", "alpha"]):
-            words = "beats" if at["beats_margin"].astype(bool).all() else "does not beat"
+            words = "beats" if at["beats_logit_gap"].astype(bool).all() else "does not beat"
             lines.append(
                 f"{network.name}, {statistic}, alpha = {alpha:g}: AUC {at['auc'].mean():.3g} {words} the logit "
-                f"margin's {at['margin_auc'].mean():.3g}"
+                f"margin's {at['logit_gap_auc'].mean():.3g}"
             )
     return lines
 

@@ -5,7 +5,10 @@ The commands that measure a classifier have one file, `measure`.
 
 from __future__ import annotations
 
-MEASURING = ("margin", "svm", "deepdig", "regions", "curvature", "shared", "detect")
+from ..conf import COMMANDS
+from ..settings.run_task import Checkpoints
+
+MEASURING = tuple(name for name, (config, _) in COMMANDS.items() if issubclass(config, Checkpoints))
 
 
 def module_of(command: str) -> str:

@@ -8,11 +8,8 @@ import zipfile
 from pathlib import Path
 
 from ..errors import UsageError, unwritable
-from ..runs import find_runs
+from ..runs import Run, find_runs
 from ..runs.files import replacing
-
-# what is kept of a run's folder, and of its measurements; checkpoints only where asked for
-KEPT = ("config.yaml", "status.json", "provenance.json", "tables/*.csv", "figures/*", "arrays/*.npz")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +29,6 @@ def run(parsed: argparse.Namespace) -> None:
     names = [record.run.name for record in records]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"{twice}: two runs of this name; export them into an archive each")
-    patterns = [*KEPT, *(f"measurements/*/{pattern}" for pattern in KEPT)]
-    if parsed.checkpoints:
-        patterns.append("checkpoints/step=*.safetensors")
     if not parsed.output.strip():
         raise UsageError("--output: needs the archive's name, as in --output runs.zip")
     output = Path(parsed.output).expanduser()
@@ -42,7 +36,7 @@ def run(parsed: argparse.Namespace) -> None:
         with replacing(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for record in records:
                 folder = record.run.path.resolve()
-                for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+                for path in Run(folder).to_keep(checkpoints=parsed.checkpoints):
                     # no link leads to what the run's owner did not mean to give away
                     if path.is_file() and path.resolve() == path:
                         archive.write(path, f"{record.run.name}/{path.relative_to(folder).as_posix()}")

@@ -58,12 +58,20 @@ class Split:
         return self.images.float() / 255 if self.images.dtype == torch.uint8 else self.images.float()
 
     def batches(self, batch_size: int) -> Iterator[Split]:
-        """The split in its order, `batch_size` images at a time."""
+        """The split in its order.
+
+        Args:
+            batch_size: images at a time; the last batch may have fewer.
+        """
         for start in range(0, len(self), batch_size):
             yield self[start : start + batch_size]
 
     def to(self, device: torch.device) -> Split:
-        """The split on `device`."""
+        """The split on another device.
+
+        Args:
+            device: where the tensors go.
+        """
         return Split(self.images.to(device), self.labels.to(device), self.index.to(device))
 
     def balanced(self, size: int, seed: int) -> Split:
@@ -71,6 +79,10 @@ class Split:
 
         Each class gives the same number, one more or less where `size` is not a multiple; a class with too few
         gives all it has and the others make up for it.
+
+        Args:
+            size: images at most.
+            seed: of the choice; the choice of fewer images is within that of more.
         """
         if size >= len(self):
             return self
@@ -136,13 +148,21 @@ class Dataset:
         return {"train": self.train, "test": self.test}
 
     def to(self, device: torch.device) -> Dataset:
-        """The data set on `device`."""
+        """The data set on another device.
+
+        Args:
+            device: where the tensors go.
+        """
         return replace(self, train=self.train.to(device), test=self.test.to(device))
 
     def restricted(self, classes: list[int]) -> Dataset:
-        """Only the images of `classes`, relabelled 0, 1, ... in that order.
+        """Only the images of some classes, relabelled 0, 1, ... in their order.
 
-        Raises `ConfigError` for a class that there is not.
+        Args:
+            classes: labels, none twice.
+
+        Raises:
+            ConfigError: there is no such class.
         """
         for label in classes:
             if label >= self.num_classes:
@@ -157,7 +177,16 @@ class Dataset:
         )
 
     def subset(self, num_train: int | None, num_test: int | None, seed: int) -> Dataset:
-        """Class-balanced subsets of the splits (None: all); raises `ConfigError` where there are not so many images."""
+        """Class-balanced subsets of the splits.
+
+        Args:
+            num_train: training images; None: all.
+            num_test: test images; None: all.
+            seed: as in `Split.balanced`.
+
+        Raises:
+            ConfigError: more images than there are, or fewer than classes.
+        """
         sizes = {"train": num_train, "test": num_test}
         chosen = {}
         for split, images in self.splits().items():
@@ -174,12 +203,24 @@ class Dataset:
         return replace(self, train=chosen["train"], test=chosen["test"])
 
     def first(self, num_images: int) -> Dataset:
-        """The first `num_images` of each split by their index, whatever their classes; all where there are fewer."""
+        """The first images of each split by their index, whatever their classes.
+
+        Args:
+            num_images: of each split; all where there are fewer.
+        """
         parts = {name: split[split.index.argsort()[:num_images]] for name, split in self.splits().items()}
         return replace(self, train=parts["train"], test=parts["test"])
 
     def at(self, train_indices: list[int] | None, test_indices: list[int] | None) -> Dataset:
-        """The images of these indices, in this order (None: all); raises `ConfigError` for one that there is not."""
+        """The images of these indices, in this order.
+
+        Args:
+            train_indices: of the training split; None: all of it.
+            test_indices: of the test split; None: all of it.
+
+        Raises:
+            ConfigError: there is no such index.
+        """
         wanted = {"train": train_indices, "test": test_indices}
         parts = {
             name: split if wanted[name] is None else _at(split, name, wanted[name] or [], self.name)

@@ -161,8 +161,3 @@ class Autoencoder:
             decode(self.layers, self.weights, part[None], lambda h: h)[0].sigmoid() for part in x.split(batch_size)
         ]
         return torch.cat(parts) if parts else x.clone()
-
-    @property
-    def num_parameters(self) -> int:
-        """How many weights it has."""
-        return sum(tensor.numel() for tensor in self.weights)

@@ -86,7 +86,15 @@ class Passed:
 
 
 def pass_through(classifier: Classifier, autoencoder: Autoencoder, x: Tensor, before: int, after: int) -> Passed:
-    """Which images, (N, C, H, W), of predicted class `before` the autoencoder gives the predicted class `after`."""
+    """Which images, (N, C, H, W), of predicted class `before` the autoencoder gives the predicted class `after`.
+
+    Args:
+        classifier: in the state that `core.measuring` makes.
+        autoencoder: for these images.
+        x: (N, C, H, W) in [0, 1].
+        before: the class that an image has to be predicted.
+        after: the class that the autoencoder's output has to be predicted.
+    """
     output = autoencoder(x)
     kept = (predict(classifier, x) == before) & (predict(classifier, output) == after)
     return Passed(output, kept)
@@ -105,6 +113,8 @@ def train_pairs(
         x: (N, C, H, W), training images in [0, 1].
         labels: (N,).
         pairs: (source, target) each.
+        recipe: how they are trained.
+        seed: of the initial weights and the batches, by pair and stage.
 
     Raises:
         ValueError: a pair is not two different classes, or the autoencoder does not fit the images.

@@ -18,7 +18,12 @@ def evaluation_batch(x: Tensor) -> int:
 
 
 def predict(classifier: Classifier, x: Tensor) -> Tensor:
-    """The predicted class of each image, (N,), for none too."""
+    """The predicted class of each image, (N,), for none too.
+
+    Args:
+        classifier: gives logits.
+        x: (N, C, H, W) in [0, 1]; N may be 0.
+    """
     if len(x) == 0:
         return torch.zeros(0, dtype=torch.int64, device=x.device)
     return logits_in_batches(classifier, x, evaluation_batch(x)).argmax(1)
@@ -26,7 +31,12 @@ def predict(classifier: Classifier, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def features_of(classifier: Classifier, x: Tensor) -> Tensor:
-    """What the last layer sees of each image, (N, ...) -> (N, F), for none too."""
+    """What the last layer sees of each image, (N, ...) -> (N, F), for none too.
+
+    Args:
+        classifier: in the state that `core.measuring` makes.
+        x: (N, C, H, W) in [0, 1]; N may be 0.
+    """
     if len(x) == 0:
         return x.new_zeros((0, classifier.head.in_features))
     return torch.cat([classifier.features(part) for part in x.split(evaluation_batch(x))])

@@ -162,7 +162,13 @@ def margin_bisect(
 
 @torch.no_grad()
 def nearest_features(classifier: Classifier, x: Tensor, others: Tensor) -> Tensor:
-    """For each image of `x` the position of the one of `others` whose features are nearest in l2, (N,)."""
+    """For each image of `x` the position of the one of `others` whose features are nearest in l2, (N,).
+
+    Args:
+        classifier: in the state that `core.measuring` makes.
+        x: (N, C, H, W).
+        others: (M, C, H, W), one at least.
+    """
     if len(x) == 0:
         return torch.zeros(0, dtype=torch.int64, device=x.device)
     features, others_features = features_of(classifier, x), features_of(classifier, others)

@@ -61,7 +61,9 @@ def bisect(
     """Halves each segment until |p_s - p_t| < beta at a midpoint predicted s or t.
 
     Args:
-        on_source, on_target: (n, ...), the ends, predicted s and t.
+        model: images (N, ...) in [0, 1] to logits (N, K).
+        on_source: (n, ...), the ends predicted s.
+        on_target: (n, ...), the ends predicted t.
         pair: (s, t).
         beta: difference of probabilities.
         max_attempts: midpoints tried; a segment that needs more has stalled.

@@ -71,11 +71,14 @@ def oscillation(
     l = 0, 1/T, ..., (T - 1)/T: l = 1 is never visited.
 
     Args:
+        model: images (N, ...) in [0, 1] to logits (N, K).
         points: (N, ...), borderline instances.
         pair: (s, t).
+        seed: of the partners and starts.
         grid: T.
         partners: M, or N - 1 where there are fewer.
         max_starts: starts taken, at random; None: all.
+        gamma: difference of both probabilities above which a grid point is surely on its side.
         batch_size: grid points evaluated together; None: what suits the device.
 
     With fewer than two points all means are nan. Source: docs/papers/karimi2020.md.
@@ -122,6 +125,10 @@ def of_both(there: Oscillation, back: Oscillation) -> dict[str, Estimate]:
 
     The errors are those of the directions, which are clustered by start instance: no start belongs to both.
     nan where one direction has no segments.
+
+    Args:
+        there: of the pair (s, t).
+        back: of the pair (t, s).
 
     Source: karimi2020 has one number a pair of classes; how it is made of the two directions is not known.
     """

@@ -8,12 +8,20 @@ Pair = tuple[int, int]
 
 
 def all_pairs(num_classes: int) -> list[Pair]:
-    """Every ordered pair of different classes: K (K - 1) of them, by source and then by target."""
+    """Every ordered pair of different classes: K (K - 1) of them, by source and then by target.
+
+    Args:
+        num_classes: K, at least 2.
+    """
     return [(s, t) for s in range(num_classes) for t in range(num_classes) if s != t]
 
 
 def both_directions(pairs: Sequence[Sequence[int]]) -> list[Pair]:
-    """Each pair (s, t) followed by (t, s), as the paper runs both; none twice."""
+    """Each pair (s, t) followed by (t, s), as the paper runs both; none twice.
+
+    Args:
+        pairs: (source, target) each.
+    """
     return list(dict.fromkeys(direction for s, t in pairs for direction in ((s, t), (t, s))))
 
 

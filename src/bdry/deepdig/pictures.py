@@ -37,6 +37,9 @@ class Embedding:
 def principal_embedding(features: Tensor) -> Embedding | None:
     """The first two principal components of features, (N, F); None with fewer than two features or dimensions.
 
+    Args:
+        features: (N, F).
+
     Source: docs/papers/karimi2020.md (figures 4 to 6).
     """
     from sklearn.decomposition import PCA
@@ -64,7 +67,16 @@ class Profiles:
 
 @torch.no_grad()
 def profiles(model: Model, points: Tensor, pair: Pair, *, seed: int, count: int, grid: int = 201) -> Profiles:
-    """The predictions along segments between `count` random pairs of `points`, (N, ...); none for fewer than two."""
+    """The predictions along segments between `count` random pairs of `points`, (N, ...); none for fewer than two.
+
+    Args:
+        model: images (N, ...) in [0, 1] to logits (N, K).
+        points: (N, ...), borderline instances.
+        pair: (s, t), whose probabilities are kept.
+        seed: of the pairs of points.
+        count: segments.
+        grid: points on each, both ends included.
+    """
     n = len(points)
     rng = generator(seed, "profile", *pair)
     count = count if n > 1 else 0

@@ -116,6 +116,9 @@ def summary(borderline: Borderline) -> dict[str, float]:
 
     Attempts are means over the successes, the failures and all; p_gap is |p_s - p_t| and p_sum is p_s + p_t, both of
     the successes; distances to the source images are l2, of the successes.
+
+    Args:
+        borderline: what a generator made of one pair.
     """
     found, ok = borderline.found, borderline.found.success
     n, num_success = len(borderline.source), int(ok.sum())
@@ -146,6 +149,10 @@ def _mean(values: Tensor) -> float:
 
 
 def common_sources(results: list[Borderline]) -> Tensor:
-    """Positions of the source images for which every one of `results` succeeded: the honest ground for distances."""
+    """Positions of the source images for which every one of `results` succeeded: the honest ground for distances.
+
+    Args:
+        results: of several generators from the same source images.
+    """
     sets = [set(result.source[result.found.success].tolist()) for result in results]
     return torch.tensor(sorted(set.intersection(*sets)) if sets else [], dtype=torch.int64)

@@ -41,7 +41,13 @@ class Features:
 
 
 def svm_plane(features: Features, *, penalty: float = 1.0, max_iter: int = 10_000) -> Plane | None:
-    """The linear SVM (l2, squared hinge, no scaling) of the features; None where one of the classes has none."""
+    """The linear SVM (l2, squared hinge, no scaling) of the features; None where one of the classes has none.
+
+    Args:
+        features: of both classes.
+        penalty: weight of the hinge loss (scikit-learn's C).
+        max_iter: iterations of the solver at most.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
@@ -56,7 +62,12 @@ def svm_plane(features: Features, *, penalty: float = 1.0, max_iter: int = 10_00
 
 
 def own_plane(head: nn.Linear, pair: tuple[int, int]) -> Plane | None:
-    """Where the classifier's last layer has s and t equal; None where it cannot tell them apart."""
+    """Where the classifier's last layer has s and t equal; None where it cannot tell them apart.
+
+    Args:
+        head: the classifier's last layer.
+        pair: (s, t).
+    """
     s, t = pair
     weight = _array(head.weight.detach())
     bias = _array(head.bias.detach()) if head.bias is not None else np.zeros(len(weight))
@@ -75,6 +86,10 @@ def separability(
 
     Args:
         splits: name -> features; the SVM is fitted on `train`.
+        head: the classifier's last layer.
+        pair: (s, t).
+        penalty: weight of the hinge loss (scikit-learn's C).
+        max_iter: iterations of the solver at most.
 
     Columns: plane (svm, own), split, n; acc and err = 1 - acc; D_all = mean |d| and N_all = D / (1 + D); D_err and
     N_err the same over the misclassified only; d_mean, d_max, of the signed distance and of |d|; cos_to_own_plane

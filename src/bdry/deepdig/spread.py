@@ -14,6 +14,9 @@ def spread(x: Tensor) -> float:
     """Mean pairwise l2 distance of images or features, (N, ...), from at most `MAX_MEMBERS` evenly taken members.
 
     nan for fewer than two.
+
+    Args:
+        x: (N, ...).
     """
     n = len(x)
     if n < 2:
@@ -31,6 +34,12 @@ def boundary_divergence(points: Tensor, rng: torch.Generator, num_differences: i
 
     The random points are independent normal in every coordinate, with the deviation that `points` have there: in many
     dimensions the measure is near 1 whatever the boundary. nan for fewer than four points.
+
+    Args:
+        points: (N, ...).
+        rng: of the pairs and the random points, of the CPU.
+        num_differences: differences of each kind.
+
     Source: docs/papers/karimi2020.md; the reference is ours.
     """
     if len(points) < 4:

@@ -20,6 +20,13 @@ def bias_position(layer: LastLayer, features: Tensor, labels: Tensor, i: int, j:
 
     Along u = (w_i - w_j) / norm, beta is 0 where the boundary touches the farthest sample of j, 1 at the nearest of i,
     and 0.5 midway between. nan where w_i = w_j or a class has no samples.
+
+    Args:
+        layer: of d features and K classes.
+        features: (N, d).
+        labels: (N,) int64.
+        i: a class.
+        j: another class.
     """
     difference = layer.weights[i] - layer.weights[j]
     norm = float(difference.norm())
@@ -38,6 +45,13 @@ def bias_rows(
 
     A pair (i, j) is active where S3 has a support pair in both directions; for two classes it always is. bias_diff is
     the layer's offset minus S3's.
+
+    Args:
+        layer: of d features and K classes.
+        s1: the SVM of penalised bias on these features.
+        s3: that of free bias.
+        features: (N, d).
+        labels: (N,) int64.
     """
     active = {(int(labels[sample]), other) for sample, other in s3.pairs.tolist()}
     rows = []
@@ -64,7 +78,13 @@ def bias_rows(
 
 
 def fresh_last_layer(num_classes: int, num_features: int, generator: torch.Generator) -> LastLayer:
-    """The authors' re-initialisation: weights normal with std .05 cut at two of them, biases .01."""
+    """The authors' re-initialisation: weights normal with std .05 cut at two of them, biases .01.
+
+    Args:
+        num_classes: K.
+        num_features: d.
+        generator: a generator of the CPU.
+    """
     weights = torch.empty(num_classes, num_features, dtype=torch.float64)
     torch.nn.init.trunc_normal_(weights, std=0.05, a=-0.1, b=0.1, generator=generator)
     return LastLayer(weights, torch.full((num_classes,), 0.01, dtype=torch.float64))
@@ -74,6 +94,10 @@ def rescaled(features: Tensor, layer: LastLayer) -> tuple[Tensor, LastLayer]:
     """Features over their global rms norm, and the layer that gives the same logits on them.
 
     The penalised-bias SVM of the rescaled features is another one: the bias is cheaper or dearer beside W.
+
+    Args:
+        features: (N, d), not all 0.
+        layer: of d features.
     """
     rms = features.double().square().sum(1).mean().sqrt()
     return features.double() / rms, LastLayer(layer.weights * rms, layer.biases)

@@ -28,6 +28,11 @@ def paper_comparator(features: Tensor, labels: Tensor, num_classes: int | None =
     SVM has them, hence may be negative; `upper` and `gap` are nan. Only SVC names its support pairs. A class without
     samples gets the row that one-vs-rest gives it: no weights, bias -1.
 
+    Args:
+        features: (N, d), finite, on any device.
+        labels: (N,) int64, of two classes at least.
+        num_classes: K; None: the largest label and one.
+
     Raises:
         ValueError: as `hard_margin_svm`.
     """
@@ -51,6 +56,13 @@ def hard_one_vs_rest(
     """One hard-margin binary SVM for each class against the others, variant "hard OvR"; for each `max_work` at most.
 
     Where a class is not separable from the others, or has no samples, the layer is zeros and `separable` is false.
+
+    Args:
+        features: (N, d), finite.
+        labels: (N,) int64, of two classes at least.
+        bias: "penalised": the norm counts the biases as well; "free": it does not; "none": there are none.
+        num_classes: K; None: the largest label and one.
+        max_work: operations in 1e9 that the solver may count for each class.
     """
     features, labels, classes = checked(features, labels, num_classes)
     started = time.perf_counter()
@@ -82,6 +94,12 @@ def soft_margin_svm(features: Tensor, labels: Tensor, num_classes: int | None = 
     (N, d) features and (N,) labels. `variant` is "soft S1", `converged` always false, `upper` and `gap` are nan; `C` is
     meant for features over their rms norm. Where a class has no samples, which Crammer and Singer's machine does not
     know, the layer is zeros.
+
+    Args:
+        features: (N, d), finite, over their rms norm.
+        labels: (N,) int64, of two classes at least.
+        num_classes: K; None: the largest label and one.
+        C: weight of the slacks, above 0.
 
     Raises:
         ValueError: as `hard_margin_svm`.

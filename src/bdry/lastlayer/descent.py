@@ -125,7 +125,8 @@ def continue_last_layer(
     are trained: [W b], or W alone where bias="none", which takes the layer's biases as zeros.
 
     Args:
-        features: (N, d), finite; labels: (N,), of two classes at least.
+        features: (N, d), finite.
+        labels: (N,) int64, of two classes at least.
         layer: Where training begins, (K, d) and (K,).
         method: One of `METHODS`.
         steps: At most; at least 1.

@@ -13,6 +13,12 @@ def grid_points(features: Tensor, labels: Tensor, generator: torch.Generator, co
     different class, half on the plane through the means of three classes (two where there are no more), in the box of
     the samples' coordinates on it.
 
+    Args:
+        features: (N, d).
+        labels: (N,) int64.
+        generator: a generator of the CPU.
+        count: points.
+
     Source: docs/papers/li2018.md.
     """
     features, device = features.detach().double().cpu(), features.device

@@ -39,6 +39,10 @@ class LastLayer:
 def last_layer(weights: Tensor, biases: Tensor | None = None) -> LastLayer:
     """The layer in float64, detached; without `biases` they are zeros.
 
+    Args:
+        weights: (K, d).
+        biases: (K,); None: zeros.
+
     Raises:
         ValueError: the shapes do not belong together, or a number is not finite.
     """

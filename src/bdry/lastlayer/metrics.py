@@ -43,6 +43,11 @@ def convergence_rows(layer: LastLayer, solutions: Iterable[SvmSolution], views: 
     is over the norm of W alone. Where a hard margin does not exist every comparison is nan, where a soft one does not
     separate the samples the margin ratio is.
 
+    Args:
+        layer: of d features and K classes.
+        solutions: the SVMs of the same features.
+        views: the samples and further points on which layer and SVMs are compared.
+
     Raises:
         ValueError: shapes or labels that do not fit.
         AssertionError: cos(angle) below the margin ratio, which no correct solution allows (S1, S2; S3 by W's angle).

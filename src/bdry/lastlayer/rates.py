@@ -13,7 +13,10 @@ def rate_fit(
     """Least squares on the later half of the checkpoints, those after step 0; columns of `svm_rate_fit`.
 
     Args:
-        steps, norms, angles, log_losses: of each checkpoint; degrees, and the logarithm of the summed loss.
+        steps: of each checkpoint.
+        norms: of the layer at each.
+        angles: to the SVM at each, degrees.
+        log_losses: logarithm of the summed loss at each.
 
     Returns:
         c_theta (degrees x norm, of theta on 1 / norm through the origin) with its r2, norm_per_log_step and

@@ -45,19 +45,6 @@ def least_squares(problem: Problem) -> Start:
     return Start(weights.T)
 
 
-def crammer_singer(problem: Problem, C: float = 100.0, tol: float = 1e-4, largest_C: float = 1e6) -> Start:
-    """liblinear's Crammer-Singer solver through scikit-learn, all classes present.
-
-    C grows tenfold until every margin reaches 1 - 1e-3 (the hard margin's solution) or `largest_C` is passed; where
-    `largest_C` is C, it is called once. The last column is a feature as all others: a penalty below 1 is approximated.
-    """
-    while True:
-        weights, multipliers = fitted(problem.x, problem.labels, C, tol, PASSES)
-        if float(problem.margins(weights).min()) >= 1 - 1e-3 or largest_C <= C:
-            return Start(weights, multipliers, C, tol)
-        C *= 10
-
-
 def fitted(
     x: Tensor, labels: Tensor, C: float, tol: float, passes: int, work: Work | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -93,7 +80,7 @@ def fitted(
 
 
 def growing_crammer_singer(problem: Problem, work: Work, C: float = 100.0, tol: float = 0.02, rounds: int = 8) -> Start:
-    """`crammer_singer` on a tenth of the samples, `FIRST` at least, and then on those nearest to its boundary.
+    """liblinear's Crammer-Singer solver on a tenth of the samples, `FIRST` at least, then on those near its boundary.
 
     A round keeps the samples of low margin and adds the most violated of all, roughly solved; where few are left, the
     last one is solved to `tol`. The data is copied into liblinear's own format, which this keeps small. No round begins

@@ -100,8 +100,12 @@ def build_classifier(
     """The architecture `name` with initial weights drawn from `seed`.
 
     Args:
+        name: one of `ARCHITECTURES`.
         image_shape: (C, H, W) of the data set.
-        mean, std: of each channel, for the normalisation layer, in pixel units of [0, 1].
+        num_classes: K.
+        mean: of each channel, for the normalisation layer, in pixel units of [0, 1].
+        std: the same channels' standard deviations.
+        seed: of the initial weights.
         init: how the weights are drawn: `default` is PyTorch's way, see `initialisation` for the others.
         feature_dim: width of a last hidden linear layer that is put between the body and the head; None: the body's own
             features.

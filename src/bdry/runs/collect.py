@@ -12,8 +12,7 @@ import pandas as pd
 
 from ..errors import RunError, UsageError, one_line
 from .csvfile import read_table
-from .folder import Run, check_version
-from .measurement import FOLDER as MEASUREMENTS
+from .folder import MEASUREMENTS, Run, check_version
 from .measurement import Measurement
 from .reading import harmless
 from .tables import TABLES

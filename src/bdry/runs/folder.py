@@ -23,6 +23,10 @@ from .owned import OwnedFolder, hash8
 
 # of a run's config.yaml and tables; a change of meaning makes a new version
 SCHEMA_VERSION = 2
+# in a run's folder and beside own modules' results: what was measured later
+MEASUREMENTS = "measurements"
+# what others need of a folder; locks, states to resume from and half-written files are not among it
+KEPT = ("config.yaml", "status.json", "provenance.json", "tables/*.csv", "figures/*", "arrays/*.npz")
 
 
 def check_version(version: object, run: Run) -> None:
@@ -76,6 +80,12 @@ class Run(OwnedFolder):
     def moment_checkpoint(self, step: int) -> Path:
         """The classifier as it was after `step` optimiser steps."""
         return self.path / "checkpoints" / f"step={step:08d}.safetensors"
+
+    def to_keep(self, checkpoints: bool) -> list[Path]:
+        """The files of the run and of its measurements that others need, in order; its networks where asked for."""
+        patterns = [*KEPT, *(f"{MEASUREMENTS}/*/{pattern}" for pattern in KEPT)]
+        patterns += ["checkpoints/step=*.safetensors"] if checkpoints else []
+        return sorted({path for pattern in patterns for path in self.path.glob(pattern)})
 
     def moments(self) -> list[int]:
         """The steps whose classifier was kept, in order."""

@@ -16,10 +16,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .folder import Run
+from .folder import MEASUREMENTS, Run
 from .owned import OwnedFolder, hash8
-
-FOLDER = "measurements"
 
 
 class Measurement(OwnedFolder):
@@ -32,10 +30,10 @@ class Measurement(OwnedFolder):
     @classmethod
     def of_run(cls, run: Run, command: str, settings: dict[str, Any]) -> Measurement:
         """The folder of what a command measures on a run's checkpoints, inside the run's."""
-        return cls(run.path / FOLDER / f"{command}-{hash8(settings)}")
+        return cls(run.path / MEASUREMENTS / f"{command}-{hash8(settings)}")
 
     @classmethod
     def of_module(cls, outputs: str, classifier: str, settings: dict[str, Any]) -> Measurement:
         """The folder of a measurement of the module that `<module>:<function>` builds."""
         safe = [re.sub(r"[^A-Za-z0-9_.]", "_", name) for name in classifier.split(":")]
-        return cls(Path(outputs).expanduser() / FOLDER / "-".join([*safe, hash8(settings)]))
+        return cls(Path(outputs).expanduser() / MEASUREMENTS / "-".join([*safe, hash8(settings)]))

@@ -22,7 +22,7 @@ class ConfidenceProbe:
     settings: Confidence
 
     def measure(self, classifier: Classifier, dataset: Dataset, moment: Moment) -> Measured:
-        """Table `confidence`: a row a split."""
+        """Table `confidence`: a row for each split."""
         rows = []
         with measuring(classifier):
             for name, split in dataset.splits().items():

@@ -5,7 +5,7 @@ from bdry.runs import Column, Table, declare
 CONFIDENCE = declare(
     Table(
         "confidence",
-        "One row a moment and split: how sure the classifier is of its label.",
+        "One row per moment and split: how sure the classifier is of its label.",
         (
             Column("step", "int", "optimiser steps done; 0 is initialisation"),
             Column("epoch", "float", "the same in passes over the training split"),

@@ -32,6 +32,15 @@ def tangent_forms(
 
     Points that are not finite, or whose gradient is 0, give nan.
 
+    Args:
+        model: points (N, ...) to logits (N, K).
+        z: (N, ...).
+        own: (N,) int64, the classes on the image's side of the boundary.
+        other: (N,) int64, the classes beyond.
+        directions: (N, m, ...).
+        hessian: how second derivatives are taken: exact, or at a finite scale, which piecewise linear networks
+            need.
+
     Raises:
         PiecewiseLinearError: exact derivatives of a piecewise linear network.
     """
@@ -63,6 +72,16 @@ def mean_curvature(
     """Mean curvature by Gaussian probes, drawn for one point after the other; takes `num_probes` products a point.
 
     The error falls as sqrt(2) ||G|| / ((d - 1) sqrt(T)) with T = `num_probes`. Arguments else as in `tangent_forms`.
+
+    Args:
+        model: points (N, ...) to logits (N, K).
+        z: (N, ...).
+        own: (N,) int64, the classes on the image's side of the boundary.
+        other: (N,) int64, the classes beyond.
+        num_probes: T, random directions at each point.
+        rng: a generator of the CPU.
+        hessian: how second derivatives are taken: exact, or at a finite scale, which piecewise linear networks
+            need.
     """
     probes = torch.empty(len(z), num_probes, *z.shape[1:], dtype=z.dtype)
     for row in probes:

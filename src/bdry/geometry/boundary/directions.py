@@ -37,7 +37,12 @@ def random_tangents(gradient: Tensor, num: int, rng: torch.Generator) -> Tensor:
 
 
 def tangent(directions: Tensor, normal: Tensor) -> Tensor:
-    """The part of the directions, (N, T, ...), that is orthogonal to the unit normals, (N, ...)."""
+    """The part of the directions, (N, T, ...), that is orthogonal to the unit normals, (N, ...).
+
+    Args:
+        directions: (N, T, ...).
+        normal: (N, ...), of length 1.
+    """
     inner = inner_products(directions, normal)
     return directions - inner.reshape(*inner.shape, *[1] * (normal.ndim - 1)) * normal[:, None]
 

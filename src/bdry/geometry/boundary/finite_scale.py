@@ -58,10 +58,12 @@ def geometric_curvature(
     """-2 s / t^2 along unit tangents (N, m, ...), by root finding along the normal at z +- t v.
 
     Args:
+        model: points (N, ...) to logits (N, K).
         z: (N, ...), on the boundary.
         own: (N,).
         other: (N,).
         gradient: (N, ...), of F at z.
+        directions: (N, m, ...), unit tangents.
         scale: t.
         reach: heights up to `reach` t are searched.
         batch_size: points that go through the model at a time.
@@ -99,6 +101,15 @@ def geometric_matrix(
 
     By polarisation: with q the curvature along unit tangents, G_ij = q((b_i + b_j) / sqrt 2) - (q(b_i) + q(b_j)) / 2.
     Its eigenvalues are the principal curvatures of that section; nan where a height was not found.
+
+    Args:
+        model: points (N, ...) to logits (N, K).
+        z: (N, ...), on the boundary.
+        own: (N,) int64, the classes on the image's side of the boundary.
+        other: (N,) int64, the classes beyond.
+        gradient: (N, ...), of F at z.
+        basis: (N, k, ...), orthonormal tangents.
+        scale: t, pixel units, above 0.
     """
     k = basis.shape[1]
     first, second = torch.triu_indices(k, k, 1, device=z.device)

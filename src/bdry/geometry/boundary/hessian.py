@@ -147,7 +147,12 @@ class Smoothed:
 
 
 def port_step(num_pixels: int, c: float = 10.0) -> float:
-    """h = sqrt(d) c / 512 in pixel units: a root mean square of c / 512 a pixel (docs/papers/fawzi2017.md)."""
+    """h = sqrt(d) c / 512 in pixel units: a root mean square of c / 512 a pixel (docs/papers/fawzi2017.md).
+
+    Args:
+        num_pixels: d.
+        c: of 512 parts of a pixel unit.
+    """
     return num_pixels**0.5 * c / 512
 
 

@@ -40,5 +40,12 @@ def gap_and_gradient(model: Model, z: Tensor, own: Tensor, other: Tensor) -> tup
 
 
 def same_pair(own: int, other: int, n: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """One pair of classes for n points, two (n,) int64."""
+    """One pair of classes for n points, two (n,) int64.
+
+    Args:
+        own: the class on the image's side.
+        other: the class beyond.
+        n: points.
+        device: where the tensors are.
+    """
     return torch.full((n,), own, device=device), torch.full((n,), other, device=device)

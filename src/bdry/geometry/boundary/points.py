@@ -72,6 +72,7 @@ def nearest_refined(
     """The point nearest to each image: a margin estimator's, refined by foot-point and Newton's steps.
 
     Args:
+        model: images (N, ...) in [0, 1] to logits (N, K).
         x: (N, C, H, W) in [0, 1]; x and model share a dtype, float64 for |F| below 1e-10.
         rng: not drawn from.
         estimator: whose point is refined.
@@ -84,7 +85,14 @@ def nearest_refined(
 
 @FAMILIES.register("deepfool_end")
 def deepfool_end(model: Model, x: Tensor, rng: torch.Generator, *, overshoot: float = 0.02) -> BoundaryPoints:
-    """Where the segment from the image to DeepFool's end point crosses; its foot is not looked for."""
+    """Where the segment from the image to DeepFool's end point crosses; its foot is not looked for.
+
+    Args:
+        model: images (N, ...) in [0, 1] to logits (N, K).
+        x: (N, C, H, W) in [0, 1].
+        rng: not drawn from.
+        overshoot: DeepFool's: its steps together are lengthened by this share.
+    """
     margin = unguarded(deepfool)(model, x, norm="l2", overshoot=overshoot, candidates=None)
     own, rows, other, point = _estimated(model, x, margin)
     return _collect("deepfool_end", x, own, rows, other, point, to_boundary(model, point, own[rows], other))
@@ -129,6 +137,11 @@ def nat_segment(model: Model, x: Tensor, rng: torch.Generator) -> BoundaryPoints
     """A crossing on the segment from each image to another of the batch with another predicted label.
 
     The partner is drawn uniformly; a batch with one predicted label has no segments.
+
+    Args:
+        model: images (N, ...) in [0, 1] to logits (N, K).
+        x: (N, C, H, W) in [0, 1].
+        rng: of the partners, of the CPU.
     """
     with torch.no_grad():
         label = model(x).argmax(1)
@@ -146,6 +159,9 @@ def random_dir(
     """The first crossing seen on a ray from each image in a uniformly random direction.
 
     Args:
+        model: images (N, ...) in [0, 1] to logits (N, K).
+        x: (N, C, H, W) in [0, 1].
+        rng: of the directions, of the CPU.
         reach: how far to look, pixel units; default sqrt(d), a root mean square of 1 for each pixel.
         checks: labels looked up on the ray, evenly spaced; between two of them a crossing is searched.
     """

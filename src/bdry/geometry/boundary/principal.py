@@ -20,6 +20,7 @@ def candidate_tangents(model: Model, points: BoundaryPoints, *, ends: int, step:
     """Orthonormal tangents in which the boundary may be most curved, (N, k, ...), k = min(2 ends, d - 1).
 
     Args:
+        model: points (N, ...) to logits (N, K).
         points: all of them found.
         ends: directions of each sign.
         step: of the central differences, pixel units.
@@ -43,6 +44,7 @@ def principal_at_scale(
     """Principal curvatures -2 s / t^2 within the span of orthonormal tangents, and their directions.
 
     Args:
+        model: points (N, ...) to logits (N, K).
         points: all of them found.
         tangents: (N, k, ...).
         scale: t, pixel units.

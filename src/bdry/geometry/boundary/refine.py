@@ -36,7 +36,15 @@ class Refined(NamedTuple):
 
 
 def to_boundary(model: Model, z: Tensor, own: Tensor, other: Tensor, *, steps: int = 20) -> Refined:
-    """Newton's steps along the gradient, until |F| is below 1e-10 or rounding; other rows are not on the boundary."""
+    """Newton's steps along the gradient, until |F| is below 1e-10 or rounding; other rows are not on the boundary.
+
+    Args:
+        model: points (N, ...) to logits (N, K).
+        z: (N, ...), near the boundary.
+        own: (N,) int64, the classes on the image's side of the boundary.
+        other: (N,) int64, the classes beyond.
+        steps: Newton's steps at most.
+    """
     z = z.clone()
     logits, value, gradient = gap_and_gradient(model, z, own, other)
     iterations = torch.ones_like(own)
@@ -59,6 +67,7 @@ def to_nearest(model: Model, x: Tensor, z: Tensor, own: Tensor, other: Tensor, *
     last two feet (Barzilai and Borwein 1988), since the best is 1 / (1 + curvature x distance).
 
     Args:
+        model: points (N, ...) to logits (N, K).
         x: (N, ...).
         z: (N, ...).
         own: (N,).

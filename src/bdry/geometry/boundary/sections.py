@@ -31,6 +31,10 @@ def label_sections(
     """The labels in the planes through z, (N, ...), spanned by unit normals and tangents, (N, ...) each.
 
     Args:
+        model: points (N, ...) to logits (N, K).
+        z: (N, ...).
+        normal: (N, ...), of length 1.
+        tangent: (N, ...), of length 1.
         extent: half the side of the square, pixel units.
         resolution: R, points a side; odd ones hit z itself.
         batch_size: points that go through the model at a time.
@@ -62,8 +66,12 @@ def curvature_sections(
     """The planes of the normal with the most positive ("max"), most negative ("min") and a "random" tangent.
 
     Args:
+        model: points (N, ...) to logits (N, K).
         points: all of them found.
         spectrum: of them, with at least one direction kept at each end.
+        rng: of the random tangents, of the CPU.
+        extent: half the side of the square, pixel units.
+        resolution: points a side.
 
     Raises:
         ValueError: the spectrum was made without directions.

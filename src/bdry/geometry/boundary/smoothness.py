@@ -40,6 +40,9 @@ def kinks(model: nn.Module) -> tuple[str, ...]:
     """The kinds of the network's layers that have kinks, such as ("MaxPool2d", "ReLU"); sorted.
 
     A second derivative does not see what bends at them; max-pooling among smooth activations leaves out a part.
+
+    Args:
+        model: the network.
     """
     kinked = KINKED_ACTIVATIONS + KINKED_POOLING
     return tuple(sorted({type(layer).__name__ for layer in model.modules() if isinstance(layer, kinked)}))
@@ -50,6 +53,9 @@ def piecewise_linear_layers(model: Model) -> tuple[str, ...]:
 
     These are activations with kinks or, where max-pooling is all that is not linear, max-pooling. A callable that is
     no `nn.Module` shows no layers.
+
+    Args:
+        model: the network, or any callable.
     """
     if not isinstance(model, nn.Module):
         return ()
@@ -114,6 +120,7 @@ def with_softplus(model: nn.Module, beta: float) -> nn.Module:
     Its boundary is another one: points have to be refined again, and its accuracy belongs beside its curvatures.
 
     Args:
+        model: the network.
         beta: sharpness; a kink is rounded over about 1 / beta of the activation's input.
 
     Raises:
@@ -151,6 +158,9 @@ def in_double(model: nn.Module) -> nn.Module:
     """A float64 copy in eval mode with frozen parameters: what |F| < 1e-10 and curvatures to 1e-8 need.
 
     SiLU is written out in it, so that every kind of second derivative exists.
+
+    Args:
+        model: the network.
     """
     return _written_out(copy.deepcopy(model)).double().eval().requires_grad_(False)
 

@@ -64,10 +64,13 @@ def dense_spectrum(
     """All d - 1 principal curvatures at each point: d products with the Hessian, symmetrised, and `eigh`.
 
     Args:
+        model: points (N, ...) to logits (N, K).
         z: (N, ...), points; off the boundary it is the curvature of the level set through z.
         own: (N,) int64.
         other: (N,) int64.
         num_directions: m, principal directions kept at each end, at most d - 1; 0 is cheapest.
+        hessian: how second derivatives are taken: exact, or at a finite scale, which piecewise linear networks
+            need.
 
     Raises:
         PiecewiseLinearError: exact derivatives of a piecewise linear network.
@@ -89,10 +92,13 @@ def extreme_spectrum(
     For images of so many pixels that the dense way is too much: some hundred products a point instead of d.
 
     Args:
+        model: points (N, ...) to logits (N, K).
         z: as in `dense_spectrum`.
         own: as in `dense_spectrum`.
         other: as in `dense_spectrum`.
         num_directions: m.
+        hessian: how second derivatives are taken: exact, or at a finite scale, which piecewise linear networks
+            need.
 
     Raises:
         ValueError: as `dense_spectrum`; 2 m is not below d - 1. A point that does not converge is a row of nan.

@@ -49,6 +49,10 @@ def flat_share(curvatures: Tensor, share: float) -> Tensor:
     """The share of a point's directions with |curvature| at most `share` of its largest, (N, d - 1) -> (N,).
 
     1 where nothing bends; nan in rows that are not finite.
+
+    Args:
+        curvatures: (N, d - 1).
+        share: of the largest |curvature| of the point.
     """
     size = curvatures.abs()
     flat = (size <= share * size.amax(1, keepdim=True)).to(curvatures.dtype).mean(1)
@@ -56,7 +60,11 @@ def flat_share(curvatures: Tensor, share: float) -> Tensor:
 
 
 def summarise(spectrum: Spectrum) -> CurvatureSummary:
-    """The rows of a dense spectrum; by Lanczos only kmax and kmin mean what they say, the others are nan."""
+    """The rows of a dense spectrum; by Lanczos only kmax and kmin mean what they say, the others are nan.
+
+    Args:
+        spectrum: of N points.
+    """
     curvatures = spectrum.curvatures
     dense = torch.where(spectrum.trace.isfinite()[:, None], curvatures, torch.nan)
     return CurvatureSummary(
@@ -73,7 +81,11 @@ def summarise(spectrum: Spectrum) -> CurvatureSummary:
 
 
 def profile(curvatures: Tensor) -> CurvatureProfile:
-    """Mean and quantiles by rank of dense spectra, (N, d - 1), descending; points with nan are left out."""
+    """Mean and quantiles by rank of dense spectra, (N, d - 1), descending; points with nan are left out.
+
+    Args:
+        curvatures: (N, d - 1), descending in each row.
+    """
     found = curvatures[curvatures.isfinite().all(1)].double()
     rank = torch.arange(1, curvatures.shape[1] + 1, device=curvatures.device)
     if len(found) == 0:
@@ -85,5 +97,10 @@ def profile(curvatures: Tensor) -> CurvatureProfile:
 
 
 def least_curvature_times_distance(points: BoundaryPoints, spectrum: Spectrum) -> Tensor:
-    """kappa_min ||z - x||, (N,): at least -1 (-1.001 with rounding) where z is nearest to the image."""
+    """kappa_min ||z - x||, (N,): at least -1 (-1.001 with rounding) where z is nearest to the image.
+
+    Args:
+        points: of N images.
+        spectrum: of these points.
+    """
     return spectrum.curvatures[:, -1] * points.distance

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap, mannwhitneyu
+from scipy.stats import bootstrap
 from sklearn.metrics import roc_curve
 
 from ...core.seeds import derive
+from ...core.statistics import auroc
 from .statistics import DetectionScores
 
 Array = NDArray[np.float64]
@@ -39,10 +40,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class DetectionSummary:
-    """One statistic at one alpha, always beside the logit margin and the runner-up.
+    """One statistic at one alpha, always beside the logit gap and the runner-up.
 
     num_images: pairs of a natural image and its perturbed version that count: both have a score, labels differ.
-    auc, margin_auc: of the statistic and of the logit margin on the same images; gain: their difference.
+    auc, logit_gap_auc: of the statistic and of the logit gap on the same images; gain: their difference.
     recovery_rate, runner_up_rate: share of perturbed images whose `recovered` class, or runner-up, is the natural
         image's; recovery_gain: their difference. All intervals resample pairs.
     flat_rate: share of images, natural and perturbed, whose second derivatives were all 0 to rounding.
@@ -52,7 +53,7 @@ class DetectionSummary:
     alpha: float
     num_images: int
     auc: Interval
-    margin_auc: Interval
+    logit_gap_auc: Interval
     gain: Interval
     tpr_at_fpr05: float
     tpr_at_fpr10: float
@@ -61,25 +62,23 @@ class DetectionSummary:
     recovery_gain: Interval
     flat_rate: float
     roc: Roc
-    margin_roc: Roc
+    logit_gap_roc: Roc
 
     @property
-    def beats_margin(self) -> bool:
-        """Whether the interval of the gain over the logit margin's AUC lies above 0."""
+    def beats_logit_gap(self) -> bool:
+        """Whether the interval of the gain over the logit gap's AUC lies above 0."""
         return self.gain.low > 0
 
 
 def roc(natural: Array, perturbed: Array) -> Roc:
-    """The ROC curve of scores that are larger where an image looks perturbed, (N,) and (M,)."""
+    """The ROC curve of scores that are larger where an image looks perturbed, (N,) and (M,).
+
+    Args:
+        natural: (N,), scores of natural images.
+        perturbed: (M,), scores of perturbed ones.
+    """
     truth = np.concatenate([np.zeros(len(natural)), np.ones(len(perturbed))])
     return Roc(*roc_curve(truth, np.concatenate([natural, perturbed]), drop_intermediate=False))
-
-
-def auroc(natural: Array, perturbed: Array, axis: int = -1) -> Array:
-    """The probability that a perturbed image's score exceeds a natural one's, ties counting half (Mann-Whitney)."""
-    pairs = natural.shape[axis] * perturbed.shape[axis]
-    wins: Array = mannwhitneyu(perturbed, natural, axis=axis, method="asymptotic").statistic
-    return wins / pairs
 
 
 def summarise(
@@ -94,8 +93,12 @@ def summarise(
     """How well the scores of N images and of their perturbed versions, row by row, are told apart.
 
     Args:
+        natural: of N images.
+        perturbed: of their perturbed versions, in the same order.
         alpha: what the perturbation was scaled by.
         seed: of the bootstrap, which resamples images: a natural image and its perturbed version stay together.
+        confidence: of the intervals, in (0, 1).
+        resamples: of the bootstrap.
 
     Returns:
         None where fewer than two pairs count.
@@ -105,16 +108,16 @@ def summarise(
     if num_images < 2:
         return None
     scores = [part.score.double().cpu().numpy()[counts] for part in (natural, perturbed)]
-    margins = [-part.margin.double().cpu().numpy()[counts] for part in (natural, perturbed)]
+    gaps = [-part.logit_gap.double().cpu().numpy()[counts] for part in (natural, perturbed)]
     original = natural.predicted
     hits = [(label == original).double().cpu().numpy()[counts] for label in (perturbed.recovered, perturbed.runner_up)]
 
     def measures(*columns: Array, axis: int = -1) -> Array:
-        ours, margin = auroc(columns[0], columns[1], axis), auroc(columns[2], columns[3], axis)
+        ours, baseline = auroc(columns[1], columns[0], axis), auroc(columns[3], columns[2], axis)
         recovered, runner_up = (column.mean(axis) for column in columns[4:])
-        return np.stack([ours, margin, ours - margin, recovered, runner_up, recovered - runner_up])
+        return np.stack([ours, baseline, ours - baseline, recovered, runner_up, recovered - runner_up])
 
-    columns = (*scores, *margins, *hits)
+    columns = (*scores, *gaps, *hits)
     values = measures(*columns)
     ends = bootstrap(
         columns,
@@ -134,7 +137,7 @@ def summarise(
         alpha,
         num_images,
         auc=intervals[0],
-        margin_auc=intervals[1],
+        logit_gap_auc=intervals[1],
         gain=intervals[2],
         tpr_at_fpr05=curve.true_positive_at(0.05),
         tpr_at_fpr10=curve.true_positive_at(0.10),
@@ -143,5 +146,5 @@ def summarise(
         recovery_gain=intervals[5],
         flat_rate=float(np.concatenate([part.flat.cpu().numpy()[counts] for part in (natural, perturbed)]).mean()),
         roc=curve,
-        margin_roc=roc(*margins),
+        logit_gap_roc=roc(*gaps),
     )

@@ -1,4 +1,4 @@
-"""Is an image perturbed? The boundary's curvature says, beside the logit margin (arXiv 1705.09552).
+"""Is an image perturbed? The boundary's curvature says, beside the logit gap (arXiv 1705.09552).
 
 Near a natural image the boundary bends away from it, and seen from a point just across it bends the other way. Every
 statistic here is one number an image, larger where the image looks perturbed; curvatures are therefore those of
@@ -35,7 +35,7 @@ class DetectionScores:
     score: (N,), larger where the image looks perturbed; nan where it failed.
     error: (N,), standard error of the score over the directions drawn; nan with fewer than two.
     recovered: (N,) int64, the class that the image had before it was perturbed, if it was; -1 where there is none.
-    predicted, runner_up: (N,) int64, the classes of the two largest logits; margin: (N,), their difference.
+    predicted, runner_up: (N,) int64, the classes of the two largest logits; logit_gap: (N,), their difference.
     flat: (N,) bool, every second derivative was 0 to rounding, and so is the score: as in a linear network.
     success: (N,) bool.
     forwards, backwards: (N,) int64; an exact second derivative along a direction counts as one
@@ -48,7 +48,7 @@ class DetectionScores:
     recovered: Tensor
     predicted: Tensor
     runner_up: Tensor
-    margin: Tensor
+    logit_gap: Tensor
     flat: Tensor
     success: Tensor
     forwards: Tensor
@@ -59,17 +59,28 @@ def perturb(x: Tensor, point: Tensor, alpha: float, overshoot: float = 0.02) -> 
     """x + alpha (1 + overshoot) r, with r = point - x the smallest perturbation; nan where there is no point.
 
     alpha = 1 is where DeepFool stops; the study takes 1, 2 and 5. Unclipped, as in the paper.
+
+    Args:
+        x: (N, C, H, W).
+        point: (N, C, H, W), the nearest boundary points; nan where there is none.
+        alpha: how many times as long as the smallest perturbation.
+        overshoot: the perturbation is longer by this share.
     """
     return x + alpha * (1 + overshoot) * (point - x)
 
 
-def logit_margin(model: Model, x: Tensor) -> DetectionScores:
-    """The baseline: score -(largest - second largest logit); recovered is the runner-up."""
+def logit_gap_scores(model: Model, x: Tensor) -> DetectionScores:
+    """The baseline: score -(largest - second largest logit); recovered is the runner-up.
+
+    Args:
+        model: images (N, ...) in [0, 1] to logits (N, K).
+        x: (N, C, H, W).
+    """
     with torch.no_grad():
         logits = model(x)
     runner_up = _others(logits, 1)
     behind = logits.gather(1, runner_up) - logits.amax(1, keepdim=True)
-    scores = _scores("logit_margin", logits, behind, runner_up[:, 0], forwards=1, backwards=0)
+    scores = _scores("logit_gap", logits, behind, runner_up[:, 0], forwards=1, backwards=0)
     return replace(scores, flat=torch.zeros_like(scores.flat))
 
 
@@ -89,7 +100,9 @@ def sample_curvature(
     Recovered is the class with the largest mean; none where all is flat.
 
     Args:
+        model: images (N, ...) in [0, 1] to logits (N, K).
         x: (N, C, H, W).
+        rng: of the directions, of the CPU.
         directions: T, drawn for each image.
         step: None for exact derivatives; else h in pixel units (see `second_derivatives`).
         candidates: only this many classes, those of the largest logits; None: all.
@@ -138,9 +151,13 @@ def boundary_curvature(
     Recovered is the class beyond the boundary. An image without a boundary point has no score.
 
     Args:
+        model: images (N, ...) in [0, 1] to logits (N, K).
         points: of the images that are to be judged, from their predicted classes; the family matters.
+        rng: of the tangents, of the CPU.
         directions: T, unit tangents drawn for each image.
-        step, batch_size: as in `sample_curvature`; the search for the points is not in the counts.
+        step: as in `sample_curvature`.
+        batch_size: points that go through the model at a time; the search for the boundary points is not in the
+            counts.
 
     Raises:
         ValueError: as `sample_curvature`.
@@ -224,7 +241,7 @@ def _scores(
         recovered=torch.where(success, recovered, -1),
         predicted=predicted,
         runner_up=runner_up,
-        margin=(logits.gather(1, predicted[:, None]) - logits.gather(1, runner_up[:, None]))[:, 0],
+        logit_gap=(logits.gather(1, predicted[:, None]) - logits.gather(1, runner_up[:, None]))[:, 0],
         flat=(forms == 0).all(1),
         success=success,
         forwards=torch.full_like(predicted, forwards),

@@ -78,6 +78,7 @@ def find_paths(
     """A path inside the region of their common label for each pair of points.
 
     Args:
+        model: points (N, ...) to logits (N, K).
         x1: (P, ...).
         x2: (P, ...).
         step: spacing of the samples of every segment, relative to ||x1 - x2||; short segments have
@@ -127,7 +128,14 @@ def find_paths(
 
 
 def recheck(model: Model, result: PathResult, *, finer: int = 10, batch_size: int = 512) -> Tensor:
-    """Whether the found paths hold with every interval divided into `finer` ones; (P,) bool, false where not found."""
+    """Whether the found paths hold with every interval divided into `finer` ones; (P,) bool, false where not found.
+
+    Args:
+        model: points (N, ...) to logits (N, K).
+        result: of `find_paths`.
+        finer: how many intervals one becomes.
+        batch_size: points in a forward pass.
+    """
     right = result.found.clone()
     for pair in result.found.nonzero()[:, 0].tolist():
         spacing = result.step * result.distance[pair]

@@ -56,10 +56,13 @@ def convex_combinations(
     """For every k, the rows of all predicted classes with k images or more, then one of them all.
 
     Args:
+        model: points (N, ...) to logits (N, K).
         x: (N, ...), images.
         ks: how many different images of a class are combined.
         num_per_class: combinations for each class and k.
         weight_law: Dirichlet(1) weights, or 1/k each.
+        seed: of the images combined and their weights.
+        batch_size: points in a forward pass.
 
     Raises:
         ValueError: no such law.

@@ -19,7 +19,11 @@ STRIDES = (1024, 256, 64, 16, 4, 1)
 
 
 def path_length(anchors: Tensor) -> float:
-    """The l2 length of the polyline through `anchors`, (A, ...), in pixel units; summed in float64."""
+    """The l2 length of the polyline through `anchors`, (A, ...), in pixel units; summed in float64.
+
+    Args:
+        anchors: (A, ...), one point at least.
+    """
     return float(_segment_lengths(anchors).sum())
 
 
@@ -27,6 +31,10 @@ def filmstrip(anchors: Tensor, num_images: int) -> Tensor:
     """Images along the polyline through `anchors`, (A, ...), at equal arc length, both ends included.
 
     (num_images, ...); on a path of length 0 all are its first point.
+
+    Args:
+        anchors: (A, ...), two points at least.
+        num_images: images, both ends included.
     """
     lengths = _segment_lengths(anchors)
     along = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
@@ -67,10 +75,12 @@ def check_segments(
     so that what is looked up does not depend on which segments go together.
 
     Args:
+        model: points (N, ...) to logits (N, K).
         start: (S, ...).
         end: (S, ...).
         label: (S,) int64.
         intervals: (S,) int64.
+        batch_size: points in a forward pass.
 
     Returns:
         right, (S,) bool: a certificate at this resolution. Labels looked up, (S,) int64.

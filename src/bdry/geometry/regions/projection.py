@@ -49,6 +49,14 @@ def project_into(
     longer by `further` times the overshoot. Where that is outside again (a thin region) the point ends just beyond the
     boundary. One that has its label already stays where it is.
 
+    Args:
+        model: points (N, ...) to logits (N, K).
+        x: (N, ...).
+        label: (N,) int64, the class of the region.
+        how: steps and overshoot.
+        batch_size: points in a forward pass.
+        further: the overshoot is this many times as long.
+
     Source: arXiv 1705.09552, section 2, as recalled (docs/papers/fawzi2017.md).
     """
     points = x.clone()

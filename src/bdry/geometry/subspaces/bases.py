@@ -15,7 +15,12 @@ from ...core.measuring import Model, evaluate
 
 
 def principal_components(images: Tensor, dim: int) -> Tensor:
-    """The `dim` leading principal components of the images, (N, ...) -> (d, dim)."""
+    """The `dim` leading principal components of the images, (N, ...) -> (d, dim).
+
+    Args:
+        images: (N, ...).
+        dim: dimensions, at most N and d.
+    """
     flat = images.flatten(1).double()
     return _leading(flat - flat.mean(0), dim, "images")
 
@@ -24,6 +29,10 @@ def leading_perturbations(perturbations: Tensor, dim: int) -> Tensor:
     """The first-order subspace: SVD of perturbations scaled to length 1, (N, ...) -> (d, dim).
 
     Rows that are not finite or 0, of images without a boundary point, are left out.
+
+    Args:
+        perturbations: (N, ...).
+        dim: dimensions, at most N and d.
     """
     flat = perturbations.flatten(1).double()
     length = flat.norm(dim=1)
@@ -32,7 +41,13 @@ def leading_perturbations(perturbations: Tensor, dim: int) -> Tensor:
 
 
 def random_basis(num_pixels: int, dim: int, rng: torch.Generator) -> Tensor:
-    """A basis of a subspace uniform among those of dimension `dim`; drawn on the CPU, (d, dim)."""
+    """A basis of a subspace uniform among those of dimension `dim`; drawn on the CPU, (d, dim).
+
+    Args:
+        num_pixels: d.
+        dim: at most d.
+        rng: a generator of the CPU.
+    """
     if dim > num_pixels:
         raise ValueError(f"dim={dim}: images have {num_pixels} pixels")
     return torch.linalg.qr(torch.randn(num_pixels, dim, generator=rng, dtype=torch.float64)).Q
@@ -42,6 +57,11 @@ def without(basis: Tensor, removed: Tensor, tolerance: float = 1e-4) -> Tensor:
     """A basis of what is left of the span of `basis`, (d, m), once its part in `removed`, (d, k), is taken out.
 
     Directions whose part outside `removed` is shorter than `tolerance` are gone: (d, at most m).
+
+    Args:
+        basis: (d, m), orthonormal columns.
+        removed: (d, k), orthonormal columns.
+        tolerance: the length below which a direction is gone.
     """
     u, s, _ = torch.linalg.svd(basis - removed @ (removed.T @ basis), full_matrices=False)
     return u[:, s > tolerance]
@@ -73,6 +93,10 @@ def reach(model: Model, x: Tensor) -> Reach:
     """The span of the gradients of all f_k - f_0 at the images, (N, ...): at most N (K - 1) dimensions of it.
 
     A network whose first layer has w < d units reaches at most w. Rounding limits the rank that float32 gradients show.
+
+    Args:
+        model: images (N, ...) in [0, 1] to logits (N, K).
+        x: (N, ...).
     """
     z, logits = evaluate(model, x)
     differences = (logits[:, 1:] - logits[:, :1]).sum(0)

@@ -104,9 +104,13 @@ def noise_sensitivity(
     are compared on the same draws. Unclipped, as in the paper. A subspace of dimension 0 has rows of nan.
 
     Args:
+        model: images (N, ...) in [0, 1] to logits (N, K).
         x: (N, C, H, W) in [0, 1].
         labels: (N,), the true ones.
+        subspaces: by name, of the space of images.
         rel_norms: lengths of the noise, relative to the mean length of the images.
+        rng: of the noise, of the CPU.
+        batch_size: images at a time.
     """
     drawn = torch.randn(x.flatten(1).shape, generator=rng, dtype=torch.float64).to(x.device)
     typical = float(x.flatten(1).double().norm(dim=1).mean())

@@ -166,6 +166,10 @@ def overlap(one: Tensor, other: Tensor) -> float:
 
     Orthonormal columns, (d, m) and (d, k): 1 where the smaller is within the larger, m / d for random ones with k = m;
     nan where one of them is empty.
+
+    Args:
+        one: (d, m).
+        other: (d, k).
     """
     smaller = min(one.shape[1], other.shape[1])
     return float((one.T @ other).square().sum()) / smaller if smaller else float("nan")
@@ -183,8 +187,10 @@ def shared_curvature(
     """rho_i(z) = |u_i^T P H P u_i| / E |v^T P H P v|, v uniform on the sphere: (N, m); 1 is a random direction's.
 
     Args:
+        model: points (N, ...) to logits (N, K).
         points: of images that the basis has not seen.
         basis: (d, m), the u_i.
+        rng: of the random v, of the CPU.
         directions: random v for the mean in the denominator, drawn for each point.
         hessian: exact, or at a finite scale, which piecewise linear networks need.
 
@@ -221,13 +227,23 @@ def energy(perturbations: Tensor, basis: Tensor) -> Tensor:
     """The share of each perturbation's squared length in the first k directions, k = 1 ... m: (N, ...) -> (N, m).
 
     nan where a perturbation is 0 or not finite.
+
+    Args:
+        perturbations: (N, ...).
+        basis: (d, m), orthonormal columns.
     """
     flat = perturbations.flatten(1).double()
     return (flat @ basis).square().cumsum(1) / flat.square().sum(1, keepdim=True)
 
 
 def energy_rows(perturbations: Tensor, bases: Mapping[str, Tensor], ks: Sequence[int]) -> list[EnergyRow]:
-    """Mean energy of unseen images' perturbations in the first k directions of each basis, for the k that it has."""
+    """Mean energy of unseen images' perturbations in the first k directions of each basis, for the k that it has.
+
+    Args:
+        perturbations: (N, ...).
+        bases: name -> (d, m), orthonormal columns.
+        ks: numbers of directions.
+    """
     rows = []
     for name, basis in bases.items():
         shares = energy(perturbations, basis)
@@ -242,6 +258,9 @@ def space_extent(images: Tensor) -> Tensor:
 
     1 / sum p^2 with p the share of a pixel in the image's energy: 1 pixel ... all. About 1 for noise, below it where
     the image is localised, above it where it is even. nan for an image of zeros.
+
+    Args:
+        images: (N, C, H, W).
     """
     channels = images.shape[1]
     # the energy of C normal values: E[s]^2 / E[s^2] = C / (C + 2)
@@ -249,7 +268,11 @@ def space_extent(images: Tensor) -> Tensor:
 
 
 def frequency_extent(images: Tensor) -> Tensor:
-    """The same of the spatial frequencies, by the discrete Fourier transform: (N, C, H, W) -> (N,)."""
+    """The same of the spatial frequencies, by the discrete Fourier transform: (N, C, H, W) -> (N,).
+
+    Args:
+        images: (N, C, H, W).
+    """
     channels = images.shape[1]
     # the energy of C complex normal values: C / (C + 1)
     power = torch.fft.fft2(images.double()).abs().square().sum(1)

@@ -10,18 +10,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from ...core.statistics import auroc
 from ...figures.curves import Legend, Panel, add_legend, grid, share_panel
 from ...figures.drawing import Drawing, each
 from ...figures.networks import last_rows
 from ...figures.points import EXPERIMENT
-from ...figures.statistics import auroc
 from ...figures.style import COLOURS, RC
 from ...runs import RunRecord
 from ..curvature.figures import FAMILIES
 
 MEASURED = "runs measured by bdry detect run=<run>, or with probe=[detect]"
 BY = ["dataset", "arch", "network"]
-MARGIN, RUNNER_UP = "logit margin (baseline)", "runner-up (baseline)"
+LOGIT_GAP, RUNNER_UP = "logit gap (baseline)", "runner-up (baseline)"
 STATISTICS = {"image": "curvature at the image", **{name: f"boundary: {words}" for name, words in FAMILIES.items()}}
 # false-positive rates at which the mean of several seeds' curves is taken
 RATES = np.linspace(0, 1, 101)
@@ -37,7 +37,7 @@ SIGNS_WHAT = (
 )
 ROC_WHAT = (
     "Perturbed images flagged against natural ones flagged, for DeepFool's perturbation times alpha: curvature at the "
-    "image, curvature of the boundary at its points of four families, and the logit margin, which needs no curvature. "
+    "image, curvature of the boundary at its points of four families, and the logit gap, which needs no curvature. "
     "Mean over seeds."
 )
 RECOVERY_WHAT = (
@@ -74,7 +74,7 @@ def signs_data(records: Sequence[RunRecord]) -> pd.DataFrame:
 def roc_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     """Exactly what `detect_roc` draws: a row an alpha, series and false-positive rate; the most directions measured.
 
-    auc: of the curve, mean over seeds. The logit margin is that of the images of the first series.
+    auc: of the curve, mean over seeds. The logit gap is that of the images of the first series.
     """
     rows = _scores(records)
     curves = []
@@ -86,7 +86,9 @@ def roc_data(records: Sequence[RunRecord]) -> pd.DataFrame:
                 own = about | {"series": STATISTICS[family], "alpha": alpha, "num_images": len(pairs)}
                 curves.append(_curve(own, pairs["score"], pairs["score_perturbed"]))
                 if number == 0:
-                    curves.append(_curve(own | {"series": MARGIN}, -pairs["logit_gap"], -pairs["logit_gap_perturbed"]))
+                    curves.append(
+                        _curve(own | {"series": LOGIT_GAP}, -pairs["logit_gap"], -pairs["logit_gap_perturbed"])
+                    )
     if not curves:
         return pd.DataFrame(columns=BY)
     keys = [*EXPERIMENT, "network", "alpha", "series"]
@@ -122,7 +124,7 @@ def _curve(about: dict[str, object], natural: pd.Series, perturbed: pd.Series) -
     false_positive = np.concatenate([[0], 1 - np.searchsorted(np.sort(natural), values) / len(natural)])
     true_positive = np.concatenate([[0], 1 - np.searchsorted(np.sort(perturbed), values) / len(perturbed)])
     last = np.searchsorted(false_positive, RATES, side="right") - 1
-    area = auroc(perturbed.to_numpy(), natural.to_numpy())
+    area = float(auroc(perturbed.to_numpy(), natural.to_numpy()))
     return pd.DataFrame({**about, "auc": area, "false_positive": RATES, "true_positive": true_positive[last]})
 
 
@@ -202,21 +204,21 @@ def _signs_figure(drawn: pd.DataFrame, title: str) -> Figure:
 def _roc_figure(drawn: pd.DataFrame, title: str) -> Figure:
     alphas = sorted(drawn["alpha"].unique())
     layout = [[share_panel(f"{alpha:g}", "perturbed images flagged", f"alpha = {alpha:g}") for alpha in alphas]]
-    legend = Legend([name for name in (*STATISTICS.values(), MARGIN) if (drawn["series"] == name).any()])
+    legend = Legend([name for name in (*STATISTICS.values(), LOGIT_GAP) if (drawn["series"] == name).any()])
     with matplotlib.rc_context(RC):
         figure, axes = grid(layout, title)
         for place, panel in axes:
             place.plot([0, 1], [0, 1], color="#888888", linewidth=0.9, linestyle="--")
             for name, curve in drawn[drawn["alpha"] == float(panel.name)].groupby("series"):
                 style = {**legend.style(str(name)), "marker": ""}
-                if name == MARGIN:
+                if name == LOGIT_GAP:
                     style |= {"color": "#000000", "linestyle": (0, (4, 1.5))}
                 place.plot(curve["false_positive"], curve["true_positive"], **style)
             place.set_ylim(-0.02, 1.02)
             place.set_xlabel("natural images flagged")
         add_legend(figure, legend)
         for handle, text in zip(figure.legends[0].get_lines(), figure.legends[0].get_texts(), strict=True):
-            if text.get_text() == MARGIN:
+            if text.get_text() == LOGIT_GAP:
                 handle.set(color="#000000", linestyle=(0, (4, 1.5)))
             handle.set_marker("")
     return figure

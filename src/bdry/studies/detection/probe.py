@@ -1,4 +1,4 @@
-"""Probe `detect`: how well the boundary's curvature tells perturbed from natural images, beside the logit margin."""
+"""Probe `detect`: how well the boundary's curvature tells perturbed from natural images, beside the logit gap."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from .settings import DetectionSettings
 # where the statistic at the image itself is taken
 AT_THE_IMAGE = "image"
 
-INTERVALS = ("auc", "margin_auc", "gain", "recovery_rate", "runner_up_rate", "recovery_gain")
+INTERVALS = ("auc", "logit_gap_auc", "gain", "recovery_rate", "runner_up_rate", "recovery_gain")
 ENDS = (("", "value"), ("_low", "low"), ("_high", "high"))
-RATES = ("tpr_at_fpr05", "tpr_at_fpr10", "margin_tpr_at_fpr05", "margin_tpr_at_fpr10", "flat_rate")
+RATES = ("tpr_at_fpr05", "tpr_at_fpr10", "logit_gap_tpr_at_fpr05", "logit_gap_tpr_at_fpr10", "flat_rate")
 NOTHING = {name: float("nan") for name in (*(f"{name}{end}" for name in INTERVALS for end, _ in ENDS), *RATES)}
 
 
@@ -124,7 +124,7 @@ def score_rows(split: Split, natural: DetectionScores, scores: DetectionScores) 
         "natural_class": natural.predicted,
         "score": scores.score,
         "error": scores.error,
-        "logit_gap": scores.margin,
+        "logit_gap": scores.logit_gap,
         "predicted": scores.predicted,
         "runner_up": scores.runner_up,
         "recovered": scores.recovered,
@@ -141,7 +141,7 @@ def summary_row(natural: DetectionScores, perturbed: DetectionScores, alpha: flo
     found = summarise(natural, perturbed, alpha=alpha, seed=seed)
     if found is None:
         counts = natural.success & perturbed.success & (natural.predicted != perturbed.predicted)
-        return {**NOTHING, "alpha": alpha, "num_images": int(counts.sum()), "beats_margin": False}
+        return {**NOTHING, "alpha": alpha, "num_images": int(counts.sum()), "beats_logit_gap": False}
     intervals = {
         f"{name}{end}": getattr(getattr(found, name), field)
         for name, (end, field) in itertools.product(INTERVALS, ENDS)
@@ -152,11 +152,11 @@ def summary_row(natural: DetectionScores, perturbed: DetectionScores, alpha: flo
         **intervals,
         "tpr_at_fpr05": found.tpr_at_fpr05,
         "tpr_at_fpr10": found.tpr_at_fpr10,
-        "margin_tpr_at_fpr05": found.margin_roc.true_positive_at(0.05),
-        "margin_tpr_at_fpr10": found.margin_roc.true_positive_at(0.10),
+        "logit_gap_tpr_at_fpr05": found.logit_gap_roc.true_positive_at(0.05),
+        "logit_gap_tpr_at_fpr10": found.logit_gap_roc.true_positive_at(0.10),
         "flat_rate": found.flat_rate,
-        # the margin may be worse than chance: better than that is not yet good
-        "beats_margin": found.beats_margin and found.auc.low > 0.5,
+        # the baseline may be worse than chance: better than that is not yet good
+        "beats_logit_gap": found.beats_logit_gap and found.auc.low > 0.5,
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..printed import Rows, Tables
 
-HEADINGS = ("statistic, taken at", "alpha", "images", "AUC", "margin's AUC", "recovered", "runner-up's")
+HEADINGS = ("statistic, taken at", "alpha", "images", "AUC", "logit gap's AUC", "recovered", "runner-up's")
 
 
 def summary(tables: Tables, settings: Mapping[str, Any]) -> Iterator[str | Rows]:
@@ -22,7 +22,7 @@ def summary(tables: Tables, settings: Mapping[str, Any]) -> Iterator[str | Rows]
             f"{row.alpha:g}",
             str(row.num_images),
             f"{row.auc:.3f} [{row.auc_low:.3f}, {row.auc_high:.3f}]",
-            f"{row.margin_auc:.3f}",
+            f"{row.logit_gap_auc:.3f}",
             f"{row.recovery_rate:.1%}",
             f"{row.runner_up_rate:.1%}",
         )

@@ -48,9 +48,8 @@ DETECT_SCORES = declare(
 DETECT_SUMMARY = declare(
     Table(
         "detect_summary",
-        "`bdry detect`: one row a statistic and alpha: how well it tells perturbed from natural "
-        "images, beside the logit "
-        "margin and the runner-up on the same images. Intervals are 95 %, by the bootstrap over images.",
+        "`bdry detect`: one row per statistic and alpha: how well it tells perturbed from natural images, beside the "
+        "logit gap and the runner-up on the same images. Intervals are 95 %, by the bootstrap over images.",
         (
             STEP,
             EPOCH,
@@ -64,8 +63,8 @@ DETECT_SUMMARY = declare(
                 Column(f"{name}{end}", "float", meaning if not end else f"{words} end of its interval")
                 for name, meaning in (
                     ("auc", "probability that the perturbed image's score is the larger, ties half"),
-                    ("margin_auc", "the same of minus the logit margin, the baseline"),
-                    ("gain", "auc - margin_auc"),
+                    ("logit_gap_auc", "the same of minus the logit gap, the baseline"),
+                    ("gain", "auc - logit_gap_auc"),
                     ("recovery_rate", "share of perturbed images whose natural class is recovered"),
                     ("runner_up_rate", "share whose runner-up it is, the baseline"),
                     ("recovery_gain", "recovery_rate - runner_up_rate"),
@@ -74,10 +73,10 @@ DETECT_SUMMARY = declare(
             ),
             Column("tpr_at_fpr05", "float", "perturbed images flagged where 5 % of the natural ones are"),
             Column("tpr_at_fpr10", "float", "the same at 10 %"),
-            Column("margin_tpr_at_fpr05", "float", "of the baseline, at 5 %"),
-            Column("margin_tpr_at_fpr10", "float", "of the baseline, at 10 %"),
+            Column("logit_gap_tpr_at_fpr05", "float", "of the baseline, at 5 %"),
+            Column("logit_gap_tpr_at_fpr10", "float", "of the baseline, at 10 %"),
             Column("flat_rate", "float", "share of images with every second derivative 0, as of a linear network"),
-            Column("beats_margin", "bool", "whether the interval of the gain is above 0, and that of auc above 1/2"),
+            Column("beats_logit_gap", "bool", "whether the interval of the gain is above 0, and that of auc above 1/2"),
         ),
     )
 )

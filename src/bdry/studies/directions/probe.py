@@ -38,7 +38,7 @@ class DirectionsProbe:
         """Table `directions`: a row an image and direction."""
         settings = self.settings
         sizes = {"train": settings.num_train, "test": settings.num_test}
-        directions = unit_directions(settings.num_directions, dataset.image_shape, self.context.data_seed)
+        directions = numbered_directions(settings.num_directions, dataset.image_shape, self.context.data_seed)
         parts = []
         with measuring(classifier):
             for name, split in dataset.splits().items():
@@ -72,7 +72,11 @@ class DirectionsProbe:
         return pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
 
 
-def unit_directions(count: int, image_shape: tuple[int, int, int], seed: int) -> Tensor:
-    """Directions uniform on the unit sphere (l2), (count, C, H, W); the k-th is a function of (seed, k) alone."""
+def numbered_directions(count: int, image_shape: tuple[int, int, int], seed: int) -> Tensor:
+    """Directions uniform on the unit sphere (l2), (count, C, H, W), the same for every image.
+
+    The k-th is a function of (seed, k) alone, so that more directions leave the first ones as they were. Those of
+    `geometry.boundary.random_directions` are drawn for each image from one generator.
+    """
     drawn = [torch.randn(image_shape, generator=generator(seed, "direction", k)) for k in range(count)]
     return steepest(torch.stack(drawn), "l2")

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...core.statistics import spearman
 from ...figures.curves import MARKERS, Legend, Panel, add_legend, grid, plot, share_panel
 from ...figures.drawing import Drawing, each
 from ...figures.points import (
@@ -23,7 +24,6 @@ from ...figures.points import (
     rows_of,
     series,
 )
-from ...figures.statistics import spearman
 from ...figures.style import COLOURS, NORM_LABELS, RC
 from ...runs import RunRecord
 

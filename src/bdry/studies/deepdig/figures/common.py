@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from matplotlib.figure import Figure
 
 from ....figures.captions import keep
 from ....figures.drawing import Draw
-from ....runs import ARRAYS, RunRecord
+from ....runs import RunRecord
 from ....runs.files import file_name
 from ....selection import IDENTITY, Source, rank, select
 from ....selection.units import study_of
+from ..tables import PICTURES
 
 METHODS = ("deepdig", "real_ae1", "margin_bisect", "epbs", "epbs_as_coded", "rpbs")
 METHOD_LABELS = {
@@ -28,6 +30,7 @@ METHOD_LABELS = {
     "rpbs": "RPBS",
 }
 PAIR = ["source", "target"]
+Pair = tuple[int, int]
 
 
 MEASURED = "runs measured by bdry deepdig or with probe=[deepdig]"
@@ -54,10 +57,25 @@ class Detailed:
         ]
         return ordered[rows["step"] == self.step].reset_index(drop=True)
 
-    @property
+    @cached_property
     def pictures(self) -> dict[str, np.ndarray]:
         """The array file `pictures`."""
-        return self.source.arrays("pictures", self.step) or {}
+        return self.source.arrays(PICTURES.name, self.step) or {}
+
+    def picture(self, name: str, pair: Pair, **fields: str) -> np.ndarray:
+        """Of `pictures` the array declared as `name`, of an ordered pair; `KeyError` where it was not kept.
+
+        Args:
+            name: the declared name, with `{pair}` for `{source}-{target}`.
+            fields: the other values in the name, as `method="deepdig"`.
+        """
+        declared = name.replace("{pair}", "{source}-{target}")
+        return self.pictures[PICTURES.key(declared, source=pair[0], target=pair[1], **fields)]
+
+    def pairs(self, name: str = "strips {pair} image", **fields: str) -> list[Pair]:
+        """The ordered pairs of which `pictures` has the array declared as `name`, in their order in the file."""
+        shown = PICTURES.fields(name.replace("{pair}", "{source}-{target}"), self.pictures)
+        return [(int(of["source"]), int(of["target"])) for of in shown if fields.items() <= of.items()]
 
     @property
     def borderline(self) -> dict[str, np.ndarray]:
@@ -86,7 +104,7 @@ def detailed(records: Sequence[RunRecord]) -> list[Detailed]:
     for ranking in rank(sorted(records, key=lambda record: record.identity["seed"]), "generation"):
         for source in ranking.sources:
             rows = source.table("generation")
-            if len(rows) and source.folder.arrays_path("pictures", int(rows["step"].max())).exists():
+            if len(rows) and source.folder.arrays_path(PICTURES.name, int(rows["step"].max())).exists():
                 found = Detailed(source, int(rows["step"].max()))
                 best.setdefault(found.title, found)
                 break
@@ -116,12 +134,6 @@ def last_rows(records: Sequence[RunRecord], name: str, *main: str) -> pd.DataFra
     for column in main:
         rows = rows[rows[f"is_main_{column}"].astype(bool)]
     return rows
-
-
-def detailed_pairs(found: Detailed) -> list[tuple[int, int]]:
-    """The ordered pairs that a measurement has pictures of, in its order."""
-    shown = ARRAYS["pictures"].fields("strips {source}-{target} image", found.pictures)
-    return [(int(fields["source"]), int(fields["target"])) for fields in shown]
 
 
 def arrow(source: float, target: float) -> str:

@@ -102,7 +102,6 @@ def _bars(axis: Axes, rows: pd.DataFrame) -> None:
 
 # flips of a linear classifier: which side an end lies on is chance
 PLANE_FLIPS = 0.5
-SHARES = {"first_step": "first step", "interior": "other steps", "hysteresis": "hysteresis"}
 IDC_WHAT = (
     "Left: IDC as coded, flips / T, against T. Middle: flips a segment (solid) and hysteresis flips (dashed) on the "
     "same segments; dotted: what a plane has, 0.5 and 0. Means over seeds; bars: standard error clustered by start "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ....figures.drawing import Drawing
 from ....figures.style import COLOURS, RC
-from .common import CLOSELY, Detailed, arrow, detailed_pairs, each_detailed
+from .common import CLOSELY, Detailed, Pair, arrow, each_detailed
 
 MOST_IMAGES = 4
 # heading, method, which picture of it
@@ -33,31 +35,35 @@ STRIPS_WHAT = (
 
 def strips_data(found: Detailed) -> pd.DataFrame:
     """What is printed below the pictures: a row a direction, image and method; nan where there is no segment."""
-    arrays, rows = found.pictures, []
-    for s, t in detailed_pairs(found):
-        for image in range(min(MOST_IMAGES, len(arrays[f"strips {s}-{t} image"]))):
+    rows = []
+    for s, t in found.pairs():
+        for image in range(min(MOST_IMAGES, len(found.picture("strips {pair} image", (s, t))))):
             for _, method, what in COLUMNS:
-                if what != "point" or f"strips {s}-{t} {method} rows" not in arrays:
-                    continue
-                place = _place(arrays, f"{s}-{t}", method, image)
-                row = {"p_source": np.nan, "p_target": np.nan, "distance": np.nan, "success": False}
-                if place is not None:
-                    p, d, ok = (
-                        arrays[f"strips {s}-{t} {method} {name}"][place] for name in ("p", "distance", "success")
-                    )
-                    row = {"p_source": p[0], "p_target": p[1], "distance": d, "success": bool(ok)}
-                rows.append({"source": s, "target": t, "image": image, "method": method, **row})
+                if what == "point" and (s, t) in found.pairs("strips {pair} {method} rows", method=method):
+                    row = {"source": s, "target": t, "image": image, "method": method}
+                    rows.append({**row, **_instance(found, (s, t), method, image)})
     return pd.DataFrame(rows).assign(**found.about) if rows else pd.DataFrame()
 
 
-def _place(found: dict[str, np.ndarray], name: str, method: str, image: int) -> int | None:
+def _instance(found: Detailed, pair: Pair, method: str, image: int) -> dict[str, Any]:
+    """What a method made of the n-th image shown, in numbers."""
+    place = _place(found, pair, method, image)
+    if place is None:
+        return {"p_source": np.nan, "p_target": np.nan, "distance": np.nan, "success": False}
+    p, distance, success = (
+        found.picture(f"strips {{pair}} {{method}} {what}", pair, method=method)[place]
+        for what in ("p", "distance", "success")
+    )
+    return {"p_source": p[0], "p_target": p[1], "distance": distance, "success": bool(success)}
+
+
+def _place(found: Detailed, pair: Pair, method: str, image: int) -> int | None:
     """Where the arrays of a method have the n-th image shown."""
-    places = np.flatnonzero(found[f"strips {name} {method} rows"] == image)
+    places = np.flatnonzero(found.picture("strips {pair} {method} rows", pair, method=method) == image)
     return int(places[0]) if len(places) else None
 
 
 def _strips_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
-    arrays = found.pictures
     shown = drawn[["source", "target", "image"]].drop_duplicates()
     methods = set(drawn["method"])
     columns = [column for column in COLUMNS if not column[1] or column[1] in methods]
@@ -69,28 +75,27 @@ def _strips_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
             for place, (heading, method, what) in zip(places, columns, strict=True):
                 if row == 0:
                     place.set_title(heading, fontsize=8)
-                _picture(place, arrays, f"{s}-{t}", method, what, image)
+                _picture(place, found, (s, t), method, what, image)
         figure.suptitle(f"strips: {found.title}", fontsize=10.5)
     return figure
 
 
-def _picture(axis: Axes, found: dict[str, np.ndarray], name: str, method: str, what: str, image: int) -> None:
+def _picture(axis: Axes, found: Detailed, pair: Pair, method: str, what: str, image: int) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     for spine in axis.spines.values():
         spine.set_visible(False)
-    place = image if not method else _place(found, name, method, image)
+    place = _place(found, pair, method, image) if method else image
     if place is None:
         axis.annotate("×", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=16)
         return
-    key = f"strips {name} {method} {what}" if method else f"strips {name} {what}"
-    pixels = found[key][place].transpose(1, 2, 0)
+    name = f"strips {{pair}} {{method}} {what}" if method else "strips {pair} image"
+    pixels = found.picture(name, pair, method=method)[place].transpose(1, 2, 0)
     axis.imshow(pixels.clip(0, 1).squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
     if what != "point":
         return
-    p, distance = found[f"strips {name} {method} p"][place], found[f"strips {name} {method} distance"][place]
-    success = bool(found[f"strips {name} {method} success"][place])
-    text = f"{p[0]:.2f}, {p[1]:.2f}\nd {distance:.2f}" if success else "× third class"
+    row = _instance(found, pair, method, image)
+    text = "{p_source:.2f}, {p_target:.2f}\nd {distance:.2f}".format(**row) if row["success"] else "× third class"
     axis.set_xlabel(text, fontsize=6.5, labelpad=2)
 
 
@@ -106,38 +111,28 @@ EMBEDDING_WHAT = (
 
 def embedding_data(found: Detailed) -> pd.DataFrame:
     """The points drawn: a row a feature."""
-    arrays, parts = found.pictures, []
-    for name in _names(arrays):
-        s, t = name.split("-")
+    parts = []
+    for s, t in found.pairs("embedding {pair} {split}", split="train"):
         for split in MARKERS:
-            points, is_target = (arrays[f"embedding {name} {split}{end}"] for end in ("", " is_target"))
-            parts.append(
-                pd.DataFrame(
-                    {"source": int(s), "target": int(t), "split": split, "is_target": is_target}
-                    | {"u": points[:, 0], "v": points[:, 1]}
-                )
-            )
+            points = found.picture("embedding {pair} {split}", (s, t), split=split)
+            is_target = found.picture("embedding {pair} {split} is_target", (s, t), split=split)
+            about = {"source": s, "target": t, "split": split, "is_target": is_target}
+            parts.append(pd.DataFrame({**about, "u": points[:, 0], "v": points[:, 1]}))
     return pd.concat(parts, ignore_index=True).assign(**found.about) if parts else pd.DataFrame()
 
 
-def _names(found: dict[str, np.ndarray]) -> list[str]:
-    return [key.split()[1] for key in found if key.startswith("embedding ") and key.endswith(" train")]
-
-
 def _embedding_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
-    arrays = found.pictures
-    names = _names(arrays)
-    columns = min(len(names), 3)
-    rows = -(-len(names) // columns)
+    pairs = found.pairs("embedding {pair} {split}", split="train")
+    columns = min(len(pairs), 3)
+    rows = -(-len(pairs) // columns)
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(max(3.6 * columns, 5.4), 3.4 * rows + 0.9), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
-        for place in axes.flat[len(names) :]:
+        for place in axes.flat[len(pairs) :]:
             place.set_visible(False)
-        for place, name in zip(axes.flat, names, strict=False):
-            s, t = name.split("-")
-            _points(place, drawn[(drawn["source"] == int(s)) & (drawn["target"] == int(t))])
-            _lines(place, arrays, name)
+        for place, (s, t) in zip(axes.flat, pairs, strict=False):
+            _points(place, drawn[(drawn["source"] == s) & (drawn["target"] == t)])
+            _lines(place, found, (s, t))
             place.set_title(f"classes {s} and {t}")
             place.set_xlabel("first component")
             place.set_ylabel("second component")
@@ -161,13 +156,13 @@ def _points(axis: Axes, points: pd.DataFrame) -> None:
             )
 
 
-def _lines(axis: Axes, found: dict[str, np.ndarray], name: str) -> None:
+def _lines(axis: Axes, found: Detailed, pair: Pair) -> None:
     (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
     for kind, (style, label) in LINES.items():
-        key = f"embedding {name} {kind}"
-        if key not in found or not found[key][:2].any():
+        name = f"embedding {{pair}} {kind}"
+        if pair not in found.pairs(name) or not found.picture(name, pair)[:2].any():
             continue
-        a, b, c = found[key]
+        a, b, c = found.picture(name, pair)
         foot = -c * np.array([a, b]) / (a * a + b * b)
         along = np.array([-b, a]) / np.hypot(a, b) * 10 * np.hypot(right - left, top - bottom)
         ends = np.stack([foot - along, foot + along])

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ....figures.drawing import Drawing
 from ....figures.style import COLOURS, RC
-from .common import CLOSELY, METHOD_LABELS, METHODS, Detailed, arrow, detailed_pairs, each_detailed
+from .common import CLOSELY, METHOD_LABELS, METHODS, Detailed, arrow, each_detailed
 
 # a quartile over fewer segments is noise
 FEWEST_SEGMENTS = 5
@@ -22,7 +22,7 @@ BISECTION_WHAT = (
 
 def bisection_data(found: Detailed) -> pd.DataFrame:
     """The rows of table `bisection` of the directions with pictures, where enough segments are not finished."""
-    directions = detailed_pairs(found)
+    directions = found.pairs()
     rows = found.table("bisection")
     rows = rows[rows["num_active"] >= FEWEST_SEGMENTS]
     return rows[[pair in directions for pair in zip(rows["source"], rows["target"], strict=True)]]
@@ -58,6 +58,7 @@ def _bisection_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
 
 
 MOST_SEGMENTS = 4
+PROFILE = ("label", "p_source", "p_target", "length")
 CLASS_COLOURS = {"source class": COLOURS[0], "target class": COLOURS[1], "a third class": "#000000"}
 SEGMENTS_WHAT = (
     "Along single segments between random borderline instances of DeepDIG: the predicted class (ribbon) and p_s, p_t. "
@@ -67,14 +68,12 @@ SEGMENTS_WHAT = (
 
 def segments_data(found: Detailed) -> pd.DataFrame:
     """The points drawn: a row a direction, segment and place `at` along it, from 0 to 1."""
-    arrays, parts = found.pictures, []
-    for s, t in detailed_pairs(found):
-        label = arrays.get(f"profiles {s}-{t} label", np.zeros((0, 0)))
-        for number in range(min(len(label), MOST_SEGMENTS)):
-            columns = {name: arrays[f"profiles {s}-{t} {name}"][number] for name in ("label", "p_source", "p_target")}
-            length = arrays[f"profiles {s}-{t} length"][number]
-            about = {"source": s, "target": t, "segment": number, "length": length}
-            parts.append(pd.DataFrame({"at": np.linspace(0, 1, label.shape[1])} | columns).assign(**about))
+    parts = []
+    for s, t in found.pairs("profiles {pair} label"):
+        profile = [found.picture(f"profiles {{pair}} {what}", (s, t))[:MOST_SEGMENTS] for what in PROFILE]
+        for number, (label, p_source, p_target, length) in enumerate(zip(*profile, strict=True)):
+            columns = {"at": np.linspace(0, 1, len(label)), "label": label, "p_source": p_source, "p_target": p_target}
+            parts.append(pd.DataFrame(columns).assign(source=s, target=t, segment=number, length=length))
     return pd.concat(parts, ignore_index=True).assign(**found.about) if parts else pd.DataFrame()
 
 
@@ -126,7 +125,7 @@ DISTANCE_WHAT = (
 def distance_data(found: Detailed) -> pd.DataFrame:
     """Exactly what `distance` draws: a row a bin of a direction and method; share is of the method's successes."""
     arrays, rows = found.borderline, []
-    for s, t in detailed_pairs(found):
+    for s, t in found.pairs():
         chosen = (arrays["source"] == s) & (arrays["target"] == t) & (arrays["outcome"] == SUCCESS)
         if not chosen.any():
             continue

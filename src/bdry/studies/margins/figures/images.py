@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ....core.statistics import spearman
 from ....figures.curves import Legend, Panel, add_legend, epoch_axis, grid, norms_in, plot, share_panel
 from ....figures.drawing import Drawing, each
 from ....figures.points import (
@@ -22,7 +23,6 @@ from ....figures.points import (
     rows_of,
     series,
 )
-from ....figures.statistics import spearman
 from ....figures.style import NORM_LABELS, RC
 from ....runs import RunRecord
 from .tables import LATE_ACCURACY

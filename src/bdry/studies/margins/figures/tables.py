@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ....core.statistics import auroc, spearman
 from ....figures.captions import describe_runs, drawn_from
 from ....figures.drawing import Data, Draw, Drawing
 from ....figures.points import EXPERIMENT, FEWEST_IMAGES, IDENTITY, TRAININGS, last_moment, of_study, rows_of
-from ....figures.statistics import auroc, spearman
 from ....figures.style import write_csv
 from ....runs import RunRecord
 from ....runs.files import write_text
@@ -190,7 +190,7 @@ def t2(records: Sequence[RunRecord]) -> pd.DataFrame:
         row |= {"num_correct": len(right), "num_incorrect": len(wrong)}
         if min(len(right), len(wrong)) >= FEWEST_IMAGES:
             row |= {"margin_correct": right.mean(), "margin_incorrect": wrong.mean()}
-            row |= {"ratio": wrong.mean() / right.mean(), "auroc": auroc(right, wrong)}
+            row |= {"ratio": wrong.mean() / right.mean(), "auroc": float(auroc(right, wrong))}
         rows.append(row)
     return _over_seeds(pd.DataFrame(rows, columns=[*ROW, "seed", *T2_HEADINGS]), T2_HEADINGS)
 
