@@ -33,7 +33,8 @@ def test_digits_end_within_a_degree_of_the_svm_and_a_second_call_finds_them_ther
     assert last["stage_step"] < 3000
     (folder,) = run.glob("measurements/svm-*")
     drawn = {path.name.partition("-")[0] for path in (folder / "figures").glob("*.png")}
-    assert {"convergence", "slowness", "overlap", "margin_histograms", "solver", "pair_angles"} <= drawn
+    # overlap and solver are of whole networks, which this stage did not measure
+    assert drawn == {"convergence", "slowness", "margin_histograms", "pair_angles"}
     again = bdry(*command, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "is finished already" in again.stdout
