@@ -219,6 +219,11 @@ class Odd(nn.Module):
         return self.step(self, x)
 
 
+def writes(self, x):
+    x = x - 0.5
+    return self.head((F.relu(x, inplace=True) + x).flatten(1))
+
+
 def branches(self, x):
     return self.head(x.flatten(1)) if x.sum() > 0 else self.head(-x.flatten(1))
 
@@ -237,7 +242,7 @@ def branches(self, x):
         (lambda self, x: torch.cat([self.head(x.flatten(1)), self.head(x.flatten(1))], 1), "no bounds for cat"),
         (lambda self, x: (self.head(x.flatten(1)), x), "the network's output"),
         (lambda self, x: torch.add(self.head(x.flatten(1)), 1.0, alpha=2), "no bounds for add with alpha"),
-        (lambda self, x: self.head((x + F.relu(x - 0.5, inplace=True) + F.relu_(x)).flatten(1)), "the forward of Odd is"),
+        (writes, "the forward of Odd is more than its steps"),
         (branches, "the forward of Odd cannot be followed"),
     ],
 )
