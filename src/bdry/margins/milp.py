@@ -6,8 +6,6 @@ import dataclasses
 
 import numpy as np
 import torch
-from scipy.optimize import Bounds as VariableBounds
-from scipy.optimize import milp as solve
 from torch import Tensor
 
 from ..core.measuring import Model
@@ -74,6 +72,9 @@ def milp(
         radius = min(radius, _farthest(x, norm)) if clipped else radius
         programs = _Programs(nodes, x[i : i + 1], norm, clipped, int(search.start[i]), max_nodes, gap)
         lower[i], point = programs.nearest(radius, None if towards is None else int(towards[i]))
+        if clipped:
+            # nothing in the box is farther
+            lower[i] = lower[i].clamp_max(_farthest(x, norm))
         search.iterations[i] = programs.num_nodes
         if point is not None:
             step = torch.from_numpy(point).to(x).reshape(x.shape[1:]) - x[i]
@@ -161,21 +162,10 @@ class _Programs:
 
     def _minimise(self, program: Program, distance: int) -> tuple[float, np.ndarray | None] | None:
         """The least distance that the program allows: a lower bound and its variables; None where it allows nothing."""
-        cost = np.zeros(len(program.lower))
-        cost[distance] = 1.0
         left = max(self.max_nodes - self.num_nodes, 1)
-        found = solve(
-            cost,
-            constraints=program.constraints(),
-            integrality=np.asarray(program.binary, dtype=int),
-            bounds=VariableBounds(program.lower, program.upper),
-            options={"mip_rel_gap": self.gap / 10, "node_limit": left},
-        )
+        found = program.minimise(distance, gap=self.gap / 10, max_nodes=left)
         self.num_nodes += int(found.mip_node_count or 0) + 1
-        if found.status == 2:
-            return None
-        bound = float(found.mip_dual_bound) if found.mip_dual_bound is not None else 0.0
-        return bound, found.x
+        return None if found.status == 2 else (found.mip_dual_bound, found.x)
 
     def _same_pieces(self, program: Program, distance: int, values: np.ndarray) -> list[np.ndarray]:
         """In l2, the nearest points so far of the linear piece that the solution is in: programs without branching."""
