@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core.measuring import Model
+from ..core.segments import rounding
 from .bounds import Ball, Bounds
 from .network import Node, trace
 from .program import Program
@@ -18,6 +19,8 @@ from .walk import walk
 
 # a point of another label is looked for this much farther than walk's, whose own rounding may make it miss
 BEYOND = 1.01
+# by this share of the gap at the image a point is ahead that may not lie on the boundary
+AHEAD = 1e-5
 # where walk found none and the box does not hold, pixel units
 FARTHEST = 10.0
 # rounds of cuts that a program in l2 gets at most
@@ -66,24 +69,35 @@ def milp(
     search.forwards += near.forwards
     search.backwards += near.backwards
     lower = torch.full_like(near.margin, torch.nan)
-    for row in search.open_rows():
+    for row in search.open_rows().split(1):
         i = int(row)
         radius = float(near.margin[i]) if bool(near.success[i]) else FARTHEST
         radius = min(radius, _farthest(x, norm)) if clipped else radius
-        programs = _Programs(nodes, x[i : i + 1], norm, clipped, int(search.start[i]), max_nodes, gap)
-        lower[i], point = programs.nearest(radius, None if towards is None else int(towards[i]))
+        start, target = int(search.start[i]), None if towards is None else int(towards[i])
+        programs = _Programs(nodes, x[i : i + 1], norm, clipped, start, max_nodes, gap)
+        lower[i], point = programs.nearest(radius, target)
         if clipped:
             # nothing in the box is farther
             lower[i] = lower[i].clamp_max(_farthest(x, norm))
+        _try(search, row, point, gap)
+        if point is not None and float(search.distance[i]) > (1 + gap) * float(lower[i]):
+            # in a corner of its region there is nothing behind the point: one that is ahead by more than rounding
+            programs.ahead = max(AHEAD * float(search.start_gap[i]), 2 * float(rounding(search.logits[row])))
+            _try(search, row, programs.nearest(radius, target)[1], gap)
         search.iterations[i] = programs.num_nodes
-        if point is not None:
-            step = torch.from_numpy(point).to(x).reshape(x.shape[1:]) - x[i]
-            # a little farther too: the program's point lies on the boundary itself
-            for share in (0.0, gap / 100, gap / 10):
-                z = x[i] + (1 + share) * step
-                search.evaluate(row[None], (z.clamp(0, 1) if clipped else z)[None], graph=False)
     result = search.result()
     return dataclasses.replace(result, lower=torch.fmin(lower, result.margin))
+
+
+def _try(search: Search, row: Tensor, point: np.ndarray | None, gap: float) -> None:
+    """Looks at a program's point, and a little farther too, since it lies on the boundary itself."""
+    if point is None:
+        return
+    x = search.x[row]
+    step = torch.from_numpy(point).to(x).reshape(x.shape) - x
+    for share in (0.0, gap / 100, gap / 10):
+        z = x + (1 + share) * step
+        search.evaluate(row, z.clamp(0, 1) if search.clipped else z, graph=False)
 
 
 def _farthest(x: Tensor, norm: str) -> float:
@@ -101,6 +115,8 @@ class _Programs:
         self.start, self.max_nodes, self.gap = start, max_nodes, gap
         self.image = self.x.flatten().cpu().numpy()
         self.num_nodes = 0
+        # by how much the other class must be ahead, in logits
+        self.ahead = 0.0
 
     def nearest(self, radius: float, towards: int | None) -> tuple[float, np.ndarray | None]:
         """A lower bound of the distance to another class, or to the class `towards`, and the nearest point found.
@@ -132,7 +148,7 @@ class _Programs:
         logits = program.blocks[-1]
         others = [k for k in range(len(logits)) if k != target] if exclusive else [self.start]
         for other in others:
-            program.constrain([logits[target], logits[other]], [1, -1], low=0)
+            program.constrain([logits[target], logits[other]], [1, -1], low=self.ahead)
         return self._solve(program, radius)
 
     def _solve(self, program: Program, radius: float) -> tuple[float, np.ndarray | None]:
