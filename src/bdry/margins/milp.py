@@ -13,7 +13,7 @@ from ..core.segments import rounding
 from .bounds import Ball, Bounds
 from .network import Node, trace
 from .program import Program
-from .result import ESTIMATORS, MarginResult
+from .result import ESTIMATORS, Abilities, MarginResult
 from .search import Search
 from .walk import walk
 
@@ -27,7 +27,7 @@ FARTHEST = 10.0
 ROUNDS = 60
 
 
-@ESTIMATORS.register("milp")
+@ESTIMATORS.register("milp", abilities=Abilities(model="piecewise linear", certifies=True, tolerance=1e-3))
 def milp(
     model: Model,
     x: Tensor,

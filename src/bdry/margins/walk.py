@@ -25,7 +25,7 @@ from ..core.norms import norm as norm_of
 from ..core.norms import per_sample, random_in_ball
 from ..core.seeds import generator
 from ..core.segments import pick, rounding
-from .result import ESTIMATORS, MarginResult
+from .result import ESTIMATORS, Abilities, MarginResult
 from .search import Search
 
 # points are aimed at beyond the linearised boundary, by this share of the gap at the image
@@ -68,7 +68,7 @@ def schedule(steps: int) -> Schedule:
     return Schedule(num_classes=4, prune_at=steps // 8, kept=2, restarts=6, promise=torch.inf)
 
 
-@ESTIMATORS.register("walk")
+@ESTIMATORS.register("walk", abilities=Abilities(tolerance=1e-3))
 def walk(
     model: Model,
     x: Tensor,
