@@ -60,7 +60,10 @@ def main() -> None:
                     both = truth.success & found.success
                     ratio = (found.margin / truth.margin)[both]
                     failures = int((truth.success & ~found.success).sum())
-                    print(f"| {name} | {where} | {row} | {ratio.mean():.3f} | {ratio.max():.2f} | {failures} |", flush=True)
+                    print(
+                        f"| {name} | {where} | {row} | {ratio.mean():.3f} | {ratio.max():.2f} | {failures} |",
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":

@@ -126,7 +126,12 @@ def test_where_work_runs_out_there_is_a_bracket(norm):
 def test_what_it_cannot_take_is_said_in_a_line():
     x = images(1, torch.Size((1, 64, 64)))
     with pytest.raises(ValueError, match="a network of .* units is too large"):
-        milp(build_classifier("mlp", (1, 64, 64), 3, mean=[0.5], std=[0.5], seed=0, options={"widths": [3000], "activation": "relu"}), x)
+        milp(
+            build_classifier(
+                "mlp", (1, 64, 64), 3, mean=[0.5], std=[0.5], seed=0, options={"widths": [3000], "activation": "relu"}
+            ),
+            x,
+        )
     smooth = nn.Sequential(nn.Flatten(), nn.Linear(4, 3, device="meta").to_empty(device="cpu"), nn.Softplus())
     with pytest.raises(ValueError, match="no bounds for Softplus"):
         milp(smooth, images(1, torch.Size((1, 2, 2))))

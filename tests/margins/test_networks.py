@@ -87,11 +87,15 @@ NETWORKS = {
         nn.Flatten(), nn.Linear(162, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4)
     ),
     "strides": lambda: layers(*conv(2, 4, 3, stride=2), *conv(4, 4, 2, stride=(1, 2)), *conv(4, 3, 2)),
-    "padding": lambda: layers(*conv(2, 3, 5, padding=2), *conv(3, 4, (3, 5), padding=(1, 2)), *conv(4, 3, 3, padding=2)),
+    "padding": lambda: layers(
+        *conv(2, 3, 5, padding=2), *conv(3, 4, (3, 5), padding=(1, 2)), *conv(4, 3, 3, padding=2)
+    ),
     "stride and padding": lambda: layers(*conv(2, 4, 4, stride=3, padding=1), *conv(4, 3, 3, stride=2, padding=2)),
     "groups": lambda: layers(*conv(2, 4, 3, groups=2), *conv(4, 4, 3, groups=4, padding=1), *conv(4, 4, 2, groups=2)),
     "dilation": lambda: layers(*conv(2, 3, 3, dilation=2, padding=1), *conv(3, 3, 2, dilation=2)),
-    "max-pooling": lambda: layers(*conv(2, 4, 3, padding=1), nn.MaxPool2d(2), *conv(4, 4, 3, padding=1), nn.MaxPool2d(2)),
+    "max-pooling": lambda: layers(
+        *conv(2, 4, 3, padding=1), nn.MaxPool2d(2), *conv(4, 4, 3, padding=1), nn.MaxPool2d(2)
+    ),
     "residual": SmallResNet,
     "functional": Functional,
 }

@@ -13,8 +13,8 @@ from .norms import per_sample
 # how much further than the crossing a point is taken, one after the other, until its label surely differs
 PUSHES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.07, 0.1, 0.2, 0.4, 1.0)
 
-# an image whose gap is below so many roundings is near the boundary: 5e-4 of the largest logit in float32
-NEAR = 1024
+# an image whose gap is below so many roundings is near the boundary: 0.8 % of the largest logit in float32
+NEAR = 16_384
 
 
 def gap(logits: Tensor, start_class: Tensor, towards: Tensor | None = None) -> Tensor:

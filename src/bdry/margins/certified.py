@@ -19,7 +19,9 @@ from .result import ESTIMATORS, Abilities, MarginResult
 FIRST, SMALLEST, LARGEST = 0.01, 1e-8, 1e8
 
 
-@ESTIMATORS.register("certified", abilities=Abilities(model="piecewise linear", finds_points=False, certifies=True, tolerance=1e-3))
+@ESTIMATORS.register(
+    "certified", abilities=Abilities(model="piecewise linear", finds_points=False, certifies=True, tolerance=1e-3)
+)
 @torch.no_grad()
 def certified(
     model: Model,

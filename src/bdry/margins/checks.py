@@ -56,14 +56,14 @@ class Affine(nn.Module):
 
 
 def error_on_affine(
-    estimator: Estimator, abilities: Abilities, norm: str, distance: float | None, scale: float, count: int = 16
+    estimator: Estimator, abilities: Abilities, norm: str, distance: float | None, scale: float, count: int = 6
 ) -> float:
     """The largest relative difference of the estimator's margins and bounds from the closed form.
 
     Infinite where a margin is missing or a point has the image's own label.
     """
-    model = Affine(abilities.num_pixels or 16, 5, scale)
-    x = model.images(count if abilities.num_pixels is None else 2, norm, distance)
+    model = Affine(abilities.num_pixels or 4, 5, scale)
+    x = model.images(count, norm, distance)
     truth, _ = model.distances(x, norm)
     found = estimator(model, x, norm=norm)
     errors = []
