@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -26,7 +27,7 @@ def relu_net(widths: tuple[int, ...], seed: int) -> nn.Sequential:
     """A fully connected network with weights of variance 2 / fan-in and logits of mean 0 over the box."""
     draw = torch.Generator().manual_seed(seed)
     layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in itertools.pairwise(widths):
         layer = nn.Linear(before, after)
         layer.weight.data = torch.randn(after, before, generator=draw) * (2 / before) ** 0.5
         layer.bias.data = 0.5 * torch.randn(after, generator=draw)
@@ -43,9 +44,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--nets", nargs="+", default=list(WIDTHS), choices=list(WIDTHS))
     given = parser.parse_args()
     print("| net | norm | estimator | mean ratio | worst ratio | failures |\n|---|---|---|---|---|---|")
-    for name, widths in WIDTHS.items():
+    for name in given.nets:
+        widths = WIDTHS[name]
         net = relu_net(widths, given.seed)
         draw = torch.Generator().manual_seed(given.seed + 1)
         x = torch.rand(given.images, 1, 1, widths[0], generator=draw)

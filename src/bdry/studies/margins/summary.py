@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..printed import Rows, Tables
@@ -50,7 +51,7 @@ def chance_line(accuracy: float, num_classes: int) -> str:
 
 
 def _certified(margins: pd.DataFrame) -> dict[tuple[Any, ...], float]:
-    """The share of images with a lower bound above 0, by norm, box, split and step; empty where no image has a bound."""
+    """The share of images with a lower bound above 0, by norm, box, split and step; empty where none has a bound."""
     if margins["lower_bound"].isna().all():
         return {}
     return dict((margins["lower_bound"] > 0).groupby([margins[key] for key in WHERE]).mean())
@@ -77,7 +78,7 @@ def _margins(summed: pd.DataFrame, certified: Mapping[tuple[Any, ...], float]) -
 
 def _number(value: float) -> str:
     """A dash where there is none: an estimator that only bounds finds no margins."""
-    return f"{value:.4g}" if value == value else "-"
+    return f"{value:.4g}" if np.isfinite(value) else "-"
 
 
 def _estimators(compared: pd.DataFrame) -> Rows:
