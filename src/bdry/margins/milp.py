@@ -126,7 +126,7 @@ class _Programs:
         num_classes = self.nodes[-1].shape.numel()
         classes = [k for k in range(num_classes) if k != self.start] if towards is None else [towards]
         best, point, lowest = BEYOND * radius, None, np.inf
-        for target in classes:
+        for target in self._may_win(self._bounds(best), classes):
             lower, candidate = self._one_class(target, best, exclusive=towards is not None)
             lowest = min(lowest, lower)
             if candidate is not None:
@@ -135,14 +135,22 @@ class _Programs:
                     best, point = distance, candidate
         return min(lowest, best), point
 
+    def _bounds(self, radius: float) -> Bounds:
+        ball = Ball(self.x, self.x.new_full((1,), radius), self.norm, self.clipped)
+        return Bounds.of(self.nodes, ball, refine=True)
+
+    def _may_win(self, bounds: Bounds, classes: list[int]) -> list[int]:
+        """Those of the classes that may come ahead of the start class in the ball."""
+        rows = self.x.new_zeros(1, len(classes), self.nodes[-1].shape.numel())
+        rows[..., self.start] = 1.0
+        rows[0, torch.arange(len(classes)), classes] -= 1.0
+        return [k for k, low in zip(classes, bounds.lower(rows)[0].tolist(), strict=True) if low <= 0]
+
     def _one_class(self, target: int, radius: float, exclusive: bool) -> tuple[float, np.ndarray | None]:
         """A lower bound of the distance to where `target` is ahead, at most `radius`, and a point there or None."""
-        ball = Ball(self.x, self.x.new_full((1,), radius), "linf" if self.norm == "linf" else "l2", self.clipped)
-        bounds = Bounds.of(self.nodes, ball, refine=True)
+        bounds = self._bounds(radius)
         # no logit comes ahead in the ball: nothing to solve
-        row = self.x.new_zeros(1, 1, self.nodes[-1].shape.numel())
-        row[..., self.start], row[..., target] = 1.0, -1.0
-        if float(bounds.lower(row)) > 0:
+        if not self._may_win(bounds, [target]):
             return radius, None
         program = Program.of(bounds)
         logits = program.blocks[-1]
