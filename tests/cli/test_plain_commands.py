@@ -140,6 +140,7 @@ def test_the_doctor_finds_the_estimators_exact(capsys):
 def test_a_wrong_estimator_is_found(capsys, monkeypatch):
     from bdry.commands import doctor
     from bdry.margins import ESTIMATORS
+    from bdry.margins.result import Estimators
 
     right = ESTIMATORS["deepfool"]
 
@@ -149,9 +150,9 @@ def test_a_wrong_estimator_is_found(capsys, monkeypatch):
         result = right(*args, **kwargs)
         return dataclasses.replace(result, margin=2 * result.margin)
 
-    monkeypatch.setattr(
-        doctor, "ESTIMATORS", {**{name: ESTIMATORS[name] for name in doctor.EXACT}, "deepfool": doubled}
-    )
+    broken = Estimators("margin")
+    broken.register("deepfool")(doubled)
+    monkeypatch.setattr(doctor, "ESTIMATORS", broken)
     assert main(["doctor"]) == 1
     captured = capsys.readouterr()
     assert "failed  estimator deepfool: RuntimeError: differs from the closed form by 1" in captured.out

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bdry.studies.margins import summary as said
 from bdry.studies.margins.figures.estimators import compare
 from bdry.studies.margins.figures.estimators import draw_histograms as draw
 from bdry.studies.margins.figures.estimators import histogram_data as drawn_data
+from bdry.studies.margins.probe import summarise
 
 
 def margins(values, *, step=0, split="test", norm="l2", correct=True, found=True):
@@ -25,6 +27,7 @@ def margins(values, *, step=0, split="test", norm="l2", correct=True, found=True
             "correct": [correct] * n,
             "success": [found] * n,
             "margin": values if found else [np.nan] * n,
+            "lower_bound": [np.nan] * n,
         }
     )
 
@@ -105,3 +108,47 @@ def test_trends_are_compared_on_the_images_that_both_found():
     assert found.loc["other", "mean_margin"] == pytest.approx(5.5 / 7)
     single = compare(rows[rows["step"] == 0])
     assert single["trend_agrees"].isna().all()
+
+
+def bounded(kind):
+    """Ten images, two of which could not be certified; margins too where it is a `bracket`."""
+    found = kind == "bracket"
+    rows = margins(np.linspace(0.2, 1.1, 10), found=found)
+    lower = [0.0, 0.0, *np.linspace(0.1, 0.8, 8)]
+    return rows.assign(
+        lower_bound=lower, estimator=kind, index=range(10), iterations=3, label=0, predicted=0, forwards=1, backwards=1
+    )
+
+
+def printed(rows):
+    tables = {"margins": rows, "margin_summary": summarise(rows), "estimator_check": None}
+    settings = {"title": "t", "margin": {"name": rows["estimator"].iloc[0]}, "accuracy_said": True}
+    (table,) = said.summary(tables.get, settings)
+    return dict(zip(table.headings, table.rows[0], strict=True))
+
+
+def test_bounds_are_printed_beside_what_was_found():
+    row = printed(bounded("certified"))
+    assert row["found"] == "0.0%"
+    assert (row["mean"], row["median"], row["smallest"]) == ("-", "-", "-")
+    assert (row["certified"], row["mean lower bound"]) == ("80.0%", "0.36")
+    row = printed(bounded("bracket"))
+    assert (row["found"], row["mean"]) == ("100.0%", "0.65")
+    assert (row["certified"], row["mean lower bound"]) == ("80.0%", "0.36")
+    row = printed(bounded("bracket").assign(lower_bound=np.nan))
+    assert "certified" not in row
+    assert row["mean"] == "0.65"
+
+
+@pytest.mark.parametrize(("kind", "names"), [("certified", ["lower_bound"]), ("bracket", ["lower_bound", "margin"])])
+def test_bounds_have_a_histogram_of_their_own(tmp_path, kind, names):
+    rows = bounded(kind)
+    draw(rows, "title", tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == [
+        f"{name}_histogram-step=00000000.png" for name in names
+    ]
+    bins = pd.read_csv(tmp_path / "lower_bound_histogram-step=00000000.csv")
+    right = bins[bins["subset"] == "correct"]
+    assert right["count"].sum() == 10
+    assert right["count"].iloc[0] == 2
+    assert right["high"].max() == pytest.approx(0.8)

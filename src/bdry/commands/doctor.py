@@ -13,10 +13,8 @@ from rich.console import Console
 
 from .. import __version__, plugins
 from ..conf import compose, typed
-from ..core.norms import dual_norm
 from ..errors import BdryError
-from ..margins import ESTIMATORS
-from ..models import build_classifier
+from ..margins import ESTIMATORS, checks
 from ..runs.provenance import provenance
 from ..session.build import build_dataset
 
@@ -27,8 +25,6 @@ DATASETS = {
     "fashion_mnist": ("6d622863ac2c", "8cfb46765774"),
     "cifar10": ("ee7e1d4c2b85", "5c82e769cdf6"),
 }
-# estimators with a closed form to agree with on an affine classifier; the tolerance is relative
-EXACT = {"exact": 1e-4, "deepfool": 1e-3, "walk": 1e-3, "ddn": 0.05, "fmn": 0.05, "fab": 1e-2, "apgd": 0.05}
 
 
 class DoctorError(BdryError):
@@ -46,7 +42,8 @@ def run(parsed: argparse.Namespace) -> None:
     console.print(f"bdry {__version__}, Python {facts['python']}, {facts['machine']['system']}")
     console.print(", ".join(f"{name} {version}" for name, version in facts["packages"].items()))
     failed = 0
-    for title, check in CHECKS:
+    all_checks = _checks()
+    for title, check in all_checks:
         try:
             console.print(f"[green]ok[/]      {title}: {check()}")
         except BdryError as error:
@@ -57,7 +54,7 @@ def run(parsed: argparse.Namespace) -> None:
             console.print("[red]failed[/]  ", end="")
             console.print(f"{title}: {type(error).__name__}: {error}", markup=False)
     if failed:
-        raise DoctorError(f"{failed} of {len(CHECKS)} checks failed")
+        raise DoctorError(f"{failed} of {len(all_checks)} checks failed")
 
 
 def _devices() -> str:
@@ -92,30 +89,26 @@ def _data(name: str) -> Callable[[], str]:
     return check
 
 
-def _estimator(name: str, tolerance: float) -> Callable[[], str]:
+def _estimator(name: str) -> Callable[[], str]:
     def check() -> str:
-        classifier = (
-            build_classifier("linear", (1, 4, 4), 5, mean=[0.5], std=[0.5], seed=0).eval().requires_grad_(False)
+        estimator, abilities = ESTIMATORS[name], ESTIMATORS.abilities(name)
+        worst = {True: 0.0, False: 0.0}
+        for norm in abilities.norms:
+            for distance, scale in checks.CASES:
+                error = checks.error_on_affine(estimator, abilities, norm, distance, scale)
+                most = checks.tolerance(abilities, distance)
+                if not error <= most:
+                    where = "common distances" if distance is None else f"{distance:g}, logits of size {scale:g}"
+                    raise RuntimeError(
+                        f"differs from the closed form by {error:.2g} in {norm}, more than {most:g} ({where})"
+                    )
+                worst[distance is None] = max(worst[distance is None], error)
+        return (
+            f"within {worst[True]:.1g} of the closed form on affine classifiers, near the boundary and at odd scales "
+            f"within {worst[False]:.1g}"
         )
-        x = torch.rand(32, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-        worst = 0.0
-        for norm in ("l2",) if name == "ddn" else ("l2", "linf"):
-            truth = affine_margins(classifier.head.weight / 0.5, classifier(x), norm)
-            found = ESTIMATORS[name](classifier, x, norm=norm).margin
-            worst = max(worst, float((found / truth - 1).abs().max()))
-        if not worst <= tolerance:
-            raise RuntimeError(f"differs from the closed form by {worst:.2g}, more than {tolerance:g}")
-        return f"within {worst:.1g} of the closed form on an affine classifier"
 
     return check
-
-
-def affine_margins(weight: torch.Tensor, logits: torch.Tensor, norm: str) -> torch.Tensor:
-    """min over k of |f_k - f_p| / ||w_k - w_p||_*, (N,), for logits (N, K) and pixel weights (K, d)."""
-    own = logits.argmax(1)
-    gaps = (logits.gather(1, own[:, None]) - logits).abs()
-    lengths = dual_norm((weight[None] - weight[own][:, None]).flatten(0, 1), norm).reshape(gaps.shape)
-    return torch.where(lengths > 0, gaps / lengths, torch.inf).amin(1)
 
 
 def _launchers() -> str:
@@ -126,11 +119,14 @@ def _launchers() -> str:
     return ", ".join(["local", *found, slurm])
 
 
-CHECKS: list[tuple[str, Callable[[], str]]] = [
-    ("devices", _devices),
-    ("torchvision", _torchvision),
-    ("launchers", _launchers),
-    ("plug-ins", _plugins),
-    *((f"data set {name}", _data(name)) for name in DATASETS),
-    *((f"estimator {name}", _estimator(name, tolerance)) for name, tolerance in EXACT.items()),
-]
+def _checks() -> list[tuple[str, Callable[[], str]]]:
+    """What is checked, with plug-ins' estimators."""
+    plugins.register_all()
+    return [
+        ("devices", _devices),
+        ("torchvision", _torchvision),
+        ("launchers", _launchers),
+        ("plug-ins", _plugins),
+        *((f"data set {name}", _data(name)) for name in DATASETS),
+        *((f"estimator {name}", _estimator(name)) for name in ESTIMATORS),
+    ]

@@ -13,6 +13,9 @@ from .norms import per_sample
 # how much further than the crossing a point is taken, one after the other, until its label surely differs
 PUSHES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.07, 0.1, 0.2, 0.4, 1.0)
 
+# an image whose gap is below so many roundings is near the boundary: 0.8 % of the largest logit in float32
+NEAR = 16_384
+
 
 def gap(logits: Tensor, start_class: Tensor, towards: Tensor | None = None) -> Tensor:
     """How far each sample is from the boundary that is looked for, in logits: below 0 it is beyond; (N,).
@@ -111,7 +114,8 @@ def first_crossing(
         gap_at_x, gap_at_end: (N,), the gap (see `gap`) at both ends, >= 0 and < 0.
         clipped: points are brought into the [0, 1] box.
         ignored: (N, K) bool, classes that count for no boundary.
-        confirm: the label must differ by more than rounding, or else also where the point is looked at alone.
+        confirm: the label must differ by more than rounding, or else also where the point is looked at alone; alone in
+            any case where x is near the boundary.
 
     Returns:
         t, (N,); the label there, (N,), -1 where rounding never let it differ; forward passes spent, (N,) int64.
@@ -137,7 +141,11 @@ def first_crossing(
         t[rows] = crossing[rows] * (1 + PUSHES[number]) if number < len(PUSHES) else 1.0
         logits = look(rows, t[rows])
         differs = gap(logits, start_class[rows], pick(towards, rows)) < 0
-        sure = clearly_beyond(logits, start_class[rows], pick(towards, rows)) if confirm else differs
+        sure = differs
+        if confirm:
+            # sums inside a network may cancel, so that logits near a boundary are rounded by more than their size says
+            far = gap_at_x[rows] > NEAR * rounding(logits)
+            sure = clearly_beyond(logits, start_class[rows], pick(towards, rows)) & far
         for place in (differs & ~sure).nonzero()[:, 0]:
             sure[place] = gap_at(rows[place][None], t[rows[place]][None])[0] < 0
         label[rows] = torch.where(sure, logits.argmax(1), -1)

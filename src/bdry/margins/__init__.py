@@ -5,7 +5,7 @@ result = walk(model, x, norm="linf", clipped=True)
 """
 
 from ..registry import import_siblings
-from .result import ESTIMATORS, Estimator, MarginResult, unguarded
+from .result import ESTIMATORS, Abilities, Estimator, MarginResult, unguarded
 
 # plug-ins aside, every file registers what it offers; the names below are functions, whatever files are called
 import_siblings(__name__, __path__)
@@ -27,6 +27,7 @@ from .walk import walk
 
 __all__ = [
     "ESTIMATORS",
+    "Abilities",
     "Estimator",
     "MarginResult",
     "RayResult",

@@ -213,8 +213,10 @@ class Bounds:
             best = torch.maximum(best, value.detach())
             if step == steps or not relus or bool((best > enough[:, None]).all()):
                 break
+            with torch.enable_grad():
+                loss = -value[best <= enough[:, None]].sum()
             optimiser.zero_grad()
-            (-value[best <= enough[:, None]].sum()).backward()
+            loss.backward()
             optimiser.step()
             with torch.no_grad():
                 for slope in slopes.values():

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from ..core.measuring import Model
 from .certified import certified
-from .result import ESTIMATORS, MarginResult
+from .result import ESTIMATORS, Abilities, MarginResult
 
 
-@ESTIMATORS.register("bracket")
+@ESTIMATORS.register("bracket", abilities=Abilities(model="piecewise linear", certifies=True, tolerance=1e-3))
 def bracket(
     model: Model,
     x: Tensor,

@@ -13,13 +13,15 @@ from ..core.measuring import Model
 from ..names import BOUND_METHODS
 from .bounds import Ball, lower_bounds, num_at_once
 from .network import trace
-from .result import ESTIMATORS, MarginResult
+from .result import ESTIMATORS, Abilities, MarginResult
 
 # pixel units: the first radius that is tested, below which none is, and beyond which none is
 FIRST, SMALLEST, LARGEST = 0.01, 1e-8, 1e8
 
 
-@ESTIMATORS.register("certified")
+@ESTIMATORS.register(
+    "certified", abilities=Abilities(model="piecewise linear", finds_points=False, certifies=True, tolerance=1e-3)
+)
 @torch.no_grad()
 def certified(
     model: Model,

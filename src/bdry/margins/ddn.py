@@ -11,11 +11,11 @@ from torch import Tensor
 
 from ..core.measuring import Model
 from ..core.norms import per_sample, steepest
-from .result import ESTIMATORS, MarginResult
+from .result import ESTIMATORS, Abilities, MarginResult
 from .search import Search, cosine
 
 
-@ESTIMATORS.register("ddn")
+@ESTIMATORS.register("ddn", abilities=Abilities(norms=("l2",)))
 def ddn(
     model: Model,
     x: Tensor,

@@ -17,14 +17,14 @@ from torch import Tensor
 from ..core.measuring import Model
 from ..core.norms import dual_norm, per_sample, steepest
 from ..core.segments import along, rounding
-from .result import ESTIMATORS, MarginResult
+from .result import ESTIMATORS, Abilities, MarginResult
 from .search import Search
 
 # pixel units: a step of 0, on the boundary itself, would never get across
 SHORTEST = 1e-6
 
 
-@ESTIMATORS.register("deepfool")
+@ESTIMATORS.register("deepfool", abilities=Abilities(tolerance=1e-3))
 def deepfool(
     model: Model,
     x: Tensor,

@@ -11,14 +11,14 @@ from ..core.measuring import Model, evaluate
 from ..core.norms import norm as norm_of
 from ..core.norms import per_sample
 from ..core.segments import rounding
-from .result import ESTIMATORS, MarginResult
+from .result import ESTIMATORS, Abilities, MarginResult
 from .search import Search
 
 # the point aims beyond the hyperplane by so many roundings of the logits, one after the other until its label differs
 AIMS = (0, 1, 4, 16, 64)
 
 
-@ESTIMATORS.register("exact")
+@ESTIMATORS.register("exact", abilities=Abilities(model="affine", certifies=True, tolerance=1e-4))
 def exact(
     model: Model,
     x: Tensor,

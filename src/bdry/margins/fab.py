@@ -15,11 +15,11 @@ from ..core.norms import norm as norm_of
 from ..core.norms import per_sample, random_in_ball
 from ..core.seeds import generator
 from ..core.segments import rounding
-from .result import ESTIMATORS, MarginResult
+from .result import ESTIMATORS, Abilities, MarginResult
 from .search import Search
 
 
-@ESTIMATORS.register("fab")
+@ESTIMATORS.register("fab", abilities=Abilities(tolerance=1e-2))
 def fab(
     model: Model,
     x: Tensor,

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..core.measuring import Model, logits_in_batches
 from ..core.norms import norm as norm_of
 from ..core.segments import gap
-from .result import ESTIMATORS, MarginResult
+from .result import ESTIMATORS, Abilities, MarginResult
 from .search import Search
 
 BATCH = 65_536
@@ -17,7 +17,7 @@ BEYOND = 1.0
 ZOOMS = 6
 
 
-@ESTIMATORS.register("lattice")
+@ESTIMATORS.register("lattice", abilities=Abilities(num_pixels=2, tolerance=1e-2))
 def lattice(
     model: Model,
     x: Tensor,

@@ -6,27 +6,28 @@ import dataclasses
 
 import numpy as np
 import torch
-from scipy.optimize import Bounds as VariableBounds
-from scipy.optimize import milp as solve
 from torch import Tensor
 
 from ..core.measuring import Model
+from ..core.segments import rounding
 from .bounds import Ball, Bounds
 from .network import Node, trace
 from .program import Program
-from .result import ESTIMATORS, MarginResult
+from .result import ESTIMATORS, Abilities, MarginResult
 from .search import Search
 from .walk import walk
 
 # a point of another label is looked for this much farther than walk's, whose own rounding may make it miss
 BEYOND = 1.01
+# by this share of the gap at the image a point is ahead that may not lie on the boundary
+AHEAD = 1e-5
 # where walk found none and the box does not hold, pixel units
 FARTHEST = 10.0
 # rounds of cuts that a program in l2 gets at most
 ROUNDS = 60
 
 
-@ESTIMATORS.register("milp")
+@ESTIMATORS.register("milp", abilities=Abilities(model="piecewise linear", certifies=True, tolerance=1e-3))
 def milp(
     model: Model,
     x: Tensor,
@@ -68,21 +69,35 @@ def milp(
     search.forwards += near.forwards
     search.backwards += near.backwards
     lower = torch.full_like(near.margin, torch.nan)
-    for row in search.open_rows():
+    for row in search.open_rows().split(1):
         i = int(row)
         radius = float(near.margin[i]) if bool(near.success[i]) else FARTHEST
         radius = min(radius, _farthest(x, norm)) if clipped else radius
-        programs = _Programs(nodes, x[i : i + 1], norm, clipped, int(search.start[i]), max_nodes, gap)
-        lower[i], point = programs.nearest(radius, None if towards is None else int(towards[i]))
+        start, target = int(search.start[i]), None if towards is None else int(towards[i])
+        programs = _Programs(nodes, x[i : i + 1], norm, clipped, start, max_nodes, gap)
+        lower[i], point = programs.nearest(radius, target)
+        if clipped:
+            # nothing in the box is farther
+            lower[i] = lower[i].clamp_max(_farthest(x, norm))
+        _try(search, row, point, gap)
+        if point is not None and float(search.distance[i]) > (1 + gap) * float(lower[i]):
+            # in a corner of its region there is nothing behind the point: one that is ahead by more than rounding
+            programs.ahead = max(AHEAD * float(search.start_gap[i]), 2 * float(rounding(search.logits[row])))
+            _try(search, row, programs.nearest(radius, target)[1], gap)
         search.iterations[i] = programs.num_nodes
-        if point is not None:
-            step = torch.from_numpy(point).to(x).reshape(x.shape[1:]) - x[i]
-            # a little farther too: the program's point lies on the boundary itself
-            for share in (0.0, gap / 100, gap / 10):
-                z = x[i] + (1 + share) * step
-                search.evaluate(row[None], (z.clamp(0, 1) if clipped else z)[None], graph=False)
     result = search.result()
     return dataclasses.replace(result, lower=torch.fmin(lower, result.margin))
+
+
+def _try(search: Search, row: Tensor, point: np.ndarray | None, gap: float) -> None:
+    """Looks at a program's point, and a little farther too, since it lies on the boundary itself."""
+    if point is None:
+        return
+    x = search.x[row]
+    step = torch.from_numpy(point).to(x).reshape(x.shape) - x
+    for share in (0.0, gap / 100, gap / 10):
+        z = x + (1 + share) * step
+        search.evaluate(row, z.clamp(0, 1) if search.clipped else z, graph=False)
 
 
 def _farthest(x: Tensor, norm: str) -> float:
@@ -100,6 +115,8 @@ class _Programs:
         self.start, self.max_nodes, self.gap = start, max_nodes, gap
         self.image = self.x.flatten().cpu().numpy()
         self.num_nodes = 0
+        # by how much the other class must be ahead, in logits
+        self.ahead = 0.0
 
     def nearest(self, radius: float, towards: int | None) -> tuple[float, np.ndarray | None]:
         """A lower bound of the distance to another class, or to the class `towards`, and the nearest point found.
@@ -109,7 +126,7 @@ class _Programs:
         num_classes = self.nodes[-1].shape.numel()
         classes = [k for k in range(num_classes) if k != self.start] if towards is None else [towards]
         best, point, lowest = BEYOND * radius, None, np.inf
-        for target in classes:
+        for target in self._may_win(self._bounds(best), classes):
             lower, candidate = self._one_class(target, best, exclusive=towards is not None)
             lowest = min(lowest, lower)
             if candidate is not None:
@@ -118,20 +135,28 @@ class _Programs:
                     best, point = distance, candidate
         return min(lowest, best), point
 
+    def _bounds(self, radius: float) -> Bounds:
+        ball = Ball(self.x, self.x.new_full((1,), radius), self.norm, self.clipped)
+        return Bounds.of(self.nodes, ball, refine=True)
+
+    def _may_win(self, bounds: Bounds, classes: list[int]) -> list[int]:
+        """Those of the classes that may come ahead of the start class in the ball."""
+        rows = self.x.new_zeros(1, len(classes), self.nodes[-1].shape.numel())
+        rows[..., self.start] = 1.0
+        rows[0, torch.arange(len(classes)), classes] -= 1.0
+        return [k for k, low in zip(classes, bounds.lower(rows)[0].tolist(), strict=True) if low <= 0]
+
     def _one_class(self, target: int, radius: float, exclusive: bool) -> tuple[float, np.ndarray | None]:
         """A lower bound of the distance to where `target` is ahead, at most `radius`, and a point there or None."""
-        ball = Ball(self.x, self.x.new_full((1,), radius), "linf" if self.norm == "linf" else "l2", self.clipped)
-        bounds = Bounds.of(self.nodes, ball, refine=True)
+        bounds = self._bounds(radius)
         # no logit comes ahead in the ball: nothing to solve
-        row = self.x.new_zeros(1, 1, self.nodes[-1].shape.numel())
-        row[..., self.start], row[..., target] = 1.0, -1.0
-        if float(bounds.lower(row)) > 0:
+        if not self._may_win(bounds, [target]):
             return radius, None
         program = Program.of(bounds)
         logits = program.blocks[-1]
         others = [k for k in range(len(logits)) if k != target] if exclusive else [self.start]
         for other in others:
-            program.constrain([logits[target], logits[other]], [1, -1], low=0)
+            program.constrain([logits[target], logits[other]], [1, -1], low=self.ahead)
         return self._solve(program, radius)
 
     def _solve(self, program: Program, radius: float) -> tuple[float, np.ndarray | None]:
@@ -161,21 +186,10 @@ class _Programs:
 
     def _minimise(self, program: Program, distance: int) -> tuple[float, np.ndarray | None] | None:
         """The least distance that the program allows: a lower bound and its variables; None where it allows nothing."""
-        cost = np.zeros(len(program.lower))
-        cost[distance] = 1.0
         left = max(self.max_nodes - self.num_nodes, 1)
-        found = solve(
-            cost,
-            constraints=program.constraints(),
-            integrality=np.asarray(program.binary, dtype=int),
-            bounds=VariableBounds(program.lower, program.upper),
-            options={"mip_rel_gap": self.gap / 10, "node_limit": left},
-        )
+        found = program.minimise(distance, gap=self.gap / 10, max_nodes=left)
         self.num_nodes += int(found.mip_node_count or 0) + 1
-        if found.status == 2:
-            return None
-        bound = float(found.mip_dual_bound) if found.mip_dual_bound is not None else 0.0
-        return bound, found.x
+        return None if found.status == 2 else (found.mip_dual_bound, found.x)
 
     def _same_pieces(self, program: Program, distance: int, values: np.ndarray) -> list[np.ndarray]:
         """In l2, the nearest points so far of the linear piece that the solution is in: programs without branching."""

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from ..core.seeds import generator
 from ..models.classifier import Normalise
 
 
@@ -91,7 +92,20 @@ def trace(model: object, image_shape: torch.Size) -> list[Node]:
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise UnboundedLayerError(f"the forward of {type(model).__name__} cannot be followed ({first})") from None
-    return _Builder(exact, image_shape).build(graph)
+    nodes = _Builder(exact, image_shape).build(graph)
+    _check(nodes, exact, image_shape)
+    return nodes
+
+
+def _check(nodes: list[Node], model: nn.Module, image_shape: torch.Size) -> None:
+    """Whether the graph is the module: a layer that writes into what others read, for one, is not seen in a graph."""
+    device = next(model.parameters(), torch.zeros(())).device
+    x = torch.rand(4, *image_shape, generator=generator(0, "trace")).to(device, torch.float64)
+    logits, expected = run(nodes, x), model(x.clone())
+    if bool((logits - expected).abs().max() > 1e-9 * expected.abs().max()):
+        raise UnboundedLayerError(
+            f"the forward of {type(model).__name__} is more than its steps (does a layer write into what others read?)"
+        )
 
 
 class _Builder:
@@ -140,23 +154,27 @@ class _Builder:
             # a shape, which may only be what a view is given
             return None
         sources = [self.known.get(a) if isinstance(a, fx.Node) else None for a in node.args]
+        if node.kwargs and name in ("add", "add_", "sub", "mul", "div"):
+            raise _unknown(f"{name} with {', '.join(node.kwargs)}")
         if name in ("add", "iadd", "add_") and all(isinstance(source, int) for source in sources):
             first, second = (self._input(argument, name) for argument in node.args)
             if self.nodes[first].shape == self.nodes[second].shape:
                 return self._add(None, (first, second), self.values[first] + self.values[second])
+        if name == "neg":
+            return self._with_constant("mul", (node.args[0], -1))
         if name in ("add", "sub", "mul", "truediv", "div") and len(node.args) == 2:
-            return self._with_constant(name, node)
+            return self._with_constant(name, node.args)
         if name in FUNCTIONS:
             layer = FUNCTIONS[name](node)
             if layer is not None:
                 return self._layer(layer, self._input(node.args[0], name))
         raise _unknown(name)
 
-    def _with_constant(self, name: str, node: fx.Node) -> int:
+    def _with_constant(self, name: str, arguments: tuple[Any, ...]) -> int:
         """x + c, x - c, c x, x / c, and c + x, c - x for numbers and for one number a channel, as a ChannelScale."""
         function = {"truediv": operator.truediv, "div": operator.truediv}.get(name) or getattr(operator, name)
-        operands = [self.known[a] if isinstance(a, fx.Node) else a for a in node.args]
-        traced = [isinstance(a, fx.Node) and type(self.known[a]) is int for a in node.args]
+        operands = [self.known[a] if isinstance(a, fx.Node) else a for a in arguments]
+        traced = [isinstance(a, fx.Node) and type(self.known[a]) is int for a in arguments]
         if traced.count(True) != 1 or (name in ("truediv", "div") and traced[1]):
             raise _unknown(name)
         source = operands[traced.index(True)]
@@ -172,14 +190,13 @@ class _Builder:
         bias, slope = at(torch.zeros_like(x)), at(torch.ones_like(x)) - at(torch.zeros_like(x))
         if bias.shape != x.shape:
             raise _unknown(name)
-        spatial = tuple(range(2, x.ndim))
-        per_channel = [value.mean(spatial, keepdim=True)[0] if spatial else value[0] for value in (slope, bias)]
-        if not all(
-            torch.equal(mean.expand_as(value[0]), value[0])
-            for mean, value in zip(per_channel, (slope, bias), strict=True)
-        ):
+        # of each channel the first entry, which all others must equal
+        slope, bias = slope[0], bias[0]
+        first = (slice(None), *[slice(1)] * (x.ndim - 2))
+        if not (bool((slope == slope[first]).all()) and bool((bias == bias[first]).all())):
             raise _unknown(f"{name} with a constant that is not one number a channel")
-        return self._layer(ChannelScale(*per_channel), source)
+        scale = ChannelScale(slope[first], bias[first])
+        return self._add(scale, (source,), scale(x))
 
     def _layer(self, layer: nn.Module, source: int) -> int:
         x = self.values[source]
@@ -241,8 +258,18 @@ def _average(layer: nn.AvgPool2d, x: Tensor) -> nn.Module | None:
 def _depthwise(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...]) -> nn.Conv2d:
     """Average pooling as a convolution of each channel."""
     channels, (height, width) = x.shape[1], kernel
-    layer = nn.Conv2d(channels, channels, (height, width), stride, padding, groups=channels, bias=False)  # type: ignore[arg-type]
-    layer.weight = nn.Parameter(torch.full((channels, 1, height, width), 1 / (height * width)).to(x))
+    # on the meta device, where no weights are drawn from torch's global generator
+    layer = nn.Conv2d(
+        channels,
+        channels,
+        (height, width),
+        stride,  # type: ignore[arg-type]
+        padding,  # type: ignore[arg-type]
+        groups=channels,
+        bias=False,
+        device="meta",
+    )
+    layer.weight = nn.Parameter(x.new_full((channels, 1, height, width), 1 / (height * width)))
     return layer
 
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from scipy import sparse
-from scipy.optimize import LinearConstraint
+from scipy.optimize import Bounds as VariableBounds
+from scipy.optimize import LinearConstraint, OptimizeResult
+from scipy.optimize import milp as solve
 from torch import nn
 
 from .bounds import Bounds
@@ -29,6 +31,9 @@ class Program:
     """Variables with bounds and linear constraints low <= A v <= high, built up block by block.
 
     lower, upper: of each variable. binary: which are 0 or 1. blocks: for each node the variables of its output.
+
+    The solver, whose tolerances are absolute, is given every variable relative to its bounds, as a number in [-1, 1],
+    and every constraint with 1 as its largest factor: small balls and large logits are solved as well as others.
     """
 
     lower: list[float] = field(default_factory=list)
@@ -84,13 +89,46 @@ class Program:
         """low <= sum of factors times variables <= high."""
         self._rows.append((variables, factors, low, high))
 
-    def constraints(self) -> LinearConstraint:
-        """All of them, as SciPy takes them."""
+    def scale(self) -> tuple[np.ndarray, np.ndarray]:
+        """Middle and half width of each variable's bounds; 0 and 1 for binary ones."""
+        low, high = np.asarray(self.lower), np.asarray(self.upper)
+        is_binary = np.asarray(self.binary)
+        return np.where(is_binary, 0.0, (low + high) / 2), np.where(is_binary, 1.0, (high - low) / 2)
+
+    def minimise(self, variable: int, *, gap: float, max_nodes: int) -> OptimizeResult:
+        """SciPy's result for the least value of a variable: `x` and `mip_dual_bound` are in the variables' own units.
+
+        gap: relative difference of value and bound at which it is done. max_nodes: branch-and-bound nodes at most.
+        """
+        middle, half = self.scale()
         rows = np.repeat(np.arange(len(self._rows)), [len(row[0]) for row in self._rows])
         columns = np.concatenate([np.asarray(row[0]) for row in self._rows])
         values = np.concatenate([np.asarray(row[1], dtype=float) for row in self._rows])
-        matrix = sparse.csr_matrix((values, (rows, columns)), shape=(len(self._rows), len(self.lower)))
-        return LinearConstraint(matrix, [row[2] for row in self._rows], [row[3] for row in self._rows])
+        shift = np.bincount(rows, values * middle[columns], len(self._rows))
+        values = values * half[columns]
+        largest = np.zeros(len(self._rows))
+        np.maximum.at(largest, rows, np.abs(values))
+        largest[largest == 0] = 1.0
+        matrix = sparse.csr_matrix((values / largest[rows], (rows, columns)), shape=(len(self._rows), len(middle)))
+        low, high = ((np.asarray([row[side] for row in self._rows]) - shift) / largest for side in (2, 3))
+        cost = np.zeros(len(middle))
+        cost[variable] = 1.0
+        is_free = half > 0
+        found = solve(
+            cost,
+            constraints=LinearConstraint(matrix, low, high),
+            integrality=np.asarray(self.binary, dtype=int),
+            bounds=VariableBounds(
+                np.where(self.binary, self.lower, -1.0 * is_free), np.where(self.binary, self.upper, 1.0 * is_free)
+            ),
+            options={"mip_rel_gap": gap, "node_limit": max_nodes},
+        )
+        # a program without binary variables has no bound but its value
+        bound = found.mip_dual_bound if found.mip_dual_bound is not None else found.fun if found.status == 0 else -1.0
+        found.mip_dual_bound = float(middle[variable] + half[variable] * max(bound, -1.0))
+        if found.x is not None:
+            found.x = middle + half * found.x
+        return found
 
     def _node(
         self, node: Node, block: np.ndarray, sources: list[np.ndarray], shape: torch.Size, box: tuple[torch.Tensor, ...]

@@ -71,12 +71,42 @@ class Estimator(Protocol):
 E = TypeVar("E", bound=Estimator)
 
 
+@dataclass(frozen=True)
+class Abilities:
+    """What an estimator takes and gives, declared where it is registered.
+
+    norms: in which it measures. model: "any" function with gradients, a "piecewise linear" module (see
+        `network.trace`), or an "affine" function. num_pixels: of an image; None: any number.
+    finds_points: its `margin` is the distance of a point. certifies: its `lower` holds.
+    tolerance: relative, to which both are the closed form on affine classifiers at common distances.
+    """
+
+    norms: tuple[str, ...] = NORMS
+    model: str = "any"
+    num_pixels: int | None = None
+    finds_points: bool = True
+    certifies: bool = False
+    tolerance: float = 0.05
+
+
 class Estimators(Registry[Estimator]):
     """name -> estimator; the option's settings are its keyword arguments. All of them stand behind one door."""
 
-    def register(self, *names: str) -> Callable[[E], E]:
-        """Decorator that files an estimator under `names` and checks its arguments at every call."""
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self._abilities: dict[str, Abilities] = {}
+
+    def abilities(self, name: str) -> Abilities:
+        """What the estimator `name` takes and gives."""
+        return self._abilities[name]
+
+    def register(self, *names: str, abilities: Abilities | None = None) -> Callable[[E], E]:
+        """Decorator that files an estimator under `names` and checks its arguments at every call.
+
+        abilities: None: those of a search by gradients.
+        """
         file = super().register(*names)
+        self._abilities |= dict.fromkeys(names, abilities or Abilities())
 
         def guard(estimator: E) -> E:
             @functools.wraps(estimator)

@@ -25,13 +25,15 @@ from ..core.norms import norm as norm_of
 from ..core.norms import per_sample, random_in_ball
 from ..core.seeds import generator
 from ..core.segments import pick, rounding
-from .result import ESTIMATORS, MarginResult
+from .result import ESTIMATORS, Abilities, MarginResult
 from .search import Search
 
 # points are aimed at beyond the linearised boundary, by this share of the gap at the image
 AIM = 0.02
 # a row's weight on the foot at most, and that below which it has nowhere nearer to go
 LARGEST_WEIGHT, SMALLEST_WEIGHT = 0.9, 2.0**-9
+# with how many classes' boundaries a restart begins
+RESTART_CLASSES = 2
 # from this share of rows on, gradients of all rows cost less than a forward pass of those that need one
 SHARE_WORTH_ALL = 0.6
 # random points around an image that no walk has led away from, the nearest and the furthest, pixel units per coordinate
@@ -42,7 +44,8 @@ class Schedule(NamedTuple):
     """What `steps` stands for: classes tried an image, the step after which losers are dropped, how many stay.
 
     weight, growth: of the foot at first, and with every success; short walks have no steps left for the failures that
-    more of it costs. restarts: walks from random places around each image, once its margin is nearly known.
+    more of it costs. restarts: walks from random places around each image, once its margin is nearly known; promise:
+    only where a linearised boundary is nearer than this share of that margin, which two backward passes tell.
     """
 
     num_classes: int
@@ -51,6 +54,7 @@ class Schedule(NamedTuple):
     weight: float = 0.6
     growth: float = 1.2
     restarts: int = 0
+    promise: float = 0.98
 
 
 def schedule(steps: int) -> Schedule:
@@ -60,11 +64,11 @@ def schedule(steps: int) -> Schedule:
     if steps <= 16:
         return Schedule(num_classes=2, prune_at=3, kept=1)
     if steps <= 50:
-        return Schedule(num_classes=3, prune_at=steps // 4, kept=1)
-    return Schedule(num_classes=4, prune_at=steps // 8, kept=2, restarts=4)
+        return Schedule(num_classes=3, prune_at=steps // 4, kept=1, restarts=2)
+    return Schedule(num_classes=4, prune_at=steps // 8, kept=2, restarts=6, promise=torch.inf)
 
 
-@ESTIMATORS.register("walk")
+@ESTIMATORS.register("walk", abilities=Abilities(tolerance=1e-3))
 def walk(
     model: Model,
     x: Tensor,
@@ -77,7 +81,8 @@ def walk(
 ) -> MarginResult:
     """Tight margins: walks along the boundaries with each image's nearest classes, then bisects.
 
-    A long walk (more than 50 steps) walks again from random places around each image. An image that no walk leads to a
+    A walk of more than 16 steps looks from random places around each image, and walks again from those that promise a
+    nearer boundary; a long one (more than 50) walks from all of them. An image that no walk leads to a
     boundary is looked at from random points ever further away.
 
     Args:
@@ -176,9 +181,9 @@ def _restart(search: Search, number: int, steps: int, plan: Schedule) -> None:
     start = search.x[rows] + per_sample(search.distance[rows], search.x) * noise
     start = start.clamp(0, 1) if search.clipped else start
     z, logits, _ = search.look(rows, start)
-    classes = search.rivals(rows, logits, plan.num_classes)
+    classes = search.rivals(rows, logits, RESTART_CLASSES)
     value, w, distance, _ = search.nearest_boundary(rows, z, logits, classes, origin=search.x[rows])
-    usable = distance.isfinite()
+    usable = distance.isfinite() & (distance < plan.promise * search.distance[rows])
     rows, z, value, w, classes = rows[usable], z.detach()[usable], value[usable], w[usable], classes[usable]
     point = z + search.step(z, z, value - _aim(search, rows), w)[0]
     _follow(search, rows, classes[:, 0], point, steps, plan._replace(prune_at=0))

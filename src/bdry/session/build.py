@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from dataclasses import fields
 from typing import Any
 
@@ -88,6 +89,8 @@ def compile_network(network: nn.Module) -> None:
 
     # estimators take several gradients of one forward pass
     torch._functorch.config.donated_buffer = False
+    # what the network is given is a copy of the leaf (see `core.measuring.logits_of`), whose gradient torch asks for
+    warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf", UserWarning)
     network.compile(dynamic=True)
 
 

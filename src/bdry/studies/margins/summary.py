@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..printed import Rows, Tables
 from .figures.estimators import compare
 
 HEADINGS = ("norm", "split", "step (epoch)", "images", "found", "mean", "median", "smallest")
+# of estimators that certify a ball around each image
+BOUNDED = ("certified", "mean lower bound")
 CHECKED = ("norm", "estimator", "found", "mean margin", "to best known")
+WHERE = ["norm", "clipped", "split", "step"]
 # a classifier that has come less far from guessing to perfect is likely not given the images that it was trained on
 NEAR_CHANCE = 0.1
 
@@ -26,7 +30,9 @@ def summary(tables: Tables, settings: Mapping[str, Any]) -> Iterator[str | Rows]
             yield accuracy_line(part["correct"].mean(), len(part), str(split))
     if summed is not None:
         title = f"{settings['title']}: {settings['margin']['name']} margins, pixel units of [0, 1]"
-        yield Rows(title, HEADINGS, _margins(summed))
+        certified = _certified(margins) if margins is not None else {}
+        bounded = BOUNDED if certified else ()
+        yield Rows(title, (*HEADINGS, *bounded), _margins(summed, certified))
     if checked is not None:
         yield _estimators(compare(checked))
 
@@ -44,7 +50,14 @@ def chance_line(accuracy: float, num_classes: int) -> str:
     return f"that is about chance ({chance:.0%}): is the normalisation missing? The module sees images in [0, 1]"
 
 
-def _margins(summed: pd.DataFrame) -> list[tuple[str, ...]]:
+def _certified(margins: pd.DataFrame) -> dict[tuple[Any, ...], float]:
+    """The share of images with a lower bound above 0, by norm, box, split and step; empty where none has a bound."""
+    if margins["lower_bound"].isna().all():
+        return {}
+    return dict((margins["lower_bound"] > 0).groupby([margins[key] for key in WHERE]).mean())
+
+
+def _margins(summed: pd.DataFrame, certified: Mapping[tuple[Any, ...], float]) -> list[tuple[str, ...]]:
     return [
         (
             _where(row.norm, row.clipped),
@@ -52,12 +65,20 @@ def _margins(summed: pd.DataFrame) -> list[tuple[str, ...]]:
             f"{row.step} ({row.epoch:.3g})",
             str(row.num_images),
             f"{row.success_rate:.1%}",
-            f"{row.mean:.4g}",
-            f"{row.median:.4g}",
-            f"{row.min:.4g}",
+            *(_number(value) for value in (row.mean, row.median, row.min)),
+            *(
+                [f"{certified[row.norm, row.clipped, row.split, row.step]:.1%}", _number(row.mean_lower_bound)]
+                if certified
+                else []
+            ),
         )
         for row in summed[summed["subset"] == "all"].itertuples()
     ]
+
+
+def _number(value: float) -> str:
+    """A dash where there is none: an estimator that only bounds finds no margins."""
+    return f"{value:.4g}" if np.isfinite(value) else "-"
 
 
 def _estimators(compared: pd.DataFrame) -> Rows:

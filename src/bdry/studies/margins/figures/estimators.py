@@ -113,32 +113,41 @@ def _paired(changes: pd.DataFrame, estimator: str, reference: str) -> tuple[floa
     return (both[estimator].mean(), both[reference].mean()) if len(both) else (np.nan, np.nan)
 
 
-NAME = "margin_histogram"
+NAME, BOUND_NAME = "margin_histogram", "lower_bound_histogram"
 FEWEST_BINS, MOST_BINS = 10, 40
 LABELS = {"correct": "correct", "incorrect": "misclassified"}
 FILL = {"correct": 0.18, "incorrect": 0.0}
 
 
 def draw_histograms(margins: pd.DataFrame, title: str, folder: Path) -> list[Path]:
-    """Draws a figure for each step in the table `margins`; the files written (PNG, PDF and CSV)."""
+    """Draws a figure for each step in the table `margins`; the files written (PNG, PDF and CSV).
+
+    One of the margins found, unless the estimator only bounds them; one of the lower bounds where there are any.
+    """
+    has_bounds = bool(margins["lower_bound"].notna().any())
+    has_margins = bool(margins["success"].any()) or not has_bounds
+    drawn = {BOUND_NAME: ("lower_bound", "lower bound on the margin")} if has_bounds else {}
+    drawn |= {NAME: ("margin", "margin")} if has_margins else {}
     paths = []
-    for step, part in histogram_data(margins).groupby("step"):
-        epoch = margins.loc[margins["step"] == step, "epoch"].iloc[0]
-        when = f"step {step}, epoch {epoch:.3g}" if margins["step"].max() > 0 else ""
-        figure = _histogram_figure(part, ", ".join(filter(None, [title, when])))
-        paths += save(figure, part, folder / f"{NAME}-step={step:08d}")
+    for name, (column, label) in drawn.items():
+        for step, part in histogram_data(margins, column).groupby("step"):
+            epoch = margins.loc[margins["step"] == step, "epoch"].iloc[0]
+            when = f"step {step}, epoch {epoch:.3g}" if margins["step"].max() > 0 else ""
+            figure = _histogram_figure(part, ", ".join(filter(None, [title, when])), label)
+            paths += save(figure, part, folder / f"{name}-step={step:08d}")
     return paths
 
 
-def histogram_data(margins: pd.DataFrame) -> pd.DataFrame:
-    """Exactly what the figures draw: a row a bin of a histogram.
+def histogram_data(margins: pd.DataFrame, column: str = "margin") -> pd.DataFrame:
+    """Exactly what the figures draw: a row a bin of a histogram of the margins, or of the column `lower_bound`.
 
-    low, high: the bin's edges, in pixel units of [0, 1]. count: margins in it. share: count / num_found, 0 where
-    there are none. num_found, num_images: images of the histogram with a margin, and all of them.
+    low, high: the bin's edges, in pixel units of [0, 1]. count: values in it. share: count / num_found, 0 where
+    there are none. num_found, num_images: images of the histogram with a value, and all of them.
     """
+    margins = margins.assign(known=margins["success"] if column == "margin" else margins[column].notna())
     rows = []
     for (norm, clipped), panel in margins.groupby(["norm", "clipped"], sort=False):
-        found = panel.loc[panel["success"], "margin"]
+        found = panel.loc[panel["known"], column]
         # as many bins as the root of the images that a histogram shows
         images = len(found) / panel[["step", "split"]].drop_duplicates().shape[0]
         num_bins = int(np.clip(round(images**0.5), FEWEST_BINS, MOST_BINS))
@@ -146,7 +155,7 @@ def histogram_data(margins: pd.DataFrame) -> pd.DataFrame:
         for (step, split), part in panel.groupby(["step", "split"], sort=False):
             for subset in LABELS:
                 chosen = part[part["correct"] == (subset == "correct")]
-                values = chosen.loc[chosen["success"], "margin"]
+                values = chosen.loc[chosen["known"], column]
                 counts, _ = np.histogram(values, edges)
                 rows.append(
                     pd.DataFrame(
@@ -168,7 +177,7 @@ def histogram_data(margins: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def _histogram_figure(drawn: pd.DataFrame, title: str) -> Figure:
+def _histogram_figure(drawn: pd.DataFrame, title: str, label: str) -> Figure:
     panels = list(drawn[["norm", "clipped"]].drop_duplicates().itertuples(index=False, name=None))
     splits = list(drawn["split"].unique())
     with matplotlib.rc_context(RC):
@@ -181,7 +190,7 @@ def _histogram_figure(drawn: pd.DataFrame, title: str) -> Figure:
             row[0].set_ylabel(f"{split}: share of images")
         for axis, (norm, clipped) in zip(axes[-1], panels, strict=True):
             where = ", inside the box" if clipped else ""
-            axis.set_xlabel(f"{NORM_LABELS[norm]} margin{where}\n(pixel units of [0, 1])")
+            axis.set_xlabel(f"{NORM_LABELS[norm]} {label}{where}\n(pixel units of [0, 1])")
         figure.suptitle(title, fontsize=10.5)
     return figure
 
