@@ -94,7 +94,7 @@ def show_value(value: object) -> str:
 
 def one_line(text: object) -> str:
     """The first line of `text` (an error: its message, else its kind), nothing in it that a terminal would obey."""
-    lines = str(text).splitlines() or [type(text).__name__]
+    lines = str(text).splitlines() or [type(text).__name__ if isinstance(text, BaseException) else ""]
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in lines[0])
 
 

@@ -32,12 +32,13 @@ from .plain import PLAIN, run_plain
 from .sweep import attempt
 from .workers import take_share
 
-# settings that are paths, and values of these that Hydra's grammar reads as they are meant: plain letters, what is
-# quoted, lists, several values of a sweep, its functions and interpolations
+# settings that are paths, and values of these that Hydra's grammar reads as they are meant: words that are no numbers,
+# what is quoted, interpolations; of `runs` and in a sweep several values too
 PATHS = ("outputs", "run", "runs", "weights")
-HYDRAS_OWN = (
-    r"[A-Za-z0-9_./%@+*?:=-]*|'.*'|\".*\"|\[.*\]|[^'\"(]*,.*|(choice|glob|range|interval|shuffle|sort)\(.*\)|.*\$\{.*"
+ONE_PATH = (
+    r"(?i:(?!(true|false|nan|inf|[\d_.e+-]*\d[\d_.e+-]*)$)[a-z0-9_./%@+*?:=-]*)|'.*'|\".*\"|.*\$\{.*"
 )
+SEVERAL_PATHS = ONE_PATH + r"|\[.*\]|[^'\"(]*,.*|(choice|glob|range|interval|shuffle|sort)\(.*\)"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,9 +63,7 @@ def main(argv: list[str] | None = None) -> int:
             streams.flush()
         return _complain(BdryError(reason(error)))
     except RuntimeError as error:
-        if "home directory" not in str(error):
-            raise
-        return _complain(UsageError("~: there is no such home directory"))
+        return _complain(_homeless(error))
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -99,7 +98,8 @@ def _dispatch(argv: list[str]) -> int:
 def _run_hydra(command: str, rest: list[str]) -> None:
     # makes hydra.main raise instead of printing and exiting, so that `explain` can answer in a line
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    rest = [_escaped(_renamed(command, word)) for word in rest]
+    sweep = "-m" in rest or "--multirun" in rest
+    rest = [_escaped(_renamed(command, word), sweep) for word in rest]
     _check_paper(command, rest)
     sys.argv = [f"bdry {command}", *rest]
     run = hydra.main(config_path=str(conf_dir()), config_name=command, **HYDRA_VERSION_BASE)(job)
@@ -129,13 +129,14 @@ def _renamed(command: str, word: str) -> str:
     return word.replace("launch=", "launcher=", 1) if command == "reproduce" and word.startswith("launch=") else word
 
 
-def _escaped(word: str) -> str:
+def _escaped(word: str, sweep: bool) -> str:
     """A path such as run=outputs/runs/x/seed=0 as Hydra's grammar wants it: a second = escaped, odd letters quoted."""
     key, assigns, value = word.partition("=")
     if word.startswith("-") or not assigns:
         return word
-    if key in PATHS and not re.fullmatch(HYDRAS_OWN, value):
-        return f"{key}='" + re.sub(r"(\\*)'", r"\1\1\'", value) + "'"
+    if key in PATHS and not re.fullmatch(SEVERAL_PATHS if sweep or key == "runs" else ONE_PATH, value):
+        # within quotes a backslash is one, but before a quote, where it is doubled
+        return f"{key}='" + re.sub(r"(\\*)('|$)", lambda at: at[1] * 2 + ("\\'" if at[2] else ""), value) + "'"
     if set(value) & set("'\"(\\"):
         return word
     return key + assigns + value.replace("=", "\\=")
@@ -174,6 +175,15 @@ def job(config: DictConfig) -> None:
         error = raised if isinstance(raised, BdryError) else BdryError(reason(raised))
         # Hydra adds a line of its own to every Exception of a job, but lets SystemExit pass
         raise SystemExit(_complain(error)) from None
+    except RuntimeError as error:
+        raise SystemExit(_complain(_homeless(error))) from None
+
+
+def _homeless(error: RuntimeError) -> UsageError:
+    """The line for a path that begins with ~ and a user who is not there; any other error is raised again."""
+    if "home directory" not in str(error):
+        raise error
+    return UsageError("~: there is no such home directory; a name that begins with ~ is written ./~")
 
 
 def _run_task(config: DictConfig) -> object:

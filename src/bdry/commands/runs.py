@@ -16,7 +16,7 @@ from rich.text import Text
 
 from ..errors import UsageError, did_you_mean
 from ..runs import find_runs
-from ..runs.reading import harmless
+from ..names import harmless
 from ..selection.overview import COLUMNS, inventory
 from ..session.console import plain_console
 

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 
 from ..errors import RunError, UsageError, one_line
+from ..names import harmless
 from .csvfile import read_table
 from .folder import Run, check_version
 from .measurement import FOLDER as MEASUREMENTS
 from .measurement import Measurement
-from .reading import harmless
 from .tables import TABLES
 
 # of a run's config: groups of keys
@@ -79,6 +79,8 @@ def find_runs(places: Iterable[str], *, unfinished: bool = False) -> tuple[list[
     """
     folders: set[Path] = set()
     for place in places:
+        if not place.strip():
+            raise UsageError("runs='': an empty name; . is this folder")
         named = Path(place).expanduser()
         # a folder's name may look like a pattern
         matches = [named] if named.exists() else [Path(match) for match in glob.glob(str(named))]
