@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 # a full disk, a quota used up: no mistake of the command line
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# of the messages of torch's allocators
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class BdryError(Exception):
@@ -72,6 +74,11 @@ def unwritable(place: object, error: OSError, way_out: str = "") -> BdryError:
     """The error for a file or folder that cannot be written; a full disk is no usage error."""
     line = f"{error.filename or place}: cannot be written ({error.strerror or error})"
     return BdryError(line) if error.errno in NO_ROOM else RunError(f"{line}{way_out}")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation has failed, of Python or of torch on any device."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY)
 
 
 def reason(error: Exception) -> str:

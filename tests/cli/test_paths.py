@@ -13,7 +13,6 @@ from bdry.conf import HYDRA_VERSION_BASE, compose
 from bdry.settings.groups import conf_dir
 
 
-
 @pytest.fixture(scope="module")
 def composing():
     """Inside, `hydra.compose` knows bdry's commands."""
@@ -31,7 +30,8 @@ def test_a_letter_anywhere_in_a_path(letter, composing):
 
 
 @pytest.mark.parametrize(
-    "path", ["12", "1e3", "true", "NaN", "inf", "-1", "0x10", "1_000", "choice(a)", "[a]", "a,b,c", "it's", "a\\'b", "\\'"]
+    "path",
+    ["12", "1e3", "true", "NaN", "inf", "-1", "0x10", "1_000", "choice(a)", "[a]", "a,b,c", "it's", "a\\'b", "\\'"],
 )
 def test_a_path_that_looks_like_something_else(path, composing):
     word = _escaped(f"outputs={path}", False)

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from .. import __version__
 from ..commands import module_of
 from ..conf import COMMANDS, HYDRA_VERSION_BASE, groups, typed
-from ..errors import NO_ROOM, BdryError, UsageError, did_you_mean, one_line, reason
+from ..errors import NO_ROOM, BdryError, UsageError, did_you_mean, one_line, out_of_memory, reason
 from ..plugins import problems
 from ..settings.groups import conf_dir
 from . import streams
@@ -35,9 +35,7 @@ from .workers import take_share
 # settings that are paths, and values of these that Hydra's grammar reads as they are meant: words that are no numbers,
 # what is quoted, interpolations; of `runs` and in a sweep several values too
 PATHS = ("outputs", "run", "runs", "weights")
-ONE_PATH = (
-    r"(?i:(?!(true|false|nan|inf|[\d_.e+-]*\d[\d_.e+-]*)$)[a-z0-9_./%@+*?:=-]*)|'.*'|\".*\"|.*\$\{.*"
-)
+ONE_PATH = r"(?i:(?!(true|false|nan|inf|[\d_.e+-]*\d[\d_.e+-]*)$)[a-z0-9_./%@+*?:=-]*)|'.*'|\".*\"|.*\$\{.*"
 SEVERAL_PATHS = ONE_PATH + r"|\[.*\]|[^'\"(]*,.*|(choice|glob|range|interval|shuffle|sort)\(.*\)"
 
 
@@ -62,8 +60,8 @@ def main(argv: list[str] | None = None) -> int:
         with suppress(OSError):
             streams.flush()
         return _complain(BdryError(reason(error)))
-    except RuntimeError as error:
-        return _complain(_homeless(error))
+    except (RuntimeError, MemoryError) as error:
+        return _complain(_line_for(error))
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -175,12 +173,14 @@ def job(config: DictConfig) -> None:
         error = raised if isinstance(raised, BdryError) else BdryError(reason(raised))
         # Hydra adds a line of its own to every Exception of a job, but lets SystemExit pass
         raise SystemExit(_complain(error)) from None
-    except RuntimeError as error:
-        raise SystemExit(_complain(_homeless(error))) from None
+    except (RuntimeError, MemoryError) as error:
+        raise SystemExit(_complain(_line_for(error))) from None
 
 
-def _homeless(error: RuntimeError) -> UsageError:
-    """The line for a path that begins with ~ and a user who is not there; any other error is raised again."""
+def _line_for(error: RuntimeError | MemoryError) -> BdryError:
+    """The error of ours for no memory, or for ~ and a user who is not there; any other is a bug and raised again."""
+    if out_of_memory(error):
+        return BdryError(f"not enough memory here ({one_line(error)[:100]})")
     if "home directory" not in str(error):
         raise error
     return UsageError("~: there is no such home directory; a name that begins with ~ is written ./~")
