@@ -50,7 +50,7 @@ def code_digest(name: str, module: nn.Module) -> str:
 def _source(name: str) -> Path | None:
     """The file of a module that the user may edit."""
     spec = None
-    # a module may have been made by hand, an import in it be of something that is not there, a package's own import leave
+    # a module made by hand, an import of something that is not there, a package whose import leaves
     with suppress(Exception, SystemExit):
         spec = getattr(sys.modules.get(name), "__spec__", None) or importlib.util.find_spec(name)
     if spec is None or not spec.has_location or not str(spec.origin).endswith(".py"):
