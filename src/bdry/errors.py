@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 # a full disk, a quota used up: no mistake of the command line
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# of the messages of torch's allocators
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class BdryError(Exception):
@@ -74,6 +76,11 @@ def unwritable(place: object, error: OSError, way_out: str = "") -> BdryError:
     return BdryError(line) if error.errno in NO_ROOM else RunError(f"{line}{way_out}")
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation has failed, of Python or of torch on any device."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY)
+
+
 def reason(error: Exception) -> str:
     """What a user reads of `error` in a line: its message, before it what kind of error it is where it is not ours."""
     if isinstance(error, OSError) and error.filename:
@@ -94,7 +101,7 @@ def show_value(value: object) -> str:
 
 def one_line(text: object) -> str:
     """The first line of `text` (an error: its message, else its kind), nothing in it that a terminal would obey."""
-    lines = str(text).splitlines() or [type(text).__name__]
+    lines = str(text).splitlines() or [type(text).__name__ if isinstance(text, BaseException) else ""]
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in lines[0])
 
 

@@ -4,6 +4,7 @@ A plug-in adds names when bdry starts, as in `FAMILIES.declare("mine")`, and reg
 its own. Names of option groups (dataset, arch, margin, ...) are not here: they are the YAML files of conf/<group>.
 """
 
+import re
 from typing import Any
 
 from .registry import Registry
@@ -27,3 +28,13 @@ GENERATORS: Registry[Any] = Registry(
 )
 # the layers for an image shape; ReLU follows every layer but the last, which a sigmoid follows
 AUTOENCODERS: Registry[Any] = Registry("autoencoder", "fc", "conv", "bottleneck")
+
+
+def harmless(word: object) -> bool:
+    """Whether it is a text that neither a terminal nor a spreadsheet obeys: no control character, no formula."""
+    if not isinstance(word, str) or not word.isprintable():
+        return False
+    return (
+        re.match(r"[\s'\"]*[=@+-]", word) is None
+        or re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", word) is not None
+    )

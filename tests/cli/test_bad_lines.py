@@ -16,14 +16,14 @@ from bdry.commands import MEASURING
 from bdry.conf import COMMANDS
 
 pytestmark = [
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="a process a line, made by fork"),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="processes made by fork"),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
     pytest.mark.slow,
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(600),
 ]
 
 NUM_LINES = 400
-SIDE_BY_SIDE = 2
+BATCH = 20
 # values that no setting of a number, a name or a place takes, and words that are no settings
 NUMBERS = (
     "-1",
@@ -89,38 +89,37 @@ def lines():
     return found
 
 
-def begun(words):
-    """One command line in a process of its own: its number, and where it says exit code and standard error."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
+def answers(batch, writing):
+    """What a forked process does: the command lines one after the other, a line of JSON for each answer."""
+    for words in batch:
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                code = main(words)
+                code = main(list(words))
             except SystemExit as left:
                 code = left.code
             except BaseException:
                 code = "traceback"
                 traceback.print_exc()
-        os.write(writing, json.dumps([code, err.getvalue()[-3000:]]).encode())
-        os._exit(0)
-    os.close(writing)
-    return child, reading
+        os.write(writing, json.dumps([code, err.getvalue()[-3000:]]).encode() + b"\n")
 
 
 def outcomes(found):
-    """(words, exit code, standard error) of each, two at a time."""
-    waiting = []
-    for words in [*found, *[None] * SIDE_BY_SIDE]:
-        if words is not None:
-            waiting.append((words, *begun(words)))
-        if waiting and (words is None or len(waiting) == SIDE_BY_SIDE):
-            first, child, reading = waiting.pop(0)
-            with os.fdopen(reading, "rb") as pipe:
-                said = json.loads(pipe.read())
-            os.waitpid(child, 0)
-            yield first, *said
+    """(words, exit code, standard error) of each. A fork for so many: none can take more than its batch along."""
+    for first in range(0, len(found), BATCH):
+        batch = found[first : first + BATCH]
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            answers(batch, writing)
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            said = pipe.read().splitlines()
+        _, status = os.waitpid(child, 0)
+        # what is missing died: the first of these has killed the process
+        missing = [[f"killed by {status}", ""]] * (len(batch) - len(said))
+        yield from ((words, *answer) for words, answer in zip(batch, [*map(json.loads, said), *missing], strict=True))
 
 
 def test_bad_lines_end_in_a_line(tmp_path, monkeypatch):

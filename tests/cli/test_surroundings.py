@@ -133,7 +133,11 @@ def test_letters_that_a_stream_lacks_are_escaped(some_run, monkeypatch):
 
 def test_an_unknown_home_is_a_line(capsys):
     assert main(["runs", "~nobody-of-this-name/outputs"]) == 2
-    assert capsys.readouterr().err == "bdry: ~: there is no such home directory\n"
+    line = "bdry: ~: there is no such home directory; a name that begins with ~ is written ./~\n"
+    assert capsys.readouterr().err == line
+    with pytest.raises(SystemExit) as left:
+        main(["margin", "run=~nobody-of-this-name/run"])
+    assert (left.value.code, capsys.readouterr().err) == (2, line)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

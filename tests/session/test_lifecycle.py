@@ -11,9 +11,10 @@ from safetensors import SafetensorError
 
 from bdry.commands import reproduce
 from bdry.errors import BusyError, StoppedError
+from bdry.names import harmless
 from bdry.runs import Measurement, checkpoint, files, owned
 from bdry.runs.files import replacing
-from bdry.runs.reading import harmless, read_config
+from bdry.runs.reading import read_config
 from bdry.session import python_child
 from bdry.session.lifecycle import carry_out
 from bdry.session.made_by import settings_given

@@ -160,7 +160,9 @@ def test_commands_on_many_runs_go_on_without_the_bad_ones(strangers):
     _, out, said = strangers
     for name, (code, _, err) in said.items():
         assert code == 0, (name, err)
-        assert all(line.startswith("skipped: ") and line.isprintable() for line in err.splitlines()), name
+        # the measurements of a readable run may not count
+        assert all(line.startswith(("skipped: ", "passed over: ")) for line in err.splitlines()), name
+        assert all(line.isprintable() for line in err.splitlines()), name
     listed = [line.split(",")[0] for line in said["runs"][1].splitlines()[1:]]
     # without --csv nor of running runs, `status.json` alone does not hide one
     unlisted = {name for name, (_, reason) in DAMAGES.items() if reason and "not finished" not in reason}

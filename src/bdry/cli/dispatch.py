@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from .. import __version__
 from ..commands import module_of
 from ..conf import COMMANDS, HYDRA_VERSION_BASE, groups, typed
-from ..errors import NO_ROOM, BdryError, UsageError, did_you_mean, one_line, reason
+from ..errors import NO_ROOM, BdryError, UsageError, did_you_mean, one_line, out_of_memory, reason
 from ..plugins import problems
 from ..settings.groups import conf_dir
 from . import streams
@@ -32,12 +32,11 @@ from .plain import PLAIN, run_plain
 from .sweep import attempt
 from .workers import take_share
 
-# settings that are paths, and values of these that Hydra's grammar reads as they are meant: plain letters, what is
-# quoted, lists, several values of a sweep, its functions and interpolations
+# settings that are paths, and values of these that Hydra's grammar reads as they are meant: words that are no numbers,
+# what is quoted, interpolations; of `runs` and in a sweep several values too
 PATHS = ("outputs", "run", "runs", "weights")
-HYDRAS_OWN = (
-    r"[A-Za-z0-9_./%@+*?:=-]*|'.*'|\".*\"|\[.*\]|[^'\"(]*,.*|(choice|glob|range|interval|shuffle|sort)\(.*\)|.*\$\{.*"
-)
+ONE_PATH = r"(?i:(?!(true|false|nan|inf|[\d_.e+-]*\d[\d_.e+-]*)$)[a-z0-9_./%@+*?:=-]*)|'.*'|\".*\"|.*\$\{.*"
+SEVERAL_PATHS = ONE_PATH + r"|\[.*\]|[^'\"(]*,.*|(choice|glob|range|interval|shuffle|sort)\(.*\)"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,10 +60,8 @@ def main(argv: list[str] | None = None) -> int:
         with suppress(OSError):
             streams.flush()
         return _complain(BdryError(reason(error)))
-    except RuntimeError as error:
-        if "home directory" not in str(error):
-            raise
-        return _complain(UsageError("~: there is no such home directory"))
+    except (RuntimeError, MemoryError) as error:
+        return _complain(_line_for(error))
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -99,7 +96,8 @@ def _dispatch(argv: list[str]) -> int:
 def _run_hydra(command: str, rest: list[str]) -> None:
     # makes hydra.main raise instead of printing and exiting, so that `explain` can answer in a line
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    rest = [_escaped(_renamed(command, word)) for word in rest]
+    sweep = "-m" in rest or "--multirun" in rest
+    rest = [_escaped(_renamed(command, word), sweep) for word in rest]
     _check_paper(command, rest)
     sys.argv = [f"bdry {command}", *rest]
     run = hydra.main(config_path=str(conf_dir()), config_name=command, **HYDRA_VERSION_BASE)(job)
@@ -129,13 +127,14 @@ def _renamed(command: str, word: str) -> str:
     return word.replace("launch=", "launcher=", 1) if command == "reproduce" and word.startswith("launch=") else word
 
 
-def _escaped(word: str) -> str:
+def _escaped(word: str, sweep: bool) -> str:
     """A path such as run=outputs/runs/x/seed=0 as Hydra's grammar wants it: a second = escaped, odd letters quoted."""
     key, assigns, value = word.partition("=")
     if word.startswith("-") or not assigns:
         return word
-    if key in PATHS and not re.fullmatch(HYDRAS_OWN, value):
-        return f"{key}='" + re.sub(r"(\\*)'", r"\1\1\'", value) + "'"
+    if key in PATHS and not re.fullmatch(SEVERAL_PATHS if sweep or key == "runs" else ONE_PATH, value):
+        # within quotes a backslash is one, but before a quote, where it is doubled
+        return f"{key}='" + re.sub(r"(\\*)('|$)", lambda at: at[1] * 2 + ("\\'" if at[2] else ""), value) + "'"
     if set(value) & set("'\"(\\"):
         return word
     return key + assigns + value.replace("=", "\\=")
@@ -174,6 +173,17 @@ def job(config: DictConfig) -> None:
         error = raised if isinstance(raised, BdryError) else BdryError(reason(raised))
         # Hydra adds a line of its own to every Exception of a job, but lets SystemExit pass
         raise SystemExit(_complain(error)) from None
+    except (RuntimeError, MemoryError) as error:
+        raise SystemExit(_complain(_line_for(error))) from None
+
+
+def _line_for(error: RuntimeError | MemoryError) -> BdryError:
+    """The error of ours for no memory, or for ~ and a user who is not there; any other is a bug and raised again."""
+    if out_of_memory(error):
+        return BdryError(f"not enough memory here ({one_line(error)[:100]})")
+    if "home directory" not in str(error):
+        raise error
+    return UsageError("~: there is no such home directory; a name that begins with ~ is written ./~")
 
 
 def _run_task(config: DictConfig) -> object:

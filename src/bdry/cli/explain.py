@@ -76,7 +76,9 @@ def _no_such_option(command: str, group: str, name: str) -> str:
     if group == "hydra/launcher":
         # ours are chosen by launch=
         group = "launch"
-    options = groups(command).get(group, [])
+    options = groups(command).get(group)
+    if options is None:
+        return f"{group}={name}: bdry has no choice of {group}"
     hint = did_you_mean(name, options, f"{group}=")
     return f"{group}={name}: no such {group}{hint} (choices: {', '.join(options)})"
 

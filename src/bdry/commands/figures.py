@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from ..claims import CLAIMS, judge
-from ..errors import RunError
+from ..errors import unwritable
 from ..runs import RunRecord, find_runs
 from ..runs.files import write_text
 from ..selection import Evidence, in_words, page, passed_over
@@ -37,7 +37,7 @@ def run(config: FiguresConfig) -> None:
         else:
             say_passed_over(passed_over(records, FIGURES[config.paper][config.figure].tables))
     except OSError as error:
-        raise RunError(f"{folder}: cannot be written ({error.strerror}); choose outputs=<folder>") from None
+        raise unwritable(folder, error, "; choose outputs=<folder>") from None
     print_results(table)
     for path in [*paths, results_path]:
         print(path)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..claims import judge
-from ..errors import RunError
+from ..errors import unwritable
 from ..html import Explorer, Paper, explore, origin, page, panels
 from ..runs import RunRecord, find_runs
 from ..runs.files import write_text
@@ -31,7 +31,7 @@ def run(config: ReportConfig) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, page(records, skipped, papers, explorer, origins, num_drawn=len(drawn)))
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror}); choose outputs=<folder>") from None
+        raise unwritable(path, error, "; choose outputs=<folder>") from None
     print(f"{path}: {len(records)} runs, {path.stat().st_size / 1e6:.1f} MB")
 
 

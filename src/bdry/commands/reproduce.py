@@ -15,7 +15,7 @@ from rich.table import Table
 
 from ..claims import CLAIMS, judge
 from ..conf import load_grid
-from ..errors import BdryError, BusyError, RunError, UsageError
+from ..errors import BdryError, BusyError, RunError, UsageError, unwritable
 from ..runs import RunRecord, find_runs
 from ..selection import Evidence, page
 from ..session.cores import num_cores
@@ -51,7 +51,7 @@ def run(config: ReproduceConfig) -> None:
         for path in page.write(verdicts, title, folder):
             print(path)
     except OSError as error:
-        raise RunError(f"{folder}: cannot be written ({error.strerror}); choose outputs=<folder>") from None
+        raise unwritable(folder, error, "; choose outputs=<folder>") from None
     show(verdicts, title)
     if failed:
         raise IncompleteError(

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import UsageError, did_you_mean
+from ..names import harmless
 from ..runs import find_runs
-from ..runs.reading import harmless
 from ..selection.overview import COLUMNS, inventory
 from ..session.console import plain_console
 

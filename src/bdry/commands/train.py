@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from ..errors import ConfigError
 from ..runs import SCHEMA_VERSION, TABLES, Run, read_table
-from ..runs.reading import harmless
 from ..session.lifecycle import carry_out
 from ..session.training_run import TrainingRun
 from ..settings import TrainConfig, science
 
-# what tables and torch's generators hold
-LARGEST_SEED = 2**63 - 1
-
 
 def run(config: TrainConfig) -> Run:
     """Trains the run that `config` names, or says that it is finished."""
-    if not harmless(config.study):
-        raise ConfigError("study", config.study, "a label has no control characters, and no formula of a spreadsheet")
-    if config.seed > LARGEST_SEED:
-        raise ConfigError("seed", config.seed, f"must be at most {LARGEST_SEED}")
     folder = Run.of(config.outputs, {"schema": SCHEMA_VERSION, **science(config)}, config.seed)
     carry_out(folder, lambda: TrainingRun(config, folder))
     if folder.was_claimed:

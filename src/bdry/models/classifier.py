@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.seeds import derive, generator, seeded_globally
-from ..errors import UsageError
+from ..errors import UsageError, out_of_memory
 from ..registry import Registry
 from .initialisation import initialise
 
@@ -123,7 +123,9 @@ def build_classifier(
         try:
             body = build_body(image_shape)
             num_features = flat_size(body, image_shape)
-        except RuntimeError:
+        except RuntimeError as error:
+            if out_of_memory(error):
+                raise
             shape = "x".join(map(str, image_shape))
             raise UsageError(f"arch={name}: images of {shape} are too small for it; arch=mlp takes any size") from None
         if feature_dim is not None:

@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from ..errors import RunError, UsageError, one_line
+from ..names import harmless
 from .csvfile import read_table
 from .folder import MEASUREMENTS, Run, check_version
 from .measurement import Measurement
-from .reading import harmless
 from .tables import TABLES
 
 # of a run's config: groups of keys
@@ -78,6 +78,8 @@ def find_runs(places: Iterable[str], *, unfinished: bool = False) -> tuple[list[
     """
     folders: set[Path] = set()
     for place in places:
+        if not place.strip():
+            raise UsageError("runs='': an empty name; . is this folder")
         named = Path(place).expanduser()
         # a folder's name may look like a pattern
         matches = [named] if named.exists() else [Path(match) for match in glob.glob(str(named))]

@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 
 from ..errors import RunError, one_line
+from ..names import harmless
 from .files import write_text
-from .reading import TABLE_LIMIT, damaged, harmless, regular
+from .reading import TABLE_LIMIT, damaged, regular
 from .table import KINDS, Column, Table
 
 # what a published table's name ends in

@@ -6,7 +6,6 @@ Nothing here follows an instruction in a file: no pickle, no YAML tag beyond pla
 from __future__ import annotations
 
 import json
-import re
 import stat
 import zipfile
 import zlib
@@ -77,16 +76,6 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):
         raise RunError(f"{path}: damaged (not only arrays)")
     return arrays
-
-
-def harmless(word: object) -> bool:
-    """Whether it is a text that neither a terminal nor a spreadsheet obeys: no control character, no formula."""
-    if not isinstance(word, str) or not word.isprintable():
-        return False
-    return (
-        re.match(r"[\s'\"]*[=@+-]", word) is None
-        or re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", word) is not None
-    )
 
 
 def damaged(path: Path, error: BaseException) -> RunError:

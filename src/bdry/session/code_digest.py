@@ -50,8 +50,8 @@ def code_digest(name: str, module: nn.Module) -> str:
 def _source(name: str) -> Path | None:
     """The file of a module that the user may edit."""
     spec = None
-    # a module may have been made by hand, or an import in it may be of something that is not there
-    with suppress(Exception):
+    # a module made by hand, an import of something that is not there, a package whose import leaves
+    with suppress(Exception, SystemExit):
         spec = getattr(sys.modules.get(name), "__spec__", None) or importlib.util.find_spec(name)
     if spec is None or not spec.has_location or not str(spec.origin).endswith(".py"):
         return None
@@ -63,11 +63,19 @@ def _source(name: str) -> Path | None:
 
 
 def _imports(source: bytes, package: str) -> Iterator[str]:
-    """The names of the modules that a source file imports, wherever in it."""
-    for node in ast.walk(ast.parse(source)):
+    """The names of the modules that a source file imports, wherever in it; none of a file for another Python."""
+    try:
+        nodes = [*ast.walk(ast.parse(source))]
+    except (SyntaxError, ValueError):
+        return
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package or None)
+            try:
+                base = importlib.util.resolve_name("." * node.level + (node.module or ""), package or None)
+            except ImportError:
+                # relative to a package that there is not: it would fail, and may be meant to
+                continue
             # what is imported from a package may be a module itself
             yield from (base, *(f"{base}.{alias.name}" for alias in node.names))

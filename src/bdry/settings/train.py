@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from ..errors import ConfigError
-from ..names import NORMS
+from ..names import NORMS, harmless
 from .adv import Adv
 from .arch import Arch
 from .dataset import Dataset
@@ -79,7 +79,9 @@ class TrainConfig(Machine):
     outputs: str = option("outputs", "folder of runs, sweeps and figures", science=False)
 
     def check_together(self) -> None:
-        """A paper's preset has a data set and a scale; adversarial training needs training."""
+        """A label is no formula; a paper's preset has a data set and a scale; adversarial training needs training."""
+        if not harmless(self.study):
+            raise ConfigError("study", self.study, "a label has no control characters, and no formula of a spreadsheet")
         if self.paper is not None and "/" not in self.paper:
             raise ConfigError("paper", self.paper, f"needs a part of the study, as in paper={self.paper}/<name>")
         if (self.paper is None) != (self.scale is None):

@@ -1,0 +1,45 @@
+"""Little of everything: memory, open files, a read-only place. One line each, and no other word for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bdry
+from bdry.session.python_child import BDRY
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of a Linux shell")
+
+SMALL = "dataset.num_train=20 dataset.num_test=20 training.epochs=1 'probe=[]' evaluation.robust_images=0 threads=1"
+
+
+def limited(limit, words, folder):
+    """`bdry train` in a shell with a limit."""
+    env = {**os.environ, "PYTHONPATH": str(Path(bdry.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    line = f'{limit}; exec {sys.executable} -c "{BDRY}" train {SMALL} {words}'
+    return subprocess.run(["sh", "-c", line], cwd=folder, env=env, capture_output=True, text=True)
+
+
+def test_few_open_files_are_enough(tmp_path):
+    done = limited("ulimit -n 64", "'arch.widths=[4]'", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_little_memory_is_a_line(tmp_path):
+    done = limited("ulimit -v 4500000", "'arch.widths=[60000,60000]'", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("bdry: not enough memory here (")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_read_only_place_is_a_line(tmp_path):
+    # root may write anywhere but here
+    done = limited(":", "'arch.widths=[4]' outputs=/proc/nowhere", tmp_path)
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert done.stderr.strip().endswith("; choose outputs=<folder>")
+    assert len(done.stderr.splitlines()) == 1

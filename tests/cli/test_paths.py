@@ -1,0 +1,44 @@
+"""Folders of any name in outputs=, run=, weights= and runs=: typed as they are, without inner quotes."""
+
+from __future__ import annotations
+
+import string
+
+import hydra
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from bdry.cli.dispatch import _escaped
+from bdry.conf import HYDRA_VERSION_BASE, compose
+from bdry.settings.groups import conf_dir
+
+
+@pytest.fixture(scope="module")
+def composing():
+    """Inside, `hydra.compose` knows bdry's commands."""
+    compose("figures", ["paper=li2018"])
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(conf_dir()), **HYDRA_VERSION_BASE):
+        yield
+
+
+@pytest.mark.parametrize("letter", [*string.punctuation, *"ü ×é\t"])
+def test_a_letter_anywhere_in_a_path(letter, composing):
+    for path in (f"a{letter}b", f"{letter}a", f"a{letter}", f"a{letter}/b{letter}{letter}"):
+        word = _escaped(f"outputs={path}", False)
+        assert hydra.compose("figures", overrides=["paper=li2018", word]).outputs == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["12", "1e3", "true", "NaN", "inf", "-1", "0x10", "1_000", "choice(a)", "[a]", "a,b,c", "it's", "a\\'b", "\\'"],
+)
+def test_a_path_that_looks_like_something_else(path, composing):
+    word = _escaped(f"outputs={path}", False)
+    assert hydra.compose("figures", overrides=["paper=li2018", word]).outputs == path
+
+
+def test_several_values_where_several_are_meant():
+    assert _escaped("runs=[a,b]", False) == "runs=[a,b]"
+    assert _escaped("outputs=a,b", True) == "outputs=a,b"
+    assert _escaped("outputs=choice(a,b)", True) == "outputs=choice(a,b)"

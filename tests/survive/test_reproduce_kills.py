@@ -1,0 +1,96 @@
+"""`bdry reproduce` killed while it trains and while it measures: the same command goes on to the same bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import bdry
+
+pytestmark = [pytest.mark.skipif(os.name == "nt", reason="kills process groups"), pytest.mark.long]
+
+SRC = Path(bdry.__file__).parents[1]
+# a study of one run and one measurement, each long enough to be met in the middle of its work
+STUDY = """
+import sys
+from bdry.cli import main
+from bdry.commands import reproduce
+from bdry.settings import Grid
+from bdry.settings.reproduce import Measuring, Training
+
+training = Training(study="small", overrides={overrides!r})
+measuring = Measuring(command="margin", study="small", overrides=["num_train=400", "num_test=200", "batch_size=2"])
+reproduce.load_grid = lambda paper, scale: Grid(train=[training], measure=[measuring])
+reproduce.WAIT_S = 0.5
+sys.exit(main(["reproduce", "paper=mickisch2020", "scale=smoke"]))
+"""
+TRAINING = [
+    "dataset.num_train=400",
+    "dataset.num_test=200",
+    "training.epochs=60",
+    "training.checkpoint_minutes=0.0005",
+    "arch.widths=[16]",
+    "probe=[]",
+    "evaluation.robust_images=0",
+    "moments.steps=[0]",
+    "threads=1",
+    "device=cpu",
+]
+WORDS = [sys.executable, "-c", STUDY.format(overrides=TRAINING)]
+# a file that is there as soon as that part of the work is going on
+BEGUN = {"training": "checkpoints/last.safetensors", "measuring": "tables/batches.csv"}
+
+
+def start(folder):
+    env = {**os.environ, "PYTHONPATH": str(SRC), "PYTHONSAFEPATH": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(WORDS, cwd=folder, env=env, start_new_session=True, **pipes)
+
+
+def tables(folder):
+    paths = [path for path in sorted(folder.rglob("tables/*.csv")) if path.stem not in ("timings", "batches")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def ends_well(folder):
+    """What the command says that goes on to the end."""
+    process = start(folder)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert list(folder.rglob("claims.csv"))
+    return said
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    ends_well(folder)
+    return tables(folder)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("part", BEGUN)
+@pytest.mark.parametrize("tree", [False, True], ids=["parent alone", "whole tree"])
+def test_killed_and_given_again(part, tree, whole, tmp_path):
+    process = start(tmp_path)
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.rglob(BEGUN[part])):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    with contextlib.suppress(ProcessLookupError):
+        (os.killpg if tree else os.kill)(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not list(tmp_path.rglob("claims.csv"))
+    said = ends_well(tmp_path)
+    # an orphan goes on; where it still works when it is asked for, the command says that it waits
+    assert tree or "another process" in said or "finished already" in said or "skipped" in said
+    assert not tree or "waiting" not in said
+    assert tables(tmp_path) == whole
+    process.stdout.close()
