@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,13 +11,14 @@ from rich.table import Table
 
 from ..claims import CLAIMS, judge
 from ..errors import RunError
-from ..runs import RunRecord, find_runs
+from ..runs import find_runs, find_unfinished
 from ..runs.files import write_text
-from ..selection import Evidence, in_words, page, passed_over
+from ..selection import Evidence, in_words, passed_over
 from ..selection.overview import results
 from ..session.console import plain_console
 from ..settings import FiguresConfig
 from ..studies.figures import FIGURES, draw_figures
+from .verdicts import show, write_claims
 
 
 def run(config: FiguresConfig) -> None:
@@ -33,7 +33,12 @@ def run(config: FiguresConfig) -> None:
         results_path = folder / "results.csv"
         write_text(results_path, table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
         if config.figure == "all":
-            paths += claims_of(config.paper, records, folder)
+            evidence = Evidence.of(records, find_unfinished(config.runs, records))
+            say_passed_over(evidence.passed)
+            verdicts = judge(config.paper, evidence)
+            title = f"{config.paper}: verdicts on {len(CLAIMS[config.paper])} claims"
+            paths += write_claims(verdicts, title, folder)
+            show(verdicts, title)
         else:
             say_passed_over(passed_over(records, FIGURES[config.paper][config.figure].tables))
     except OSError as error:
@@ -41,14 +46,6 @@ def run(config: FiguresConfig) -> None:
     print_results(table)
     for path in [*paths, results_path]:
         print(path)
-
-
-def claims_of(paper: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
-    """Judges the paper's claims on these runs and writes claims.csv and claims.md into `folder`."""
-    evidence = Evidence.of(records)
-    verdicts = judge(paper, evidence)
-    say_passed_over(evidence.passed)
-    return page.write(verdicts, f"{paper}: verdicts on {len(CLAIMS[paper])} claims", folder)
 
 
 def say_passed_over(passed: pd.DataFrame) -> None:
