@@ -154,7 +154,7 @@ TRUTHS = {
     "C4": (falling(0.0), falling(-0.25), falling(0.25)),
     "C5": (falling(0.0, wrong=0.6), falling(0.0, wrong=0.3), falling(0.0, wrong=0.9)),
     "C6": (checked(0.1), checked(0.0), checked(0.3)),
-    "C7": (controlled(1.2), controlled(2.0), controlled(0.8)),
+    "C7": tuple(controlled(scale, change=0.0) for scale in (1.2, 2.0, 0.8)),
     "F1": (falling(0.0), falling(-0.4), falling(0.4)),
     "F2": (robust_at(0.0), robust_at(-0.6), robust_at(0.6)),
     "F3": (against(-0.4), against(0.05), against(-0.8)),
@@ -175,8 +175,8 @@ def test_every_claim_is_simulated():
 
 @pytest.mark.parametrize("name", TRUTHS)
 def test_no_effect_is_hardly_ever_supported(name):
-    # of claims that may fail in many parts this is far from the bound: twenty studies suffice
-    assert shares(PAPER, name, TRUTHS[name][0], 12)["supported"] <= 0.05
+    # most claims have several parts, so that this is far from the bound; one of a single part is drawn often below
+    assert shares(PAPER, name, TRUTHS[name][0], 6)["supported"] <= 0.05
 
 
 def test_no_effect_is_supported_in_at_most_five_percent_of_many_studies():
@@ -192,12 +192,12 @@ def test_no_effect_is_supported_in_at_most_five_percent_of_many_studies():
 
 @pytest.mark.parametrize("name", TRUTHS)
 def test_the_claimed_effect_is_supported(name):
-    assert shares(PAPER, name, TRUTHS[name][1], 10)["supported"] >= 0.8
+    assert shares(PAPER, name, TRUTHS[name][1], 5)["supported"] >= 0.8
 
 
 @pytest.mark.parametrize("name", [name for name in TRUTHS if name != "C6"])
 def test_the_opposite_is_contradicted(name):
-    found = shares(PAPER, name, TRUTHS[name][2], 8)
+    found = shares(PAPER, name, TRUTHS[name][2], 4)
     assert found["contradicted"] >= 0.8
     assert found["supported"] == 0
 

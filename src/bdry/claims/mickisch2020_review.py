@@ -108,7 +108,9 @@ def low_error_is_not_robust(evidence: Evidence) -> Verdict:
         for share in SHARES:
             is_robust = (right["margin"] >= share * budget) | unknown
             table = right.assign(robust=is_robust.astype(float))
-            frames = {int(seed): part.set_index("index")[["robust"]] for seed, part in table.groupby("seed")}
+            # a seed of which nothing is known says nothing
+            enough = table.groupby("seed")["margin"].transform("count") >= FEWEST_IMAGES
+            frames = {int(seed): part.set_index("index")[["robust"]] for seed, part in table[enough].groupby("seed")}
             label = f"eps {share * budget:.3g} ({name})"
             statistic = "share of correct images with at least this margin"
             told = beside or share != DECISIVE
