@@ -22,7 +22,7 @@ def crossed(**levels: object) -> dict[str, np.ndarray]:
     """Every combination of the levels, as columns."""
     grids = np.meshgrid(*(np.arange(len(list(one))) for one in levels.values()), indexing="ij")
     return {
-        name: np.asarray(list(one), dtype=object if isinstance(list(one)[0], str) else None)[grid.ravel()]
+        name: np.asarray(list(one), dtype=object if isinstance(next(iter(one)), str) else None)[grid.ravel()]
         for (name, one), grid in zip(levels.items(), grids, strict=True)
     }
 

@@ -1,4 +1,4 @@
-"""Every rule on simulated studies whose truth is known: no effect, the claimed effect, the opposite; and on too few data."""
+"""Every rule on simulated studies whose truth is known: no effect, the claimed effect, the opposite; too few data."""
 
 import numpy as np
 import pandas as pd
@@ -56,7 +56,11 @@ def curvature(rng, share, *, kinks="none", method="ad", points=30, seeds=SEEDS):
     seed, index = grid(seeds, range(points))
     values = share + rng.normal(0, 0.03, len(seeds))[seed] + np.random.default_rng(1).normal(0, 0.05, points)[index]
     columns = {"seed": seed, "index": index, "family": "nearest_refined", "method": method, "solver": "dense"}
-    columns |= {"kinks": kinks, "frac_abs_lt_5pct": np.clip(values, 0, 1), "frac_abs_lt_1pct": np.clip(values, 0, 1) / 2}
+    columns |= {
+        "kinks": kinks,
+        "frac_abs_lt_5pct": np.clip(values, 0, 1),
+        "frac_abs_lt_1pct": np.clip(values, 0, 1) / 2,
+    }
     return table("curvature_summary", columns)
 
 
@@ -84,13 +88,17 @@ def noise(rng, inside, outside, *, seeds=SEEDS):
     seed, subspace, rel_norm = grid(seeds, list(rates), (0.1, 0.2))
     own = {name: rate * np.exp(rng.normal(0, 0.1, len(seeds))) for name, rate in rates.items()}
     values = [own[name][number] for name, number in zip(subspace, seed, strict=True)]
-    return table("shared_noise", {"seed": seed, "subspace": subspace, "rel_norm": rel_norm, "label_change_rate": values})
+    return table(
+        "shared_noise", {"seed": seed, "subspace": subspace, "rel_norm": rel_norm, "label_change_rate": values}
+    )
 
 
 def energy(rng, shared, pca=0.1, *, seeds=SEEDS):
     seed, subspace, k = grid(seeds, ("shared", "pca"), (1, 10))
     values = np.where(subspace == "shared", shared, pca) + rng.normal(0, 0.01, len(seeds))[seed]
-    return table("shared_energy", {"seed": seed, "subspace": subspace, "k": k, "mean_energy": values, "chance": k / 784})
+    return table(
+        "shared_energy", {"seed": seed, "subspace": subspace, "k": k, "mean_energy": values, "chance": k / 784}
+    )
 
 
 def noisy(rng, inside, outside, shared=0.9, **more):
@@ -140,7 +148,9 @@ TRUTHS = {
         lambda rng: evidence(paths=paths(rng, length=0.001)),
         lambda rng: evidence(paths=paths(rng, length=0.05)),
     ),
-    "C3": tuple(lambda rng, share=share: evidence(curvature_summary=curvature(rng, share)) for share in (0.75, 0.9, 0.6)),
+    "C3": tuple(
+        lambda rng, share=share: evidence(curvature_summary=curvature(rng, share)) for share in (0.75, 0.9, 0.6)
+    ),
     "C4": tuple(lambda rng, share=share: relu(tangent_sides=sides(rng, share)) for share in (0.5, 0.8, 0.2)),
     "C5": tuple(lambda rng, first=first: shared(rng, first) for first in (10, 30, 3)),
     "C6": tuple(lambda rng, extent=extent: shared(rng, extent=extent) for extent in (0.5, 0.3, 0.9)),

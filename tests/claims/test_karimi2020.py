@@ -16,6 +16,8 @@ PAPER = "karimi2020"
 SEEDS = tuple(range(6))
 PAIRS = [(1, 2), (2, 1), (4, 9), (9, 4), (3, 5), (5, 3)]
 ALL = list(itertools.permutations(range(6), 2))
+# fewer pairs than the study has cannot show 85 of 90 even where all are won
+NINETY = list(itertools.permutations(range(10), 2))
 METHODS = ("deepdig", "real_ae1", "rpbs", "margin_bisect")
 NOT_TRAINED = ("rpbs", "margin_bisect")
 
@@ -41,7 +43,9 @@ def jitter(rng, frame, seeds=0.01, pairs=0.01):
     return own + [by_pair[pair] for pair in zip(frame["source"], frame["target"], strict=True)]
 
 
-def generation(rng, *, pairs=PAIRS, seeds=SEEDS, alphas=(0.8,), failed=(), success=None, common=None, sums=None, grows=1.0):
+def generation(
+    rng, *, pairs=PAIRS, seeds=SEEDS, alphas=(0.8,), failed=(), success=None, common=None, sums=None, grows=1.0
+):
     """A row a pair, method and alpha; success, common, sums: of a method its success rate, distance, p_s + p_t."""
     frame = crossed(seeds, pairs, METHODS, alphas).rename(columns={"level0": "method", "level1": "alpha"})
     frame = frame[(frame["method"] == "deepdig") | (frame["alpha"] == alphas[0])]
@@ -107,7 +111,7 @@ SWEEP = (0.8, 0.05, 3.0)
 TRUTHS = {
     "K1": (of(pairs=ALL, success={"deepdig": 0.9}), of(pairs=ALL), of(pairs=ALL, success={"deepdig": 0.7})),
     "K2": (of(success={"rpbs": 0.98}), of(), of(success={"deepdig": 0.5})),
-    "K3": (lambda rng: one_in(rng, 0.07), of(pairs=ALL), lambda rng: one_in(rng, 0.5)),
+    "K3": (lambda rng: one_in(rng, 0.07), of(pairs=NINETY), lambda rng: one_in(rng, 0.5)),
     "K4": (of(sums={"deepdig": 0.9}), of(), of(sums={"deepdig": 0.8})),
     "K5": (of(common={"margin_bisect": 3.0}), of(), of(common={"margin_bisect": 4.0})),
     "K6": (of(common={"real_ae1": 3.0}), of(), of(common={"real_ae1": 4.0})),

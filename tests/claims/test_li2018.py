@@ -1,4 +1,4 @@
-"""Every rule on simulated studies whose truth is known: no effect, the claimed effect, the opposite; and on too few data."""
+"""Every rule on simulated studies whose truth is known: no effect, the claimed effect, the opposite; too few data."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,12 @@ from .simulated import shares
 
 PAPER = "li2018"
 SEEDS = tuple(range(6))
-SGD = {"dataset": {"name": "digits"}, "optim": {"name": "sgd", "weight_decay": 0.0}, "training": {}, "adv": {"name": "none"}}
+SGD = {
+    "dataset": {"name": "digits"},
+    "optim": {"name": "sgd", "weight_decay": 0.0},
+    "training": {},
+    "adv": {"name": "none"},
+}
 IDENTITY = {"study": "main", "dataset": "digits", "arch": "mlp", "adv": "none", "training": "standard"}
 IDENTITY |= {"experiment": "digits-mlp-none-1"}
 SCALED, PLAIN = "last_only_loss_scaled", "last_only"
@@ -23,7 +28,11 @@ def steps(rng, stage, angles, ratios=None, *, spread=0.05, variant="S1", seeds=S
     factors = np.exp(rng.normal(0, spread, len(seeds)))
     about = {"epoch": 1.0 * numbers, "step": 10 * numbers if whole else 100, "stage": stage, "fresh": False}
     about |= {"stage_step": 0 if whole else 10**numbers, "rescaled": False, "variant": variant, "separable": True}
-    about |= {"n_times_loss": losses, "w_norm_centred": 1.0 + numbers, "svm_to_s1_full_deg": 0.0 if variant == "S1" else 20.0}
+    about |= {
+        "n_times_loss": losses,
+        "w_norm_centred": 1.0 + numbers,
+        "svm_to_s1_full_deg": 0.0 if variant == "S1" else 20.0,
+    }
     ratios = np.array(ratios if ratios is not None else [0.995] * len(angles))
     parts = [
         pd.DataFrame(

@@ -101,7 +101,9 @@ def test_two_way_covers_the_population_of_images():
         frames = {seed: pd.DataFrame({"v": rng.normal(0, 0.1) + image + rng.normal(0, 0.2, 40)}) for seed in range(6)}
         found = two_way(lambda means: means[..., 0], frames)
         covered += found.low <= 0 <= found.high
-        narrow += over_seeds([float(frame["v"].mean()) for frame in frames.values()]).half_width < 0.5 * found.half_width
+        narrow += (
+            over_seeds([float(frame["v"].mean()) for frame in frames.values()]).half_width < 0.5 * found.half_width
+        )
     assert covered >= 0.9 * 30
     assert narrow > 25
 
@@ -125,7 +127,10 @@ def test_the_outlook_says_what_would_decide():
     seeds = found.seeds_needed(0.0)
     assert seeds is not None and f"{seeds} seeds would decide" in verdict.reason
     spread = found.error * math.sqrt(6)
-    width = lambda n: stats.t.ppf(0.975, n - 1) * spread / math.sqrt(n)
+
+    def width(n):
+        return stats.t.ppf(0.975, n - 1) * spread / math.sqrt(n)
+
     assert width(seeds) < abs(found.centre) <= width(seeds - 1)
 
 

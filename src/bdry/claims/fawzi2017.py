@@ -1,21 +1,22 @@
 """The claims of fawzi2017 (arXiv 1705.09552), C1-C9 of docs/papers/fawzi2017.md.
 
-The rules are those of docs/verdicts.md and the same at every scale; bounds are ours (docs/papers/fawzi2017.md, Bounds).
-Only standard training is judged. On smooth networks C4, C8 and C9 have no bound: these are told beside the verdict. Every
-sign is that of F = f_own - f_other: positive where the boundary bends away from the image; the paper's own convention is
-not known. Boundary points of all four families are told beside the nearest ones, since the sign depends on them.
+The rules are those of docs/verdicts.md and the same at every scale; bounds are ours (docs/papers/fawzi2017.md,
+Bounds). Only standard training is judged. On smooth networks C4, C8 and C9 have no bound: these are told beside the
+verdict. Every sign is that of F = f_own - f_other: positive where the boundary bends away from the image; the paper's
+own convention is not known. Boundary points of all four families are told beside the nearest ones, since the sign
+depends on them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..selection.claim import ABSTRACT, SECONDARY, claim
 from ..selection.effects import RATE, RATIO, over_seeds, share, two_way
-from ..selection.evidence import Evidence
+from ..selection.evidence import Evidence, where_columns
 from ..selection.networks import Network, networks
 from ..selection.verdicts import Part, Verdict, decide
 
@@ -55,11 +56,10 @@ def lines(*found: str) -> str:
     return "; ".join(line for line in found if line)
 
 
-def chosen(network: Network, keep: Callable[[pd.DataFrame], pd.DataFrame]) -> Network:
-    """The network with the rows that `keep` leaves of each seed."""
-    return Network(
-        network.name, network.activation, {seed: keep(rows) for seed, rows in network.seeds.items()}, network.lacking
-    )
+def chosen(network: Network, **where: Any) -> Network:
+    """The network with the rows whose columns have these values."""
+    seeds = {seed: where_columns(rows, where) for seed, rows in network.seeds.items()}
+    return Network(network.name, network.activation, seeds, network.lacking)
 
 
 @claim(
@@ -77,9 +77,9 @@ def regions_are_connected(evidence: Evidence) -> Verdict:
     parts = []
     for network in networks(evidence, "paths"):
         for scenario in SCENARIOS:
-            of_scenario = chosen(network, lambda rows, name=scenario: rows[rows["scenario"] == name])  # type: ignore[misc]
+            of_scenario = chosen(network, scenario=scenario)
             outside = sum(int((~rows["in_region"].astype(bool)).sum()) for rows in of_scenario.seeds.values())
-            inside = chosen(of_scenario, lambda rows: rows[rows["in_region"].astype(bool)])
+            inside = chosen(of_scenario, in_region=True)
             if not any(map(len, inside.seeds.values())):
                 continue
             kept, few = enough(inside, FEWEST_PAIRS, "pairs")
@@ -104,7 +104,7 @@ def paths_are_almost_straight(evidence: Evidence) -> Verdict:
     parts = []
     for network in networks(evidence, "paths", found=True):
         for scenario in SCENARIOS:
-            of_scenario = chosen(network, lambda rows, name=scenario: rows[rows["scenario"] == name])  # type: ignore[misc]
+            of_scenario = chosen(network, scenario=scenario)
             if any(map(len, of_scenario.seeds.values())):
                 kept, few = enough(of_scenario, FEWEST_PAIRS, "paths")
                 effect = over_seeds((rows["relative_length"].median() for rows in kept.values()), RATIO)
@@ -144,10 +144,10 @@ def boundary_is_flat_along_most_directions(evidence: Evidence) -> Verdict:
     return decide(parts, "" if parts else "needs a network whose activation and pooling are smooth")
 
 
-def signs(network: Network, label: str, value: Callable[[pd.DataFrame], pd.Series], secondary: bool) -> Part:
-    """The part that more than half of the points have a positive `value`; those of value 0 or nan have no sign."""
+def signs(network: Network, label: str, column: str, middle: float, sign: int, secondary: bool) -> Part:
+    """The part that more than half of the points are on the side `sign` of `middle`; those on it, or nan, have none."""
     kept, few = enough(network, FEWEST_POINTS, "points")
-    found = {seed: value(rows).set_axis(rows["index"]) for seed, rows in kept.items()}
+    found = {seed: sign * (rows.set_index("index")[column] - middle) for seed, rows in kept.items()}
     without = sum(int((~(values.abs() > 0)).sum()) for values in found.values())
     frames = {seed: (values[values.abs() > 0] > 0).astype(float).to_frame() for seed, values in found.items()}
     left_out = lines(few, f"{without} points without a sign" if without else "")
@@ -171,14 +171,11 @@ def curvature_is_asymmetric(evidence: Evidence) -> Verdict:
     for network in networks(evidence, "tangent_sides"):
         for family in FAMILIES:
             for t in sorted(set().union(*(rows["t"] for rows in network.seeds.values()))):
-                at = chosen(
-                    network,
-                    lambda rows, name=family, t=t: rows[(rows["family"] == name) & (rows["t"] == t)],  # type: ignore[misc]
-                )
+                at = chosen(network, family=family, t=t)
                 if any(map(len, at.seeds.values())):
                     beside = not (network.is_piecewise_linear and family == NEAREST)
                     label = f"{network.name}, {family}, t = {t:g}"
-                    parts.append(signs(at, label, lambda rows: rows["share_own_side"] - 0.5, beside))
+                    parts.append(signs(at, label, "share_own_side", 0.5, 1, beside))
     return decide(parts, "" if any(not part.secondary for part in parts) else "needs a ReLU network")
 
 
@@ -217,7 +214,8 @@ def _shared(parts: list[Part], confounded: dict[str, str]) -> Verdict:
 def curved_directions_are_shared(evidence: Evidence) -> Verdict:
     """Exact second derivatives: along the first shared direction of a batch of training images the boundary at unseen
     images is on average more than 10 times as curved as along a random one (band: 0.5). Networks that react to fewer
-    dimensions than images have, whose directions are shared by architecture, and other derivatives are told beside it."""
+    dimensions than images have, whose directions are shared by architecture, and other derivatives are told beside
+    it."""
     confounded, exact = _confounded(evidence), _exact(evidence)
     parts = []
     for network in networks(evidence, "shared_rho", i=1):
@@ -305,17 +303,15 @@ def curvature_tells_perturbed_images(evidence: Evidence) -> Verdict:
     for network in networks(evidence, "detect_scores", statistic="boundary_curvature", success=True):
         for family in FAMILIES:
             for is_perturbed, words in ((False, "natural positive"), (True, "perturbed negative")):
-                at = chosen(
-                    network,
-                    lambda rows, name=family, flag=is_perturbed: _smallest_alpha(rows[rows["family"] == name], flag),  # type: ignore[misc]
-                )
+                of_family = chosen(network, family=family)
+                found = {seed: _smallest_alpha(rows, is_perturbed) for seed, rows in of_family.seeds.items()}
+                at = Network(network.name, network.activation, found, network.lacking)
                 if not any(map(len, at.seeds.values())):
                     continue
                 beside = not (network.is_piecewise_linear and family == NEAREST)
                 # scores are of f_other - f_own
-                sign = 1 if is_perturbed else -1
-                value: Callable[[pd.DataFrame], pd.Series] = lambda rows, sign=sign: sign * rows["score"]  # type: ignore[misc] # noqa: E731
-                parts.append(signs(at, f"{network.name}, {family}, {words}", value, beside))
+                sign, label = 1 if is_perturbed else -1, f"{network.name}, {family}, {words}"
+                parts.append(signs(at, label, "score", 0, sign, beside))
     aside = "" if any(not part.secondary for part in parts) else "needs a ReLU network"
     return decide([*parts, *_aucs(evidence)], aside)
 
@@ -350,8 +346,8 @@ def _aucs(evidence: Evidence) -> list[Part]:
 )
 def curvature_recovers_the_label(evidence: Evidence) -> Verdict:
     """ReLU networks, the statistic at the image itself: at every alpha the share of labels recovered exceeds the
-    runner-up's. Alphas at which the runner-up is right for 95 % or more leave nothing to gain and are told beside it, as
-    are smooth networks and the statistic at boundary points of all four families. At least 20 images."""
+    runner-up's. Alphas at which the runner-up is right for 95 % or more leave nothing to gain and are told beside it,
+    as are smooth networks and the statistic at boundary points of all four families. At least 20 images."""
     parts = []
     for network in networks(evidence, "detect_summary"):
         rows = pd.concat(network.seeds.values())

@@ -1,10 +1,10 @@
 """The claims of karimi2020 (DeepDIG, arXiv 1912.11460), and what our pilot lets expect.
 
 Of the paper only abstract, introduction and the first captions could be read, and none of its numbers: a claim says
-"abstract" where it is there, else it is ours (docs/papers/karimi2020.md, from measurements of a small subset). The rules
-are those of docs/verdicts.md and the same at every scale. A part is an architecture of the main study; its sample is the
-ordered pairs of classes that all its seeds have, but those whose autoencoders failed. Pairs of one seed are of one
-network: intervals are over seeds and pairs.
+"abstract" where it is there, else it is ours (docs/papers/karimi2020.md, from measurements of a small subset). The
+rules are those of docs/verdicts.md and the same at every scale. A part is an architecture of the main study; its
+sample is the ordered pairs of classes that all its seeds have, but those whose autoencoders failed. Pairs of one seed
+are of one network: intervals are over seeds and pairs.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def per_image(evidence: Evidence) -> pd.DataFrame:
 
 
 def by_pair(found: pd.DataFrame, value: str, needs: list[str], column: str = "method") -> dict[str, tuple[Frames, str]]:
-    """For each architecture a frame a seed: a row an ordered pair, `value` of each `column` in `needs`; and what has none.
+    """For each architecture a frame a seed: a row an ordered pair, `value` of each `column` in `needs`; and what has
+    none.
 
     Pairs that not all the architecture's seeds have are left out.
     """
@@ -159,9 +160,9 @@ def whole(evidence: Evidence, needs: list[str]) -> dict[str, tuple[Frames, str]]
     needs=NAMED,
 )
 def nearly_always_succeeds(evidence: Evidence) -> Verdict:
-    """Borderline instances over correctly predicted source images (success rate times coverage), mean over all ordered
-    pairs, of seeds that measured all: above 0.9. Failed pairs count as 0. A success has |p_s - p_t| below beta and s or t as
-    its class. The same over the pairs that all seeds measured is told beside it."""
+    """Borderline instances over correctly predicted source images (success rate times coverage), mean over all
+    ordered pairs, of seeds that measured all: above 0.9. Failed pairs count as 0. A success has |p_s - p_t| below
+    beta and s or t as its class. The same over the pairs that all seeds measured is told beside it."""
     statistic = "borderline instances an image, mean over pairs"
     parts = over_pairs(whole(evidence, ["deepdig"]), statistic, first, 0.9, True, scale=RATE, label="{}, all pairs")
     some = by_pair(per_image(evidence), "share", ["deepdig"])
@@ -291,8 +292,9 @@ def mostly_ends(evidence: Evidence) -> Verdict:
     needs=NAMED,
 )
 def convolutional_flips_more(evidence: Evidence) -> Verdict:
-    """Flips a segment of deepdig's instances, cnn minus fcn on the ordered pairs that both have, mean: above 0. The same
-    of hysteresis flips and of the spread of the instances, beside which flips are to be read, is told beside it."""
+    """Flips a segment of deepdig's instances, cnn minus fcn on the ordered pairs that both have, mean: above 0. The
+    same of hysteresis flips and of the spread of the instances, beside which flips are to be read, is told beside
+    it."""
     parts = []
     tables = {"flips": oscillation(evidence), "hysteresis": oscillation(evidence), "spread": generation(evidence)}
     for name, found in tables.items():

@@ -1,11 +1,11 @@
 """The claims of li2018 (arXiv 1808.05385): C1 and C2 of its abstract and README, and the rates that the theory gives.
 
-The rules are those of docs/verdicts.md and the same at every scale; bounds are ours (docs/papers/li2018.md, Bounds). Only
-networks trained by SGD without weight decay are judged: Adam and weight decay have other limits. S1 is the K-class
-hard-margin SVM with the bias penalised, the limit of gradient descent on the last layer. That frozen features lead to S1
-is a theorem in the limit: C1, C1m and R1 check the implementation. A layer whose steps end on the way is censored: left out
-and counted, as are seeds whose features are not separable. Agreement of predictions and pictures are never evidence, nor
-is the accelerated method, which is a solver.
+The rules are those of docs/verdicts.md and the same at every scale; bounds are ours (docs/papers/li2018.md, Bounds).
+Only networks trained by SGD without weight decay are judged: Adam and weight decay have other limits. S1 is the
+K-class hard-margin SVM with the bias penalised, the limit of gradient descent on the last layer. That frozen features
+lead to S1 is a theorem in the limit: C1, C1m and R1 check the implementation. A layer whose steps end on the way is
+censored: left out and counted, as are seeds whose features are not separable. Agreement of predictions and pictures
+are never evidence, nor is the accelerated method, which is a solver.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _networks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def _part(
     label: str,
     statistic: str,
-    values: "pd.Series[float]",
+    values: pd.Series[float],
     bound: float,
     above: bool,
     left_out: str = "",
@@ -197,7 +197,8 @@ def turns_in_whole_training(evidence: Evidence) -> Verdict:
 )
 def whole_training_has_the_better_bias(evidence: Evidence) -> Verdict:
     """A fresh last layer on the frozen features, the run's optimiser and epochs. |beta - 0.5|, median over class
-    pairs, of that layer minus the whole network's, is above 0 (band: 0.02). Beside it both arms' state of convergence."""
+    pairs, of that layer minus the whole network's, is above 0 (band: 0.02). Beside it both arms' state of
+    convergence."""
     bias, rows = _rows(evidence, "svm_bias"), _rows(evidence, "svm_convergence")
     bias = bias[~bias["rescaled"].astype(bool)]
     bias = bias.assign(off=(bias["beta_nn"] - 0.5).abs())

@@ -1,9 +1,9 @@
 """Claims C1-C7 of mickisch2020 (arXiv 2002.01810), of its abstract and readers; F1-F7 are in `mickisch2020_review`.
 
-The rules are those of docs/verdicts.md and the same at every scale. Margins are those of the main study in R^d, without
-the box: from `walk` where it was measured, with DeepFool's, the paper's estimator, beside it. The reference moment is the
-first measured one at which a run's test accuracy is at least nine tenths of its last: it does not look at margins, and
-is never near chance. "Correct" images are so at the reference and at the last moment.
+The rules are those of docs/verdicts.md and the same at every scale. Margins are those of the main study in R^d,
+without the box: from `walk` where it was measured, with DeepFool's, the paper's estimator, beside it. The reference
+moment is the first measured one at which a run's test accuracy is at least nine tenths of its last: it does not look
+at margins, and is never near chance. "Correct" images are so at the reference and at the last moment.
 """
 
 from __future__ import annotations
@@ -149,18 +149,11 @@ def matched(evidence: Evidence, split: str, subset: str) -> tuple[list[Part], li
     def since(seed: int, rows: pd.DataFrame) -> pd.Series:
         return rows["train_accuracy"] >= levels.get(seed, np.inf)
 
-    sides = {
-        training: {name: (beside, rows) for name, beside, rows in estimators(
-            evidence, training=training, split=split, norm="linf"
-        )}
-        for training in history
-    }  # fmt: skip
+    plain, pgd = (margin_rows(evidence, training=one, split=split, norm="linf") for one in history)
     parts, falls = [], []
-    for name, (beside, rows) in sides["standard"].items():
-        if name not in sides["pgd linf"]:
-            continue
-        standard = before_after(rows, history["standard"], since, subset)
-        trained = before_after(sides["pgd linf"][name][1], history["pgd linf"], since, subset)
+    for name, beside in judged([name for name in plain if name in pgd]):
+        standard = before_after(plain[name], history["standard"], since, subset)
+        trained = before_after(pgd[name], history["pgd linf"], since, subset)
         left_out = "; ".join(
             f"{what}: {one.left_out}" for what, one in (("standard", standard), ("PGD", trained)) if one.left_out
         )
@@ -173,8 +166,8 @@ def matched(evidence: Evidence, split: str, subset: str) -> tuple[list[Part], li
         parts.append(Part(f"PGD against standard, {label}", against, slower, 1, True, 0.05, beside, left_out))
         own = "relative change of the mean margin under PGD"
         parts.append(Part(f"PGD, {label}", own, level, LEVEL_FALL, True, 0.05, beside, trained.left_out))
-        plain = "relative change of the mean margin in standard training"
-        falls.append(Part(f"standard, {label}", plain, fall, 0, False, 0.05, True, standard.left_out))
+        usual = "relative change of the mean margin in standard training"
+        falls.append(Part(f"standard, {label}", usual, fall, 0, False, 0.05, True, standard.left_out))
     return parts, falls
 
 
@@ -216,8 +209,8 @@ def adversarial_training_prevents(evidence: Evidence) -> Verdict:
 )
 def not_pushed_away(evidence: Evidence) -> Verdict:
     """Standard training: more than half of the training images are nearer to the boundary at the last moment than
-    they were at the reference moment, in both norms. The distance along random directions is told beside it, of rays that
-    meet a boundary at both moments."""
+    they were at the reference moment, in both norms. The distance along random directions is told beside it, of rays
+    that meet a boundary at both moments."""
     history = histories(evidence, "standard")
     parts = []
     for norm in NORMS:
@@ -352,13 +345,13 @@ def training_matters_most(evidence: Evidence) -> Verdict:
     where = {"split": "test", "norm": "linf"}
     controls = [margin_rows(evidence, training="standard", study=study, **where) for study in studies]
     parts = []
-    for name, beside, rows in estimators(evidence, training="pgd linf", **where):
-        if all(name in one for one in controls):
-            ends = [{seed: part[["margin"]] for seed, part in at_end(one[name]).items()} for one in controls]
-            trained = {seed: part[["margin"]] for seed, part in at_end(rows).items()}
-            effect = two_way(_over_controls, joined(trained, *ends), RATIO)
-            statistic = "factor of PGD training over the factor among controls"
-            parts.append(Part(f"test, linf ({name})", statistic, effect, 1, True, secondary=beside and bool(parts)))
+    trained = margin_rows(evidence, training="pgd linf", **where)
+    for name, beside in judged([name for name in trained if all(name in one for one in controls)]):
+        every = [at_end(one[name]) for one in (trained, *controls)]
+        ends = [{seed: part[["margin"]] for seed, part in frames.items()} for frames in every]
+        effect = two_way(_over_controls, joined(*ends), RATIO)
+        statistic = "factor of PGD training over the factor among controls"
+        parts.append(Part(f"test, linf ({name})", statistic, effect, 1, True, secondary=beside))
     return decide(parts, "; ".join(line for line in (said(parts), f"controls: {', '.join(studies[1:])}") if line))
 
 

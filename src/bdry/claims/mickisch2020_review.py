@@ -11,7 +11,17 @@ import pandas as pd
 from ..selection.claim import SECONDARY, claim
 from ..selection.effects import CORRELATION, DIFFERENCE, RATE, over_seeds, two_way
 from ..selection.evidence import Evidence
-from ..selection.margin_changes import FEWEST_IMAGES, Frames, Sample, at_end, histories, learnt, margin_rows, moments
+from ..selection.margin_changes import (
+    FEWEST_IMAGES,
+    Frames,
+    Sample,
+    at_end,
+    histories,
+    judged,
+    learnt,
+    margin_rows,
+    moments,
+)
 from ..selection.verdicts import Part, Verdict, decide, not_run
 from .mickisch2020 import (
     DATASETS,
@@ -90,10 +100,10 @@ def _rank_trend(means: np.ndarray) -> np.ndarray:
     needs=DATASETS,
 )
 def low_error_is_not_robust(evidence: Evidence) -> Verdict:
-    """Standard training at the last moment, at half of the data set's linf budget: the share of correct test images whose
-    linf margin is at least that, an upper bound of robust over clean accuracy, is below one half. A quarter of the
-    budget, the whole of it, and accuracy under PGD where it was logged are told beside it. Images without a margin count
-    as robust. Undecided where test accuracy is below 80 %."""
+    """Standard training at the last moment, at half of the data set's linf budget: the share of correct test images
+    whose linf margin is at least that, an upper bound of robust over clean accuracy, is below one half. A quarter of
+    the budget, the whole of it, and accuracy under PGD where it was logged are told beside it. Images without a
+    margin count as robust. Undecided where test accuracy is below 80 %."""
     history = histories(evidence, "standard")
     budget = _budget(evidence, history)
     if budget is None:
@@ -199,11 +209,10 @@ def transfers_between_norms(evidence: Evidence) -> Verdict:
                 transfer.setdefault(name, {}).update(at_end(rows))
         if not standard or not transfer:
             return not_run("needs standard, linf PGD and l2 PGD training")
-        for name, beside, rows in estimators(evidence, training="standard", split="test", norm=norm):
-            if name in transfer:
-                effect = last_ratio(transfer[name], at_end(rows))
-                label, beside = f"{training} measured in {norm} ({name})", beside and name != next(iter(transfer))
-                parts.append(Part(label, "mean test margin, PGD / standard training", effect, 1, True, 0.05, beside))
+        for name, beside in judged([name for name in standard if name in transfer]):
+            effect = last_ratio(transfer[name], at_end(standard[name]))
+            label = f"{training} measured in {norm} ({name})"
+            parts.append(Part(label, "mean test margin, PGD / standard training", effect, 1, True, 0.05, beside))
     return decide(parts, said(parts))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -12,6 +13,8 @@ from ..figures import forest
 from ..selection import page
 from ..selection.verdicts import CONTRADICTED, NOT_RUN, SUPPORTED, UNDECIDED
 
+# columns where there is no terminal
+WIDTH = 150
 COLOURS = {SUPPORTED: "green", CONTRADICTED: "red", UNDECIDED: "yellow", NOT_RUN: "dim"}
 
 
@@ -23,11 +26,13 @@ def write_claims(verdicts: pd.DataFrame, title: str, folder: Path) -> list[Path]
 def show(verdicts: pd.DataFrame, title: str) -> None:
     """The verdicts for a terminal: a line for each part, by whose claim it is."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
     console.print(f"{title}: {page.counted(verdicts)}", markup=False)
     for line in filter(None, page.primaries(verdicts)):
         console.print(line.replace("**", ""), markup=False)
     for heading, rows in page.groups(verdicts):
-        table = Table(title=heading, title_justify="left")
+        table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for name in ("claim", "data set", "part", "effect [95 % interval]", "claimed", "part", "verdict"):
             table.add_column(name)
         for row in rows.to_dict("records"):

@@ -67,7 +67,9 @@ def _panel(axis: Axes, part: pd.DataFrame) -> None:
     for position, row in enumerate(part.to_dict("records")):
         colour, known = COLOURS[row["part_verdict"]], bool(np.isfinite(row["low"]))
         if known:
-            axis.plot([row["low"], row["high"]], [position] * 2, color=colour, linewidth=0.8 if row["secondary"] else 1.6)
+            axis.plot(
+                [row["low"], row["high"]], [position] * 2, color=colour, linewidth=0.8 if row["secondary"] else 1.6
+            )
         face = colour if known and not row["secondary"] else "white"
         marker = MARKERS[row["part_verdict"]]
         axis.plot(row["value"], position, marker, color=colour, markerfacecolor=face, markersize=4)

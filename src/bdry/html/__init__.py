@@ -5,4 +5,4 @@ from .figures import Panel, forest_panel, panels
 from .origins import Origin, origin
 from .page import Paper, page
 
-__all__ = ["Explorer", "Origin", "Originals", "Panel", "Paper", "explore", "origin", "forest_panel", "page", "panels"]
+__all__ = ["Explorer", "Origin", "Originals", "Panel", "Paper", "explore", "forest_panel", "origin", "page", "panels"]

@@ -213,8 +213,8 @@ def two_way(
         what: the rows are.
 
     The interval is the mean over seeds and t times the bootstrap's standard error with as many degrees of freedom as
-    there are seeds less one, on `scale` (percentiles of five or six resampled seeds are too narrow). A rate that is 0 or
-    1 for every image has no spread: it gets the exact interval of so many images.
+    there are seeds less one, on `scale` (percentiles of five or six resampled seeds are too narrow). A rate that is 0
+    or 1 for every image has no spread: it gets the exact interval of so many images.
     """
     frames = {seed: frame.dropna() for seed, frame in samples.items()}
     values = {seed: _of_means(of_means, frame.to_numpy(float).mean(0)) for seed, frame in frames.items() if len(frame)}

@@ -6,7 +6,7 @@ are left out, as are seeds without such moments; both are counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,9 +66,10 @@ def margin_rows(
     return {name: found[name] for name in order if len(found[name])}
 
 
-def judged(found: Mapping[str, object]) -> list[tuple[str, bool]]:
+def judged(found: Iterable[str]) -> list[tuple[str, bool]]:
     """Of these estimators those that claims are judged on: the tight one, and the paper's beside it (True)."""
-    names = [name for name in found if name in (TIGHT, PAPERS)] or list(found)[:1]
+    known = list(found)
+    names = [name for name in known if name in (TIGHT, PAPERS)] or known[:1]
     return [(name, position > 0) for position, name in enumerate(names)]
 
 
@@ -122,7 +123,9 @@ def before_after(
             continue
         ends = [_images(part, step) for step in (steps[0], steps[-1])]
         images, first, last = np.intersect1d(ends[0]["index"], ends[1]["index"], return_indices=True)
-        before, after = ({name: column[at] for name, column in end.items()} for end, at in zip(ends, (first, last), strict=True))
+        before, after = (
+            {name: column[at] for name, column in end.items()} for end, at in zip(ends, (first, last), strict=True)
+        )
         kept = np.ones(len(images), bool)
         if subset != "all":
             is_meant = subset == "correct"

@@ -100,7 +100,8 @@ def primaries(verdicts: pd.DataFrame) -> list[str]:
 
 
 def in_words(rows: pd.DataFrame) -> list[str]:
-    """What is to be said of one claim on one data set: the verdict with its reason, and what was left out of each part."""
+    """What is to be said of one claim on one data set: the verdict with its reason, and what was left out of each
+    part."""
     first = rows.iloc[0]
     found = [f"{first['dataset']}: **{first['verdict']}**" + (f": {first['reason']}." if first["reason"] else ".")]
     left = rows[rows["left_out"] != ""].groupby("left_out", sort=False)["part"]
