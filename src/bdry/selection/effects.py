@@ -217,7 +217,8 @@ def two_way(
     or 1 for every image has no spread: it gets the exact interval of so many images.
     """
     frames = {seed: frame.dropna() for seed, frame in samples.items()}
-    values = {seed: _of_means(of_means, frame.to_numpy(float).mean(0)) for seed, frame in frames.items() if len(frame)}
+    means = {seed: frame.to_numpy(float).mean(0) for seed, frame in frames.items() if len(frame)}
+    values = {seed: float(_of_means(of_means, mean)) for seed, mean in means.items()}
     values = {seed: value for seed, value in values.items() if np.isfinite(scale.to(np.asarray(value)))}
     plain = over_seeds(values.values(), scale)
     if not plain.known:
