@@ -55,8 +55,8 @@ def margins(
     """A table `margins`; log margins are of the image, plus a trend of the seed, plus noise.
 
     change: mean log change from the reference to the last moment; wrong_change: the same of misclassified images, which
-    are at `wrong` of the others. confidence, right: how much it follows the margin among misclassified and among correct
-    images. shared: seed of images and trends, by which several estimators measure the same networks.
+    are at `wrong` of the others. confidence, right: how much it follows the margin among misclassified and among
+    correct images. shared: seed of images and trends, by which several estimators measure the same networks.
     """
     own = np.random.default_rng(rng.integers(2**32)) if not shared else np.random.default_rng(shared)
     frame, seed, split, step, index = skeleton(training, study, tuple(seeds), images, estimator)
