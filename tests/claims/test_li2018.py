@@ -130,7 +130,7 @@ def test_every_claim_is_simulated():
 
 @pytest.mark.parametrize("name", TRUTHS)
 def test_no_effect_is_hardly_ever_supported(name):
-    assert shares(PAPER, name, TRUTHS[name][0], 12)["supported"] <= 0.05
+    assert shares(PAPER, name, TRUTHS[name][0], 20)["supported"] <= 0.05
 
 
 @pytest.mark.parametrize("name", TRUTHS)
