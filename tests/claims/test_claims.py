@@ -1,117 +1,110 @@
-"""The framework: intervals against closed forms, evidence from run folders, decisions, the written page."""
-
-import math
+"""The framework: claims and their rows, the written page, the picture, evidence without tables."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
-from bdry.claims import CLAIMS, Estimate, Evidence, claim, judge
+from bdry.claims import CLAIMS, Evidence, claim, judge
+from bdry.figures import forest
 from bdry.selection import page
-from bdry.selection.intervals import estimate, over_seeds, proportion
-from bdry.selection.verdicts import COLUMNS, decide, not_tested
-
-
-def frame(values):
-    return pd.DataFrame({"value": values})
-
-
-def mean(part):
-    return float(part["value"].mean())
-
-
-def test_the_interval_over_seeds_is_students():
-    values = [1.0, 2.0, 4.0]
-    found = over_seeds(values)
-    low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
-    assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
-    assert found.over == "3 seeds"
-
-
-def test_one_seed_is_resampled_over_images():
-    values = np.random.default_rng(1).normal(size=400)
-    found = estimate(mean, {0: frame(values)})
-    expected = stats.sem(values) * 1.96
-    assert (found.high - found.low) / 2 == pytest.approx(expected, rel=0.15)
-    assert found == estimate(mean, {0: frame(values)})
-
-
-def test_samples_are_paired_by_seed_and_by_image():
-    first = {0: frame([1.0, 2.0]), 1: frame([3.0, 5.0]), 2: frame([0.0, 0.0])}
-    second = {0: frame([0.0, 1.0]), 1: frame([1.0, 3.0])}
-    found = estimate(lambda a, b: mean(a) - mean(b), first, second)
-    assert (found.value, found.over) == (1.5, "2 seeds")
-    paired = estimate(lambda a, b: mean(a) - mean(b), {0: first[0]}, {0: second[0]})
-    assert paired.low == paired.high == 1.0
-
-
-def test_no_seed_and_no_number_have_no_interval():
-    assert not estimate(mean, {}).known
-    assert not over_seeds([1.0]).known
-    assert not estimate(lambda part: math.nan, {0: frame([1.0])}).known
-
-
-def test_a_share_has_its_exact_interval():
-    found = proportion(10, 10, "10 comparisons")
-    assert (found.value, found.high) == (1, 1)
-    assert found.low == pytest.approx(0.025 ** (1 / 10))
-    assert not proportion(0, 0, "").known
-
-
-ABOVE, ACROSS, BELOW = Estimate(2, 1, 3, "3 seeds"), Estimate(1, -1, 3, "3 seeds"), Estimate(-2, -3, -1, "3 seeds")
-
-
-def test_the_part_least_in_favour_decides():
-    assert decide([("a", ABOVE)], "s", above=0).verdict == "holds"
-    found = decide([("a", ABOVE), ("b", ACROSS)], "s", above=0)
-    assert (found.verdict, found.estimate) == ("does not hold", ACROSS)
-    assert "includes 0" in found.reason
-    assert decide([("a", BELOW), ("b", ABOVE)], "s", below=0).estimate == ABOVE
-    assert decide([("a", BELOW)], "s", below=0).verdict == "holds"
-    assert decide([], "s", below=0).verdict == "not tested"
-    assert decide([("a", ABOVE), ("b", over_seeds([1.0]))], "s", above=0).verdict == "not tested"
+from bdry.selection.claim import COLUMNS
+from bdry.selection.effects import over_seeds
+from bdry.selection.verdicts import Part, decide, not_run
 
 
 @pytest.fixture
 def made_paper():
-    @claim("made2000", "C1", "It is large.", says="yes (abstract)")
+    needs = (("mnist", ""), ("cifar10", "resnet18"))
+
+    @claim("made2000", "C1", "It is large.", says="yes (abstract)", whose="abstract", primary=True, needs=needs)
     def large(evidence):
         """The mean of the
         test losses is above 1."""
         values = evidence.rows("history", study="main").groupby("seed")["test_loss"].mean()
-        return decide([("test", over_seeds(values.tolist()))], "mean loss", above=1)
+        found = over_seeds(values)
+        beside = Part("train", "mean loss", found, 5, True, secondary=True)
+        return decide([Part("test", "mean loss", found, 1, True, left_out="1 of 6 seeds: slow (5)"), beside])
 
-    @claim("made2000", "C2", "It is everywhere.", says="yes", pooled=True)
+    @claim("made2000", "C2", "It is everywhere.", says="yes", whose="ours")
     def everywhere(evidence):
-        """Not tested."""
-        return not_tested("there are " + " and ".join(evidence.datasets()))
+        """Never."""
+        return not_run("there is only " + " and ".join(evidence.datasets()))
+
+    @claim("made2000", "C3", "It adds up.", says="an identity", whose="theory", can_fail=False)
+    def adds_up(evidence):
+        """One is one."""
+        return decide([Part("all", "sum", over_seeds([1, 1.1, 0.9, 1, 1]), 0, True)])
 
     yield "made2000"
     del CLAIMS["made2000"]
 
 
-def test_a_row_for_each_claim_and_data_set(made_paper, tmp_path):
+def evidence(num_seeds=5):
     rows = [
-        {"experiment": d, "study": "main", "dataset": d, "training": "standard", "seed": seed}
+        {"experiment": d, "study": "main", "dataset": d, "arch": "lenet", "training": "standard", "seed": seed}
         | {"test_loss": loss + seed / 10}
         for d, loss in (("mnist", 2.0), ("digits", 0.1))
-        for seed in (0, 1, 2)
+        for seed in range(num_seeds)
     ]
-    verdicts = judge(made_paper, Evidence({"history": pd.DataFrame(rows)}))
+    return Evidence({"history": pd.DataFrame(rows)})
+
+
+def test_a_row_for_each_claim_data_set_and_part(made_paper, tmp_path):
+    verdicts = judge(made_paper, evidence())
     assert tuple(verdicts.columns) == COLUMNS
-    assert list(zip(verdicts["claim"], verdicts["dataset"], verdicts["verdict"], strict=True)) == [
-        ("C1", "digits", "does not hold"),
-        ("C1", "mnist", "holds"),
-        ("C2", "all", "not tested"),
+    found = verdicts[["claim", "dataset", "part", "part_verdict", "verdict"]]
+    assert list(found.itertuples(index=False, name=None))[:7] == [
+        ("C1", "digits", "test", "contradicted", "contradicted"),
+        ("C1", "digits", "train", "contradicted", "contradicted"),
+        ("C1", "mnist", "test", "supported", "supported"),
+        ("C1", "mnist", "train", "contradicted", "supported"),
+        ("C1", "cifar10", "resnet18", "not run", "not run"),
+        ("C2", "digits", "", "not run", "not run"),
+        ("C2", "mnist", "", "not run", "not run"),
     ]
     assert verdicts["rule"][0] == "The mean of the test losses is above 1."
-    paths = page.write(verdicts, "Verdicts", tmp_path)
-    assert [path.name for path in paths] == ["claims.csv", "claims.md"]
+    paths = [*page.write(verdicts, "Verdicts", tmp_path), *forest.draw(verdicts, "Verdicts", tmp_path)]
+    names = ["claims.csv", "claims.md", *(f"claims-forest.{ending}" for ending in ("png", "pdf", "csv"))]
+    assert [path.name for path in paths] == names
     text = paths[1].read_text()
-    assert "| C1 | mnist | It is large. | 2.1 [1.85, 2.35] | **holds** |" in text
-    assert "- all: **not tested**: there are digits and mnist." in text
+    assert text.index("**supported** (p = ") < text.index("## Claims: the paper's") < text.index("## Claims: ours")
+    assert text.index("## Claims: ours") < text.index("## Checks of the implementation") < text.index("## Rules")
+    row = "| C1 (primary) | mnist | test | 2.2 [2, 2.4] | above 1 | 5 seeds | supported | **supported** |"
+    assert row in text
+    assert "- mnist, left out: 1 of 6 seeds: slow (5) (test)" in text
+    assert "1 supported, 1 contradicted, 0 undecided, 3 not run" in text
     assert pd.read_csv(paths[0])["verdict"].tolist() == verdicts["verdict"].tolist()
+    drawn = pd.read_csv(paths[-1])
+    assert len(drawn) == verdicts["value"].notna().sum()
+    again = forest.draw(verdicts, "Verdicts", tmp_path / "again") if (tmp_path / "again").mkdir() is None else []
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths[2:]]
+
+
+def test_without_any_value_there_is_no_picture_and_the_page_says_what_was_not_run(made_paper, tmp_path):
+    verdicts = judge(made_paper, Evidence({}))
+    assert set(verdicts["verdict"]) == {"not run"}
+    assert forest.draw(verdicts, "Verdicts", tmp_path) == []
+    text = page.as_markdown(verdicts, "Verdicts")
+    assert "claims-forest" not in text
+    assert "| C1 (primary) | cifar10 | resnet18 |  |  |  | not run | **not run** |" in text
+
+
+def test_undecided_rows_say_what_would_decide(made_paper):
+    few = judge(made_paper, evidence(3))
+    row = few[(few["claim"] == "C1") & (few["dataset"] == "mnist")].iloc[0]
+    assert (row["verdict"], row["num_seeds"], np.isnan(row["low"])) == ("undecided", 3, True)
+    assert "3 of the 5 seeds that an interval needs" in row["reason"]
+
+
+def test_a_picture_of_one_value_without_interval_is_drawn(made_paper, tmp_path):
+    verdicts = judge(made_paper, evidence(1))
+    assert len(forest.draw(verdicts, "one seed", tmp_path)) == 3
+
+
+def test_preconditions_make_it_undecided_whatever_the_parts_say():
+    part = Part("a", "s", over_seeds([1, 1.1, 0.9, 1, 1]), 0, True)
+    found = decide([part], unless="nothing to prevent")
+    assert (found.verdict, found.reason) == ("undecided", "nothing to prevent")
 
 
 def test_a_table_that_nobody_has_is_empty_with_its_columns():

@@ -1,161 +1,226 @@
-"""Every rule on made tables whose verdict is known: where it holds, where it does not, and on too few data."""
+"""Every rule on simulated studies whose truth is known: no effect, the claimed effect, the opposite; too few data."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bdry.claims import CLAIMS, Evidence
+from bdry.claims import CLAIMS, Evidence, judge
 
-SEEDS = (0, 1, 2)
-SGD = {"dataset": {"name": "digits"}, "optim": {"name": "sgd", "weight_decay": 0.0}, "training": {}}
+from .simulated import shares
+
+PAPER = "li2018"
+SEEDS = tuple(range(6))
+SGD = {
+    "dataset": {"name": "digits"},
+    "optim": {"name": "sgd", "weight_decay": 0.0},
+    "training": {},
+    "adv": {"name": "none"},
+}
 IDENTITY = {"study": "main", "dataset": "digits", "arch": "mlp", "adv": "none", "training": "standard"}
+IDENTITY |= {"experiment": "digits-mlp-none-1"}
+SCALED, PLAIN = "last_only_loss_scaled", "last_only"
+CONVERGENCE, FIT, BIAS = "svm_convergence", "svm_rate_fit", "svm_bias"
 
 
-def rows(stage, *, angles, ratios=None, norms=None, losses=None, seeds=SEEDS, variant="S1", **more):
-    """`svm_convergence`: a checkpoint for each angle, which differ a little by seed."""
-    steps = np.arange(len(angles))
-    whole = stage == "whole"
-    table = {
-        "step": 10 * steps if whole else 100,
-        "epoch": 1.0 * steps,
-        "stage": stage,
-        "stage_step": 0 if whole else 10**steps,
-        "fresh": False,
-        "rescaled": False,
-        "variant": variant,
-        "separable": True,
-        "angle_full_deg": np.array(angles, dtype=float),
-        "margin_ratio": np.array(ratios if ratios is not None else [0.995] * len(angles)),
-        "w_norm_centred": np.array(norms if norms is not None else 1.0 + steps),
-        "n_times_loss": np.array(losses if losses is not None else [0.5] * len(angles)),
-        **IDENTITY,
-        "experiment": "digits-mlp-none-1",
-        **more,
+def steps(rng, stage, angles, ratios=None, *, spread=0.05, variant="S1", seeds=SEEDS, losses=0.5, noise=0.0, **more):
+    """`svm_convergence`: a checkpoint for each angle, of every seed its own factor."""
+    whole, numbers = stage == "whole", np.arange(len(angles))
+    factors = np.exp(rng.normal(0, spread, len(seeds)))
+    about = {"epoch": 1.0 * numbers, "step": 10 * numbers if whole else 100, "stage": stage, "fresh": False}
+    about |= {"stage_step": 0 if whole else 10**numbers, "rescaled": False, "variant": variant, "separable": True}
+    about |= {
+        "n_times_loss": losses,
+        "w_norm_centred": 1.0 + numbers,
+        "svm_to_s1_full_deg": 0.0 if variant == "S1" else 20.0,
     }
-    parts = [pd.DataFrame(table).assign(seed=seed) for seed in seeds]
-    return pd.concat([part.assign(angle_full_deg=part["angle_full_deg"] * (1 + 0.01 * part["seed"])) for part in parts])
+    ratios = np.array(ratios if ratios is not None else [0.995] * len(angles))
+    parts = [
+        pd.DataFrame(
+            about
+            | {"angle_full_deg": np.array(angles) * factor + rng.normal(0, noise, len(angles)), "seed": seed}
+            | {"margin_ratio": 1 - (1 - ratios) * factor + rng.normal(0, noise / 100, len(angles))}
+            | IDENTITY
+            | more
+        )
+        for seed, factor in zip(seeds, factors, strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
-def bias(whole, alone, seeds=SEEDS, spread=0.002):
+def bias(rng, whole, alone, seeds=SEEDS):
     """`svm_bias`: one pair of classes; how far from midway both arms are."""
-    parts = []
+    rows = []
     for seed in seeds:
-        arms = (("whole", False, whole, 0), ("last_only", True, 0.5, 1), ("last_only", True, alone, 9))
-        for stage, fresh, off, at in arms:
-            about = {"step": 100, "stage": stage, "fresh": fresh, "rescaled": False, "stage_step": at}
-            beta = {"class_i": 0, "class_j": 1, "beta_nn": 0.5 - off + (spread * seed if at == 9 else 0)}
-            parts.append({**IDENTITY, "experiment": "digits-mlp-none-1", "seed": seed, **about, **beta})
-    return pd.DataFrame(parts)
+        for stage, fresh, off, at in (("whole", False, whole, 0), (PLAIN, True, 0.45, 1), (PLAIN, True, alone, 9)):
+            about = {"step": 100, "stage": stage, "fresh": fresh, "rescaled": False, "stage_step": at, "seed": seed}
+            rows.append(IDENTITY | about | {"class_i": 0, "class_j": 1, "beta_nn": 0.5 - off + rng.normal(0, 0.02)})
+    return pd.DataFrame(rows)
 
 
-def fits(stage, *, r2=0.99, slope=-1.0, growth=2.0, seeds=SEEDS):
-    table = {"step": 100, "stage": stage, "fresh": False, "rescaled": False, "variant": "S1", "svm_norm": 2.0}
-    values = {"r2": r2, "log_loss_per_log_step": slope, "norm_per_log_step": growth}
-    about = {**IDENTITY, "experiment": "digits-mlp-none-1"}
-    noise = {name: value * np.array([1, 1.001, 0.999])[: len(seeds)] for name, value in values.items()}
-    return pd.DataFrame({"seed": list(seeds), **noise}).assign(**table, **about)
+def fits(rng, stage, *, r2=0.97, slope=-1.0, growth=2.0, seeds=SEEDS):
+    about = {"step": 100, "stage": stage, "fresh": False, "rescaled": False, "variant": "S1", "svm_norm": 2.0}
+    noise = rng.normal(0, 0.02, (3, len(seeds)))
+    values = {"r2": r2 + noise[0], "log_loss_per_log_step": slope + noise[1], "norm_per_log_step": growth + noise[2]}
+    return pd.DataFrame({"seed": list(seeds), **values}).assign(**about, **IDENTITY)
 
 
-def verdict(name, *convergence, config=SGD, **tables):
+def evidence(*convergence, config=SGD, **tables):
     if convergence:
-        tables["svm_convergence"] = pd.concat(convergence, ignore_index=True)
-    return CLAIMS["li2018"][name].rule(Evidence(tables, {"digits-mlp-none-1": config}))
+        tables[CONVERGENCE] = pd.concat(convergence, ignore_index=True)
+    return Evidence(tables, {"digits-mlp-none-1": config})
 
 
-SCALED = "last_only_loss_scaled"
-NEAR = rows(SCALED, angles=[20, 8, 0.9], ratios=[0.7, 0.9, 0.995])
-FAR = rows(SCALED, angles=[20, 3, 3], ratios=[0.7, 0.97, 0.97])
-COMING = rows(SCALED, angles=[20, 9, 3], ratios=[0.7, 0.8, 0.97])
-OVR_FAR, OVR_NEAR = (rows(SCALED, angles=[20, 20, last], variant="OvR") for last in (20, 0.1))
-TURNING = rows("whole", angles=[40, 35, 30, 28, 27], ratios=[0.1, 0.3, 0.5, 0.6, 0.7])
-LEAVING = rows("whole", angles=[27, 28, 30, 35, 40], ratios=[0.7, 0.6, 0.5, 0.3, 0.1])
-PLAIN = rows("last_only", angles=[20, 18, 17])
-FIT, BIAS = "svm_rate_fit", "svm_bias"
+def verdict(name, found):
+    return CLAIMS[PAPER][name].rule(found)
 
-HOLDING = {
-    "C1": lambda: verdict("C1", NEAR),
-    "C1m": lambda: verdict("C1m", NEAR),
-    "C1w": lambda: verdict("C1w", TURNING),
-    "C2": lambda: verdict("C2", NEAR, **{BIAS: bias(0.1, 0.3)}),
-    "R1": lambda: verdict("R1", **{FIT: fits(SCALED)}),
-    "R2": lambda: verdict("R2", **{FIT: fits("last_only")}),
-    "R3": lambda: verdict("R3", **{FIT: fits("last_only")}),
-    "R4": lambda: verdict("R4", NEAR, PLAIN),
-    "S": lambda: verdict("S", NEAR, OVR_FAR),
+
+def ending(angles, ratios=None):
+    return lambda rng: evidence(steps(rng, SCALED, angles, ratios))
+
+
+def turning(angles, ratios, noise=0.1):
+    return lambda rng: evidence(steps(rng, "whole", angles, ratios, noise=noise))
+
+
+def biased(whole, alone):
+    return lambda rng: evidence(steps(rng, SCALED, [20, 1]), svm_bias=bias(rng, whole, alone))
+
+
+def rates(stage, angle=5.0, **how):
+    return lambda rng: evidence(steps(rng, stage, [20, angle]), svm_rate_fit=fits(rng, stage, **how))
+
+
+def slowly(plain, noise=1.0):
+    """Plain steps end at `plain` degrees, loss-scaled ones at 3."""
+    return lambda rng: evidence(steps(rng, PLAIN, [40, plain], noise=noise), steps(rng, SCALED, [40, 3], noise=noise))
+
+
+def compared(theirs, own=0.9):
+    return lambda rng: evidence(
+        steps(rng, SCALED, [20, own], spread=0.3), steps(rng, SCALED, [30, theirs], variant="OvR", spread=0.3)
+    )
+
+
+LEVEL = [30.0] * 12
+# claim -> studies under no effect, under the claimed one, under the opposite one
+TRUTHS = {
+    "C1": (ending([20, 1.001, 1.001]), ending([20, 8, 0.8]), ending([20, 3, 3])),
+    "C1m": (
+        ending([20, 3, 3], [0.7, 0.99, 0.99]),
+        ending([20, 8, 0.8], [0.7, 0.9, 0.995]),
+        ending([20, 3, 3], [0.7, 0.95, 0.95]),
+    ),
+    "C1w": (
+        turning(LEVEL, [0.5] * 12, noise=1.0),
+        turning(np.linspace(40, 20, 12), np.linspace(0.1, 0.7, 12)),
+        turning(np.linspace(20, 40, 12), np.linspace(0.7, 0.1, 12)),
+    ),
+    "C2": (biased(0.2, 0.2), biased(0.1, 0.3), biased(0.3, 0.1)),
+    "R1": (rates(SCALED, r2=0.9), rates(SCALED), rates(SCALED, r2=0.5)),
+    "R2": (rates(PLAIN, slope=-0.75), rates(PLAIN), rates(PLAIN, slope=-0.4)),
+    "R3": (rates(PLAIN, growth=1.5), rates(PLAIN), rates(PLAIN, growth=0.8)),
+    "R4": (slowly(3.0), slowly(17.0), slowly(1.0, noise=0.2)),
+    "S": (compared(0.9), compared(20.0), compared(0.1)),
 }
-FAILING = {
-    "C1": lambda: verdict("C1", FAR),
-    "C1m": lambda: verdict("C1m", FAR),
-    "C1w": lambda: verdict("C1w", LEAVING),
-    "C2": lambda: verdict("C2", NEAR, **{BIAS: bias(0.3, 0.1)}),
-    "R1": lambda: verdict("R1", **{FIT: fits(SCALED, r2=0.4)}),
-    "R2": lambda: verdict("R2", **{FIT: fits("last_only", slope=-0.4)}),
-    "R3": lambda: verdict("R3", **{FIT: fits("last_only", growth=0.8)}),
-    "R4": lambda: verdict("R4", FAR, rows("last_only", angles=[20, 2, 1])),
-    "S": lambda: verdict("S", NEAR, OVR_NEAR),
-}
-UNTESTABLE = {
-    "C1": lambda: verdict("C1", NEAR.assign(separable=False)),
-    "C1m": lambda: verdict("C1m", NEAR.assign(stage="accelerated")),
-    "C1w": lambda: verdict("C1w", TURNING[TURNING["step"] <= 20]),
-    "C2": lambda: verdict("C2", NEAR, **{BIAS: bias(0.2, 0.2, spread=0.1)}),
-    "R1": lambda: verdict("R1", **{FIT: fits(SCALED, seeds=(0,))}),
-    "R2": lambda: verdict("R2", **{FIT: fits(SCALED)}),
-    "R3": lambda: verdict("R3"),
-    "R4": lambda: verdict("R4", NEAR),
-    "S": lambda: verdict("S", FAR.assign(angle_full_deg=30.0), OVR_FAR),
-}
 
 
-def test_every_claim_is_tried_all_three_ways():
-    assert set(HOLDING) == set(FAILING) == set(UNTESTABLE) == set(CLAIMS["li2018"])
+def test_every_claim_is_simulated():
+    assert set(TRUTHS) == set(CLAIMS[PAPER])
 
 
-@pytest.mark.parametrize("name", HOLDING)
-def test_holds(name):
-    found = HOLDING[name]()
-    assert found.verdict == "holds", found.reason
+@pytest.mark.parametrize("name", TRUTHS)
+def test_no_effect_is_hardly_ever_supported(name):
+    assert shares(PAPER, name, TRUTHS[name][0], 20)["supported"] <= 0.05
 
 
-@pytest.mark.parametrize("name", FAILING)
-def test_does_not_hold(name):
-    found = FAILING[name]()
-    assert found.verdict == "does not hold", found.reason
+@pytest.mark.parametrize("name", TRUTHS)
+def test_the_claimed_effect_is_supported(name):
+    assert shares(PAPER, name, TRUTHS[name][1], 6)["supported"] >= 0.8
 
 
-@pytest.mark.parametrize("name", UNTESTABLE)
-def test_not_tested(name):
-    found = UNTESTABLE[name]()
-    assert found.verdict == "not tested", found.reason
+@pytest.mark.parametrize("name", TRUTHS)
+def test_the_opposite_is_contradicted(name):
+    assert shares(PAPER, name, TRUTHS[name][2], 6)["contradicted"] >= 0.8
+
+
+RNG = np.random.default_rng(4)
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_one_seed_and_no_number_are_rows_that_say_so(name):
+    made = TRUTHS[name][1](np.random.default_rng(1))
+    one = Evidence({key: rows[rows["seed"] == 0] for key, rows in made.tables.items()}, made.configs)
+    found = verdict(name, one)
+    assert found.verdict == "undecided"
+    assert "1 of the 5 seeds that an interval needs" in found.reason
+    values = ["angle_full_deg", "margin_ratio", "beta_nn", "r2", "log_loss_per_log_step", "norm_per_log_step"]
+    empty = {
+        key: rows.assign(**dict.fromkeys([column for column in values if column in rows], np.nan))
+        for key, rows in made.tables.items()
+    }
+    assert verdict(name, Evidence(empty, made.configs)).verdict in ("undecided", "not run")
+    assert verdict(name, Evidence({})).verdict == "not run"
 
 
 @pytest.mark.parametrize(
     "optim", [{"name": "adam", "weight_decay": 0.0}, {"name": "sgd", "weight_decay": 1e-4}], ids=["adam", "decay"]
 )
 def test_networks_with_another_limit_are_not_judged(optim):
-    assert verdict("C1", NEAR, config=SGD | {"optim": optim}).verdict == "not tested"
+    found = verdict("C1", evidence(steps(RNG, SCALED, [20, 8, 0.9]), config=SGD | {"optim": optim}))
+    assert found.verdict == "not run"
 
 
 def test_the_bias_hypothesis_says_how_far_both_arms_had_converged():
-    whole = rows("whole", angles=[30], losses=[0.3], seeds=(0, 1, 2, 3)).assign(step=100)
+    whole = steps(RNG, "whole", [30], spread=0, losses=0.3).assign(step=100)
     # a seed whose layer could not be trained alone does not count
-    whole.loc[whole["seed"] == 3, ["angle_full_deg", "n_times_loss"]] = np.nan, 200.0
-    table = pd.concat([whole, rows("last_only", angles=[12]).assign(fresh=True)])
-    found = verdict("C2", table, **{BIAS: bias(0.1, 0.3)})
-    assert "whole at 30.3 degrees, N loss 0.3, alone at 12.1 degrees" in found.reason
-    assert found.estimate.over == "3 seeds"
+    whole.loc[whole["seed"] == 5, ["angle_full_deg", "n_times_loss"]] = np.nan, 200.0
+    alone = steps(RNG, PLAIN, [12], spread=0, seeds=SEEDS[:5]).assign(fresh=True)
+    found = verdict("C2", evidence(whole, alone, svm_bias=bias(RNG, 0.1, 0.3, seeds=SEEDS[:5])))
+    assert "whole at 30 degrees, N loss 0.3, alone at 12 degrees" in found.reason
+    assert found.parts[0].effect.over == "5 seeds"
 
 
 @pytest.mark.parametrize("name", ["C1", "C1m"])
-def test_what_is_still_on_its_way_has_not_failed(name):
-    found = verdict(name, COMING)
-    assert (found.verdict, found.estimate.known) == ("not tested", True)
-    assert "unconverged" in found.reason
-    stuck = COMING[COMING["seed"] > 0]
-    mixed = verdict(name, stuck, FAR[FAR["seed"] == 0])
-    assert mixed.verdict == "does not hold"
+def test_what_is_still_on_its_way_is_left_out_and_counted(name):
+    coming = steps(RNG, SCALED, [20, 9, 3], [0.7, 0.8, 0.97], seeds=(5,))
+    there = steps(RNG, SCALED, [20, 8, 0.8], [0.7, 0.9, 0.995], seeds=SEEDS[:5])
+    found = verdict(name, evidence(coming, there))
+    assert found.verdict == "supported"
+    assert found.parts[0].left_out.startswith("1 of 6 seeds end on the way")
+    assert verdict(name, evidence(coming)).verdict == "undecided"
+
+
+def test_features_that_no_layer_separates_are_counted():
+    table = steps(RNG, SCALED, [20, 8, 0.8])
+    table["separable"] = table["seed"] > 0
+    (part,) = verdict("C1", evidence(table)).parts
+    assert part.left_out == "1 of 6 seeds have features that no layer separates"
+    assert part.effect.num_seeds == 5
+
+
+def test_rates_before_the_limit_are_left_out_and_counted():
+    found = verdict("R2", rates(PLAIN, angle=25.0, slope=-0.002)(RNG))
+    assert found.verdict == "undecided"
+    assert {part.left_out for part in found.parts} == {
+        "6 of 6 seeds: steps end more than 10 degrees from S1, before rates hold"
+    }
+
+
+def test_a_comparator_at_s1_cannot_be_told_from_it():
+    theirs = steps(RNG, SCALED, [30, 20], variant="SVC")
+    theirs["svm_to_s1_full_deg"] = np.where(theirs["seed"] == 2, 0.9, 20.0)
+    (part,) = verdict("S", evidence(steps(RNG, SCALED, [20, 0.9]), theirs)).parts
+    assert part.left_out == "1 comparators within 1.1 degrees of S1"
+    assert part.effect.num_seeds == 5
 
 
 def test_agreement_of_predictions_is_no_evidence():
-    agreeing = FAR.assign(agree_train=1.0, agree_test=1.0, agree_grid=1.0, jaccard_margin=1.0)
-    assert verdict("C1", agreeing).verdict == "does not hold"
+    agreeing = steps(RNG, SCALED, [20, 3, 3]).assign(agree_train=1.0, agree_test=1.0, agree_grid=1.0)
+    assert verdict("C1", evidence(agreeing)).verdict == "contradicted"
+
+
+def test_theorems_in_the_limit_check_the_implementation():
+    table = judge(PAPER, ending([20, 8, 0.8])(RNG))
+    assert set(table.loc[table["checks"], "claim"]) == {"C1", "C1m", "R1"}
+    assert set(table.loc[table["primary"], "claim"]) == {"C1w"}
+    assert set(table.loc[table["dataset"] == "cifar10", "part"]) == {"densenet40"}

@@ -1,201 +1,360 @@
-"""Every rule on made tables whose verdict is known: where it holds, where it does not, and on too few data."""
+"""Every rule on simulated studies whose truth is known: no effect, the claimed effect, the opposite; too few data."""
+
+import functools
+import itertools
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bdry.claims import CLAIMS, Evidence
+from bdry.claims import CLAIMS, Evidence, judge
 
-EPOCHS = [0, 1, 2, 4, 8, 12, 20, 40]
-RISE = [0.2, 0.8, 1.0, 0.95, 0.9, 0.8, 0.7, 0.5]
-LEVEL = [0.2, 0.8, 1.0, 1.0, 1.0, 1.01, 1.02, 1.03]
-GROWS = [0.2, 0.5, 0.8, 0.9, 1.0, 1.2, 1.4, 1.6]
-NUM_IMAGES = 120
-NUM_WRONG = 30
+from .simulated import codes, crossed, shares
+
+PAPER = "mickisch2020"
+SEEDS = tuple(range(7))
+NUM_IMAGES, NUM_WRONG = 60, 25
+EPOCHS = [0.0, 0.1, 1.0, 4.0, 10.0, 40.0]
+# of the final test accuracy: chance until epoch 1, which is the reference moment
+LEARNT = [0.1, 0.2, 0.95, 0.97, 1.0, 1.0]
+TRAIN = [0.1, 0.2, 0.8, 0.95, 0.99, 1.0]
+# how much of the change has come by each moment; what is before the reference, a peak at chance, must not count
+COME = [-2.0, 3.0, 0.0, 0.3, 0.6, 1.0]
+BETWEEN_SEEDS, BETWEEN_IMAGES, NOISE = 0.06, 0.4, 0.05
+
+
+@functools.cache
+def skeleton(training, study, seeds, images, estimator):
+    """What is the same in every draw: the rows with their identity, and number of seed and split, step and image."""
+    made = crossed(
+        seed=seeds, norm=["l2", "linf"], split=["train", "test"], step=range(len(EPOCHS)), index=range(images)
+    )
+    about = {"experiment": f"{training}-{study}", "study": study, "dataset": "fashion_mnist", "arch": "lenet"}
+    about |= {"training": training, "clipped": False, "estimator": estimator, "success": True}
+    frame = pd.DataFrame({**made, **about, "epoch": np.array(EPOCHS)[made["step"]]})
+    return frame, codes(made["seed"]), codes(made["split"]), made["step"], made["index"]
 
 
 def margins(
-    curve, *, training="standard", study="main", seeds=(0, 1, 2), scale=1.0, wrong=0.3, wrong_curve=None, noise=0.02
+    rng,
+    change=0.0,
+    *,
+    training="standard",
+    study="main",
+    scale=1.0,
+    wrong=0.3,
+    wrong_change=None,
+    confidence=0.0,
+    seeds=SEEDS,
+    images=NUM_IMAGES,
+    estimator="deepfool",
+    estimators_own=0.0,
+    shared=0,
+    right=1.0,
 ):
-    """A table `margins` whose mean follows `curve`; the last NUM_WRONG images are misclassified, at `wrong` of it."""
-    parts = []
-    for seed in seeds:
-        generator = np.random.default_rng(seed)
-        image = np.arange(NUM_IMAGES)
-        is_wrong = image >= NUM_IMAGES - NUM_WRONG
-        spread = generator.uniform(0.5, 1.5, NUM_IMAGES)
-        for step, (epoch, mean, mean_wrong) in enumerate(zip(EPOCHS, curve, wrong_curve or curve, strict=True)):
-            value = np.where(is_wrong, wrong * mean_wrong, mean) * spread * scale * (1 + noise * generator.normal())
-            for split in ("train", "test"):
-                for norm in ("l2", "linf"):
-                    parts.append(
-                        pd.DataFrame(
-                            {
-                                "experiment": f"fashion_mnist-{training}-{study}".replace(" ", "_"),
-                                "study": study,
-                                "dataset": "fashion_mnist",
-                                "training": training,
-                                "seed": seed,
-                                "step": step,
-                                "epoch": float(epoch),
-                                "split": split,
-                                "index": image,
-                                "correct": ~is_wrong,
-                                # correct images: confidence follows the margin; misclassified: it does not
-                                "confidence": np.where(
-                                    is_wrong, generator.uniform(0.5, 1, NUM_IMAGES), 0.9 + 0.06 * spread
-                                ),
-                                "norm": norm,
-                                "clipped": False,
-                                "estimator": "deepfool",
-                                "margin": value,
-                                "success": True,
-                            }
-                        )
-                    )
-    return pd.concat(parts, ignore_index=True)
+    """A table `margins`; log margins are of the image, plus a trend of the seed, plus noise.
+
+    change: mean log change from the reference to the last moment; wrong_change: the same of misclassified images, which
+    are at `wrong` of the others. confidence, right: how much it follows the margin among misclassified and among
+    correct images. shared: seed of images and trends, by which several estimators measure the same networks.
+    """
+    own = np.random.default_rng(rng.integers(2**32)) if not shared else np.random.default_rng(shared)
+    frame, seed, split, step, index = skeleton(training, study, tuple(seeds), images, estimator)
+    is_wrong = index >= images - NUM_WRONG
+    trend = np.where(is_wrong, change if wrong_change is None else wrong_change, change)
+    trend = trend + estimators_own + own.normal(0, BETWEEN_SEEDS, len(seeds))[seed]
+    base = (
+        np.random.default_rng(1).normal(0, BETWEEN_IMAGES, (2, images))[split, index]
+        + np.log(scale)
+        + is_wrong * np.log(wrong)
+    )
+    log = base + np.array(COME)[step] * trend + own.normal(0, NOISE, len(seed))
+    follows = np.where(is_wrong, confidence, right)
+    z = own.normal(size=len(seed))
+    rank = follows * (log - base.mean()) / BETWEEN_IMAGES + (1 - follows) * z
+    return frame.assign(correct=~is_wrong, confidence=0.85 + 0.14 * np.tanh(rank), margin=np.exp(log))
 
 
-def history(*, seeds=(0, 1, 2), learnt_at=12, test_accuracy=0.85, robust_accuracy=0.1):
-    rows = [
+def history(training="standard", *, study="main", seeds=SEEDS, final=0.9, train=None, robust=0.1):
+    made = crossed(seed=seeds, step=range(len(EPOCHS)))
+    step = made["step"]
+    return pd.DataFrame(
         {
-            "experiment": "x",
-            "study": "main",
+            **made,
+            "experiment": f"{training}-{study}",
+            "study": study,
             "dataset": "fashion_mnist",
-            "training": "standard",
-            "seed": seed,
-            "step": step,
-            "epoch": float(epoch),
-            "train_accuracy": 0.995 if epoch >= learnt_at else 0.8,
-            "test_accuracy": test_accuracy + 0.001 * seed,
-            "robust_accuracy": robust_accuracy + 0.002 * seed,
+            "arch": "lenet",
+            "training": training,
+            "epoch": np.array(EPOCHS)[step],
+            "train_accuracy": np.array(train or TRAIN)[step],
+            "test_accuracy": final * np.array(LEARNT)[step],
+            "robust_accuracy": robust + 0.002 * made["seed"],
             "robust_norm": "linf",
             "robust_eps": 0.1,
         }
-        for seed in seeds
-        for step, epoch in enumerate(EPOCHS)
+    )
+
+
+CONTROLS = [f"control: {name}" for name in "abc"]
+
+
+def study(*tables, check=None, **how):
+    """Evidence of these tables `margins`, each with the history of its training."""
+    pairs = {(one["training"].iloc[0], one["study"].iloc[0]) for one in tables}
+    made = {
+        "margins": pd.concat(tables, ignore_index=True),
+        "history": pd.concat([history(training, study=name, **how) for training, name in sorted(pairs)]),
+    }
+    return Evidence(made if check is None else made | {"estimator_check": check})
+
+
+def falling(change, **more):
+    return lambda rng: study(margins(rng, change, **more))
+
+
+def against(pgd, standard=-0.4):
+    return lambda rng: study(margins(rng, standard), margins(rng, pgd, training="pgd linf", scale=3))
+
+
+def checked(own):
+    def draw(rng):
+        number = int(rng.integers(1, 2**31))
+        more = {"seeds": SEEDS, "images": 130, "shared": number}
+        first = margins(rng, -0.3, **more)
+        walk = margins(rng, -0.3, estimator="walk", estimators_own=own, **more)
+        return study(first, check=walk.drop(columns=["correct", "confidence", "success"]))
+
+    return draw
+
+
+def controlled(pgd, spread=0.2, change=-0.3, odd=None):
+    def draw(rng):
+        scales = np.exp(np.linspace(0, spread, 3))
+        tables = [margins(rng, change), margins(rng, 0.0, training="pgd linf", scale=pgd)]
+        for name, scale in zip(CONTROLS, scales, strict=True):
+            tables.append(
+                margins(rng, odd if odd is not None and name == CONTROLS[0] else change, study=name, scale=scale)
+            )
+        return study(*tables)
+
+    return draw
+
+
+def robust_at(log_median):
+    """Standard training whose median linf margin of correct images is so far from half of the budget, 0.05."""
+    return lambda rng: study(margins(rng, 0.0, scale=0.05 * np.exp(log_median)))
+
+
+def transferring(scale):
+    return lambda rng: study(
+        margins(rng, 0.0),
+        margins(rng, 0.0, training="pgd linf", scale=scale),
+        margins(rng, 0.0, training="pgd l2", study="transfer", scale=scale),
+    )
+
+
+# claim -> studies under no effect, under the claimed one, under the opposite one
+TRUTHS = {
+    "C1": (falling(0.0), falling(-0.25), falling(0.25)),
+    "C2": (falling(0.0), falling(-0.4), falling(0.4)),
+    "C3": (against(-0.4), against(0.05), against(-0.8)),
+    "C4": (falling(0.0), falling(-0.25), falling(0.25)),
+    "C5": (falling(0.0, wrong=0.6), falling(0.0, wrong=0.3), falling(0.0, wrong=0.9)),
+    "C6": (checked(0.1), checked(0.0), checked(0.3)),
+    "C7": tuple(controlled(scale, change=0.0) for scale in (1.2, 2.0, 0.8)),
+    "F1": (falling(0.0), falling(-0.4), falling(0.4)),
+    "F2": (robust_at(0.0), robust_at(-0.6), robust_at(0.6)),
+    "F3": (against(-0.4), against(0.05), against(-0.8)),
+    "F4": (falling(-0.3, wrong_change=0.0), falling(0.0, wrong_change=-0.25), falling(-0.3, wrong_change=0.25)),
+    "F5": (transferring(1.0), transferring(1.6), transferring(0.6)),
+    "F6": (
+        falling(0.0, confidence=0.5, right=0.5),
+        falling(0.0, confidence=0.0),
+        falling(0.0, confidence=1.0, right=0.0),
+    ),
+    "F7": (controlled(2, change=0.0), controlled(2, change=-0.25), controlled(2, odd=0.25)),
+}
+
+
+def test_every_claim_is_simulated():
+    assert set(TRUTHS) == set(CLAIMS[PAPER])
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_no_effect_is_hardly_ever_supported(name):
+    # most claims have several parts, so that this is far from the bound; one of a single part is drawn often below
+    assert shares(PAPER, name, TRUTHS[name][0], 6)["supported"] <= 0.05
+
+
+def test_no_effect_is_supported_in_at_most_five_percent_of_many_studies():
+    one = {"seeds": SEEDS[:6], "images": 40}
+
+    def draw(rng):
+        made = margins(rng, 0.0, **one)
+        kept = made[(made["norm"] == "l2") & (made["split"] == "train") & (made["step"].isin([2, 5]))]
+        return study(kept, seeds=SEEDS[:6])
+
+    assert shares(PAPER, "C1", draw, 200)["supported"] <= 0.05
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_the_claimed_effect_is_supported(name):
+    assert shares(PAPER, name, TRUTHS[name][1], 5)["supported"] >= 0.8
+
+
+@pytest.mark.parametrize("name", [name for name in TRUTHS if name != "C6"])
+def test_the_opposite_is_contradicted(name):
+    found = shares(PAPER, name, TRUTHS[name][2], 4)
+    assert found["contradicted"] >= 0.8
+    assert found["supported"] == 0
+
+
+RNG = np.random.default_rng(3)
+FALLING = margins(RNG, -0.3)
+STUDY = study(FALLING)
+
+
+def parts(name, evidence=STUDY):
+    return {part.label: part for part in CLAIMS[PAPER][name].rule(evidence).parts}
+
+
+def verdict(name, evidence=STUDY):
+    return CLAIMS[PAPER][name].rule(evidence)
+
+
+def test_the_reference_never_looks_at_margins():
+    """Before the reference moment margins peak at chance level; a rule on peaks would see a fall of 95 %."""
+    (part, *_) = [part for label, part in parts("C1").items() if "train all, l2" in label]
+    assert part.effect.value == pytest.approx(np.exp(-0.3) - 1, abs=0.06)
+
+
+def test_walk_decides_and_deepfool_is_beside_it():
+    number = 5
+    deepfool, walk = (
+        margins(RNG, change, estimator=name, shared=number) for name, change in (("deepfool", 0.3), ("walk", -0.3))
+    )
+    found = verdict("C1", study(deepfool, walk))
+    assert found.verdict == "supported"
+    assert {part.label.split()[-1]: part.secondary for part in found.parts} == {"(walk)": False, "(deepfool)": True}
+    assert all(part.verdict == "contradicted" for part in found.parts if part.secondary)
+    from_check = study(deepfool, check=walk.drop(columns=["correct", "confidence", "success"]))
+    assert [part.effect for part in verdict("C1", from_check).parts] == [part.effect for part in found.parts]
+    assert "only DeepFool" in verdict("C1").reason
+
+
+def test_correct_images_are_correct_at_both_moments():
+    changed = FALLING.copy()
+    flips = (changed["index"] < 10) & (changed["step"] == 5)
+    changed.loc[flips, "correct"] = False
+    changed.loc[flips, "margin"] = 1e6
+    one, other = (parts("C1", study(table)) for table in (changed, FALLING[FALLING["index"] >= 10]))
+    label = "test correct, l2 (deepfool)"
+    assert one[label].effect.value == other[label].effect.value
+
+
+def test_seeds_that_never_learn_are_left_out_and_counted():
+    slow = history(seeds=SEEDS[:2], train=[0.1, 0.2, 0.5, 0.6, 0.7, 0.8])
+    others = history(seeds=SEEDS[2:])
+    found = verdict("C2", Evidence({"margins": FALLING, "history": pd.concat([slow, others])}))
+    assert {part.effect.num_seeds for part in found.parts} == {5}
+    assert "2 of 7 seeds: the accuracy of the reference moment is not reached (0, 1)" in found.parts[0].left_out
+
+
+def test_matched_accuracy_decides_where_the_comparison_begins():
+    rng = np.random.default_rng(0)
+    tables = [margins(rng, -0.4), margins(rng, 0.0, training="pgd linf")]
+    # PGD ends at 70 % training accuracy: 63 % is reached by standard training at step 2 and by PGD at step 3
+    slow = history("pgd linf", train=[0.1, 0.2, 0.5, 0.65, 0.68, 0.7])
+    evidence = Evidence({"margins": pd.concat(tables), "history": pd.concat([history(), slow])})
+    standard, trained = (pd.concat([table[table["step"] != step]]) for table, step in zip(tables, (99, 2), strict=True))
+    same = Evidence({"margins": pd.concat([standard, trained]), "history": pd.concat([history(), slow])})
+    assert [part.effect for part in verdict("C3", evidence).parts] == [
+        part.effect for part in verdict("C3", same).parts
     ]
-    return pd.DataFrame(rows)
 
 
-def verdict(name, *margin_tables, **tables):
-    if margin_tables:
-        tables["margins"] = pd.concat(margin_tables, ignore_index=True)
-    return CLAIMS["mickisch2020"][name].rule(Evidence(tables))
+def test_where_only_one_training_has_walk_deepfool_compares_them():
+    rng = np.random.default_rng(0)
+    walk = margins(rng, -0.4, estimator="walk")
+    found = verdict("C3", study(margins(rng, -0.4), walk, margins(rng, 0.05, training="pgd linf")))
+    assert found.verdict == "supported"
+    assert [part.label for part in found.parts if not part.secondary] == [
+        "PGD against standard, train all, linf (deepfool)",
+        "PGD, train all, linf (deepfool)",
+    ]
 
 
-FALLING, GROWING = margins(RISE), margins(GROWS)
-ADVERSARIAL = margins(LEVEL, training="pgd linf", scale=3)
-CONTROLS = [margins(RISE, study=f"control: {name}", scale=s) for name, s in (("a", 0.9), ("b", 1.1), ("c", 1.2))]
-L2 = margins(LEVEL, training="pgd l2", study="transfer", scale=2)
-
-HOLDING = {
-    "C1": lambda: verdict("C1", FALLING),
-    "C2": lambda: verdict("C2", FALLING, history=history()),
-    "C3": lambda: verdict("C3", FALLING, ADVERSARIAL),
-    "C4": lambda: verdict("C4", FALLING),
-    "C5": lambda: verdict("C5", FALLING, ADVERSARIAL),
-    "C6": lambda: verdict("C6", **{"estimator_check": estimator_check(RISE, RISE)}),
-    "C7": lambda: verdict("C7", FALLING, ADVERSARIAL, *CONTROLS),
-    "F1": lambda: verdict("F1", FALLING),
-    "F2": lambda: verdict("F2", history=history()),
-    "F3": lambda: verdict("F3", FALLING, ADVERSARIAL),
-    "F4": lambda: verdict("F4", FALLING, margins(LEVEL, training="pgd linf", wrong_curve=RISE)),
-    "F5": lambda: verdict("F5", FALLING, ADVERSARIAL, L2),
-    "F6": lambda: verdict("F6", FALLING),
-    "F7": lambda: verdict("F7", FALLING, *CONTROLS),
-}
-
-FAILING = {
-    "C1": lambda: verdict("C1", GROWING),
-    "C2": lambda: verdict("C2", GROWING, history=history()),
-    "C3": lambda: verdict("C3", FALLING, margins(RISE, training="pgd linf")),
-    "C4": lambda: verdict("C4", GROWING),
-    "C5": lambda: verdict("C5", margins(RISE, wrong=0.9)),
-    "C6": lambda: verdict("C6", **{"estimator_check": estimator_check(RISE, GROWS)}),
-    "C7": lambda: verdict("C7", FALLING, ADVERSARIAL, *CONTROLS, margins(RISE, study="control: d", scale=6)),
-    "F1": lambda: verdict("F1", GROWING),
-    "F2": lambda: verdict("F2", history=history(robust_accuracy=0.7)),
-    "F3": lambda: verdict("F3", FALLING, margins(RISE, training="pgd linf")),
-    "F4": lambda: verdict("F4", margins(RISE, wrong_curve=GROWS)),
-    "F5": lambda: verdict("F5", FALLING, ADVERSARIAL, margins(RISE, training="pgd l2", scale=0.5)),
-    "F6": lambda: verdict("F6", FALLING.assign(confidence=0.5 + FALLING["margin"] / 10)),
-    "F7": lambda: verdict("F7", FALLING, *CONTROLS, margins(GROWS, study="control: d")),
-}
-
-UNTESTABLE = {
-    "C1": lambda: verdict("C1", FALLING[FALLING["epoch"] <= 8]),
-    "C2": lambda: verdict("C2", FALLING, history=history(learnt_at=100)),
-    "C3": lambda: verdict("C3", FALLING),
-    "C4": lambda: verdict("C4"),
-    "C5": lambda: verdict("C5", FALLING[FALLING["index"] < NUM_IMAGES - NUM_WRONG + 10]),
-    "C6": lambda: verdict("C6", **{"estimator_check": estimator_check(RISE, RISE).query("epoch > 12")}),
-    "C7": lambda: verdict("C7", FALLING, ADVERSARIAL, CONTROLS[0]),
-    "F1": lambda: verdict("F1", FALLING[FALLING["epoch"] <= 4]),
-    "F2": lambda: verdict("F2", history=history(test_accuracy=0.6)),
-    "F3": lambda: verdict("F3", GROWING, ADVERSARIAL),
-    "F4": lambda: verdict("F4", FALLING[FALLING["correct"]]),
-    "F5": lambda: verdict("F5", FALLING, ADVERSARIAL),
-    "F6": lambda: verdict("F6"),
-    "F7": lambda: verdict("F7", FALLING),
-}
+def test_without_a_fall_there_is_nothing_to_prevent():
+    rng = np.random.default_rng(0)
+    found = verdict("C3", against(0.3, standard=0.0)(rng))
+    assert found.verdict == "undecided"
+    assert "nothing to prevent is shown" in found.reason
 
 
-def estimator_check(deepfool, walk):
-    first, second = (margins(curve, seeds=(0,)) for curve in (deepfool, walk))
-    return pd.concat([first, second.assign(estimator="walk")], ignore_index=True)
+def test_high_error_says_nothing_of_robustness():
+    found = verdict("F2", study(margins(RNG, scale=0.01), final=0.6))
+    assert (found.verdict, "the error is not low" in found.reason) == ("undecided", True)
 
 
-def test_every_claim_is_tried_all_three_ways():
-    names = set(CLAIMS["mickisch2020"])
-    assert names == {f"C{i}" for i in range(1, 8)} | {f"F{i}" for i in range(1, 8)}
-    assert names == set(HOLDING) == set(FAILING) == set(UNTESTABLE)
+def test_robustness_is_looked_at_a_range_of_radii():
+    found = parts("F2", study(margins(RNG, scale=0.05)))
+    assert [label for label in found if label.startswith("eps")] == [
+        f"eps {eps} (deepfool)" for eps in (0.025, 0.05, 0.1)
+    ]
+    assert [part.secondary for part in found.values()] == [True, False, True, True]
+    values = [part.effect.value for label, part in found.items() if label.startswith("eps")]
+    assert values == sorted(values, reverse=True)
 
 
-@pytest.mark.parametrize("name", HOLDING)
-def test_it_holds_where_it_should(name):
-    found = HOLDING[name]()
-    assert found.verdict == "holds", found.reason
-    assert found.estimate.low <= found.estimate.value <= found.estimate.high
+@pytest.mark.parametrize("name", TRUTHS)
+def test_one_seed_no_seed_and_no_number_are_rows_that_say_so(name):
+    rng = np.random.default_rng(1)
+    tables = TRUTHS[name][1](rng).tables
+    single = {key: table[table["seed"] == 0] for key, table in tables.items()}
+    found = verdict(name, Evidence(single))
+    assert found.verdict == "undecided"
+    assert "of the 5 seeds that an interval needs" in found.reason
+    assert all(np.isnan(part.effect.low) for part in found.parts)
+    without = {key: table.assign(margin=np.nan) if "margin" in table else table for key, table in tables.items()}
+    assert verdict(name, Evidence(without)).verdict in ("undecided", "not run")
+    assert verdict(name, Evidence({})).verdict == "not run"
+    alone = {key: table for key, table in tables.items() if key != "history"}
+    assert verdict(name, Evidence(alone)).verdict in ("undecided", "not run", "supported")
 
 
-@pytest.mark.parametrize("name", FAILING)
-def test_it_does_not_hold_where_it_should_not(name):
-    found = FAILING[name]()
-    assert found.verdict == "does not hold", found.reason
+def test_data_sets_that_nobody_ran_and_runs_that_failed_are_rows():
+    failed = (("fashion_mnist", "standard-main", 7), ("mnist", "mnist-lenet-none-1", 0))
+    evidence = Evidence(STUDY.tables, failed=failed)
+    table = judge(PAPER, evidence)
+    by_dataset = dict(iter(table.groupby("dataset")))
+    assert set(by_dataset["cifar10"]["verdict"]) == set(by_dataset["mnist"]["verdict"]) == {"not run"}
+    assert set(by_dataset["cifar10"]["claim"]) == set(CLAIMS[PAPER]) - {"F5"}
+    assert by_dataset["fashion_mnist"]["left_out"].str.contains("1 runs not finished").all()
+    assert by_dataset["mnist"]["left_out"].str.contains("mnist-lenet-none-1 seed 0").all()
+    assert table.groupby("claim")["primary"].first().sum() == 1
 
 
-@pytest.mark.parametrize("name", UNTESTABLE)
-def test_too_few_data_are_not_tested(name):
-    found = UNTESTABLE[name]()
-    assert found.verdict == "not tested", found.reason
-    assert found.reason
+def test_holm_adjusts_over_the_data_sets_of_the_primary_claim():
+    other = FALLING.assign(dataset="mnist", margin=FALLING["margin"] * (1 + 0.3 * (FALLING["seed"] % 2)))
+    tables = {"margins": pd.concat([FALLING, other])}
+    tables["history"] = pd.concat([history(), history().assign(dataset="mnist")])
+    table = judge(PAPER, Evidence(tables))
+    rows = table[table["primary"]].groupby("dataset")
+    largest = rows["p_value"].max()
+    first, second = sorted(largest.dropna())
+    assert sorted(rows["p_holm"].first().dropna()) == pytest.approx([2 * first, max(2 * first, second)])
+    assert table.loc[~table["primary"], "p_holm"].isna().all()
 
 
-@pytest.mark.parametrize("name", CLAIMS["mickisch2020"])
-def test_no_run_at_all_is_not_tested(name):
-    assert verdict(name).verdict == "not tested"
-
-
-def test_the_values_are_those_of_the_made_tables():
-    assert verdict("C1", margins(RISE, noise=0)).estimate.value == pytest.approx(-0.5)
-    assert verdict("F5", margins(RISE, noise=0), margins(LEVEL, training="pgd linf", scale=3, noise=0), L2).estimate
-    ratio = verdict("C5", margins(RISE, wrong=0.3, noise=0)).estimate.value
-    assert ratio == pytest.approx(0.3, abs=0.05)
-
-
-def test_one_seed_has_an_interval_over_its_images():
-    found = verdict("C1", margins(RISE, seeds=(0,), noise=0)).estimate
-    assert found.over.startswith("1 seed, ")
-    # every image falls by the same share, hence no spread
-    assert found.low == pytest.approx(found.high)
-    mixed = verdict("C5", margins(RISE, seeds=(0,))).estimate
-    assert mixed.low < mixed.value < mixed.high
-
-
-def test_the_direction_alone_is_not_enough():
-    ends = {0: 0.5, 1: 0.95, 2: 1.1}
-    curves = [margins([*LEVEL[:-1], end], seeds=(seed,), noise=0) for seed, end in ends.items()]
-    found = verdict("C1", *curves)
-    assert (found.verdict, found.estimate.value) == ("does not hold", pytest.approx(-0.15))
-    assert "includes 0" in found.reason
+def test_every_part_is_a_row_with_its_effect():
+    table = judge(PAPER, STUDY)
+    rows = table[(table["claim"] == "C1") & (table["dataset"] == "fashion_mnist")]
+    wanted = [
+        f"{split}, {norm} (deepfool)"
+        for split, norm in itertools.product(("train all", "test correct"), ("l2", "linf"))
+    ]
+    assert rows["part"].tolist() == wanted
+    assert (rows["low"] < rows["value"]).all()
+    assert (rows["value"] < rows["high"]).all()
+    assert set(rows["num_seeds"]) == {len(SEEDS)}

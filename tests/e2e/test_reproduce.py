@@ -26,8 +26,8 @@ def test_a_smoke_study_ends_with_figures_and_claims_and_is_done_only_once(bdry, 
     folder = tmp_path / "outputs" / "reproduce" / f"{paper}-smoke"
     verdicts = pd.read_csv(folder / "claims.csv")
     assert set(verdicts["claim"]) == set(CLAIMS[paper])
-    assert set(verdicts["verdict"]) <= {"holds", "does not hold", "not tested"}
-    speaks = verdicts["verdict"] != "not tested"
+    assert set(verdicts["verdict"]) <= {"supported", "contradicted", "undecided", "not run"}
+    speaks = verdicts["verdict"] != "not run"
     assert tested <= set(verdicts.loc[speaks, "claim"])
     assert untested <= set(verdicts.loc[~speaks, "claim"])
     drawn = sorted((folder / "figures").iterdir())

@@ -21,7 +21,7 @@ from bdry.html import Explorer, Paper, explore, origin, page, panels
 from bdry.html.embedding import difference, picture
 from bdry.html.markup import as_html
 from bdry.runs import SCHEMA_VERSION, TABLES, Measurement
-from bdry.selection.verdicts import COLUMNS
+from bdry.selection.claim import COLUMNS
 from bdry.settings import check
 from bdry.settings.report import ReportConfig
 
@@ -123,8 +123,9 @@ def whole(found, skipped=()):
     start = {"code": {"commit": HOSTILE}, "packages": {"torch": HOSTILE}}
     origins = [origin(record, [(HOSTILE, start)]) for record in found]
     verdicts = judge("mickisch2020", Evidence.of(found))
-    numbers = {"verdict": "holds", "value": 1.0, "low": 0.0, "high": 2.0}
-    hostile = pd.DataFrame([{**dict.fromkeys(COLUMNS, HOSTILE), **numbers}])
+    numbers = dict.fromkeys(("value", "low", "high", "bound", "band", "p_value", "p_holm", "detectable"), 1.0)
+    words = {"verdict": "supported", "whose": "ours", "primary": True, "secondary": False, "checks": False}
+    hostile = pd.DataFrame([{**dict.fromkeys(COLUMNS, HOSTILE), **numbers, **words}])
     papers = [Paper("mickisch2020", verdicts, panels("mickisch2020", found)), Paper("li2018", hostile)]
     return page(found, skipped, papers, explore(found, 3, Pictures()), origins, num_drawn=len(found))
 

@@ -2,9 +2,9 @@
 
 from ..registry import import_siblings
 from ..selection import Evidence
-from ..selection.intervals import Estimate
-from ..selection.verdicts import CLAIMS, Claim, Verdict, claim, judge
+from ..selection.claim import CLAIMS, Claim, claim, judge
+from ..selection.verdicts import Verdict
 
 import_siblings(__name__, __path__)
 
-__all__ = ["CLAIMS", "Claim", "Estimate", "Evidence", "Verdict", "claim", "judge"]
+__all__ = ["CLAIMS", "Claim", "Evidence", "Verdict", "claim", "judge"]

@@ -1,51 +1,65 @@
 """The claims of fawzi2017 (arXiv 1705.09552), C1-C9 of docs/papers/fawzi2017.md.
 
-The rules were written before any number was known, and are the same at every scale. Bounds are ours
-(docs/papers/fawzi2017.md, Bounds), to be reached in every seed of every network; only standard training is judged. On
-smooth networks C4, C8 and C9 have no bound: these are listed and not judged. Every sign is that of
-F = f_own - f_other: positive where the boundary bends away from the image; the paper's own convention is not
-known. Boundary points of all four families are listed beside the nearest ones, since the sign depends on them.
+The rules are those of docs/verdicts.md and the same at every scale; bounds are ours (docs/papers/fawzi2017.md,
+Bounds). Only standard training is judged. On smooth networks C4, C8 and C9 have no bound: these are told beside the
+verdict. Every sign is that of F = f_own - f_other: positive where the boundary bends away from the image; the paper's
+own convention is not known. Boundary points of all four families are told beside the nearest ones, since the sign
+depends on them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..selection.evidence import Evidence
-from ..selection.intervals import Estimate, estimate, over_seeds, proportion
+from ..selection.claim import ABSTRACT, SECONDARY, claim
+from ..selection.effects import RATE, RATIO, over_seeds, share, two_way
+from ..selection.evidence import Evidence, where_columns
 from ..selection.networks import Network, networks
-from ..selection.verdicts import FAILS, HOLDS, UNTESTED, Part, Verdict, claim, gate, not_tested, part_of
+from ..selection.verdicts import Part, Verdict, decide
 
 PAPER = "fawzi2017"
-SECONDARY = "secondary source"
+BY_OTHERS = "secondary source"
+NAMED = (("fashion_mnist", ""), ("cifar10", "lenet"), ("cifar10", "nin"), ("imagenet", "caffenet"))
 NEAREST = "nearest_refined"
 FAMILIES = (NEAREST, "deepfool_end", "nat_segment", "random_dir")
+SCENARIOS = ("natural", "perturbed", "random")
 FEWEST_PAIRS = 20
 FEWEST_POINTS = 10
 FEWEST_IMAGES = 20
-# the level at which a share of signs differs from one half
-LEVEL = 0.01
 # where the runner-up is right this often there is nothing left for a recovery to gain
 SATURATED = 0.95
+# the size of noise that is judged, over the images' mean norm
+NOISE = 0.2
 CAVEAT = "a path not found within the budget does not show that there is none"
 
 
-def _of_images(network: Network, column: str, statistic: Callable[[pd.Series], float], key: str) -> Estimate:
-    frames = {seed: rows.set_index(key) for seed, rows in network.seeds.items()}
-    return estimate(lambda frame: float(statistic(frame[column])), frames)
+def first(means: np.ndarray) -> np.ndarray:
+    """The first column's mean."""
+    return means[..., 0]
 
 
-def _part(label: str, network: Network, column: str, statistic: Callable[[pd.Series], float], key: str) -> Part:
-    values = [float(statistic(rows[column])) for rows in network.seeds.values()]
-    return Part(label, values, _of_images(network, column, statistic, key))
+def enough(network: Network, fewest: int, what: str) -> tuple[dict[int, pd.DataFrame], str]:
+    """The rows of seeds with at least so many, and in words which have not."""
+    few = [str(seed) for seed, rows in network.seeds.items() if len(rows) < fewest]
+    kept = {seed: rows for seed, rows in network.seeds.items() if len(rows) >= fewest}
+    words = (
+        f"{len(few)} of {len(network.seeds)} seeds have fewer than {fewest} {what} ({', '.join(few)})" if few else ""
+    )
+    return kept, "; ".join(line for line in (network.lacking, words) if line)
 
 
-def _few(network: Network, fewest: int) -> bool:
-    return min(map(len, network.seeds.values())) < fewest
+def lines(*found: str) -> str:
+    """What is not empty, in one cell."""
+    return "; ".join(line for line in found if line)
+
+
+def chosen(network: Network, **where: Any) -> Network:
+    """The network with the rows whose columns have these values."""
+    seeds = {seed: where_columns(rows, where) for seed, rows in network.seeds.items()}
+    return Network(network.name, network.activation, seeds, network.lacking)
 
 
 @claim(
@@ -53,46 +67,55 @@ def _few(network: Network, fewest: int) -> bool:
     "C1",
     "Classification regions are connected: between points of one predicted label a path inside their region is found.",
     says="state-of-the-art networks learn connected regions (abstract)",
+    whose=ABSTRACT,
+    primary=True,
+    needs=NAMED,
 )
 def regions_are_connected(evidence: Evidence) -> Verdict:
-    """Of the pairs whose points both have the label, the share with a path found within the budget is at least 0.95,
-    in each scenario with at least 20 such pairs. A path is certified at its samples only."""
+    """Of the pairs whose points both have the label, the share with a path found within the budget is above 0.95, in
+    each scenario, of seeds with at least 20 such pairs. A path is certified at its samples only."""
     parts = []
-    for network in networks(evidence, "paths", in_region=True):
-        for scenario in ("natural", "perturbed", "random"):
-            of_scenario = [rows[rows["scenario"] == scenario] for rows in network.seeds.values()]
-            if min(map(len, of_scenario)) < FEWEST_PAIRS:
+    for network in networks(evidence, "paths"):
+        for scenario in SCENARIOS:
+            of_scenario = chosen(network, scenario=scenario)
+            outside = sum(int((~rows["in_region"].astype(bool)).sum()) for rows in of_scenario.seeds.values())
+            inside = chosen(of_scenario, in_region=True)
+            if not any(map(len, inside.seeds.values())):
                 continue
-            shares = [proportion(int(rows["found"].sum()), len(rows), f"{len(rows)} pairs") for rows in of_scenario]
-            parts.append(part_of(f"{network.name}, {scenario}", shares))
-    return gate(parts, "share of pairs with a path found", at_least=0.95, aside=CAVEAT)
+            kept, few = enough(inside, FEWEST_PAIRS, "pairs")
+            effect = share([(int(rows["found"].sum()), len(rows)) for rows in kept.values()], "pairs")
+            left_out = lines(few, f"{outside} pairs outside the region" if outside else "")
+            label = f"{network.name}, {scenario}"
+            parts.append(Part(label, "share of pairs with a path found", effect, 0.95, True, left_out=left_out))
+    return decide(parts, CAVEAT if parts else "")
 
 
 @claim(
     PAPER,
     "C2",
     "Paths inside a region are almost straight; the regions are not convex.",
-    says=f"paths are almost straight lines, regions are not convex ({SECONDARY})",
+    says=f"paths are almost straight lines, regions are not convex ({BY_OTHERS})",
+    whose=SECONDARY,
+    needs=NAMED,
 )
 def paths_are_almost_straight(evidence: Evidence) -> Verdict:
-    """The median of D(P), a path's length over the distance of its ends, is below 1.01 in each scenario with at least
-    20 paths. Convexity is not judged: the share of convex combinations inside is listed, below 1 where not convex."""
+    """The median of D(P), a path's length over the distance of its ends, is below 1.01 in each scenario, of seeds with
+    at least 20 paths (band: 0.005). Beside it the share of convex combinations inside, below 1 where not convex."""
     parts = []
     for network in networks(evidence, "paths", found=True):
-        for scenario in ("natural", "perturbed", "random"):
-            seeds = {seed: rows[rows["scenario"] == scenario] for seed, rows in network.seeds.items()}
-            of_scenario = Network(network.name, network.activation, seeds)
-            if not _few(of_scenario, FEWEST_PAIRS):
-                label = f"{network.name}, {scenario}"
-                parts.append(_part(label, of_scenario, "relative_length", lambda lengths: lengths.median(), "pair"))
-    listed = []
+        for scenario in SCENARIOS:
+            of_scenario = chosen(network, scenario=scenario)
+            if any(map(len, of_scenario.seeds.values())):
+                kept, few = enough(of_scenario, FEWEST_PAIRS, "paths")
+                effect = over_seeds((rows["relative_length"].median() for rows in kept.values()), RATIO)
+                label, statistic = f"{network.name}, {scenario}", "median of path length / distance"
+                parts.append(Part(label, statistic, effect, 1.01, False, 0.005, left_out=few))
     for network in networks(evidence, "convexity", weight_law="dirichlet", region=-1):
-        largest = pd.concat(network.seeds.values())
-        largest = largest[largest["k"] == largest["k"].max()]
-        if len(largest):
-            listed.append(f"{network.name} {largest['hit_rate'].mean():.3g} of {largest['k'].iloc[0]} images")
-    aside = f"convex combinations inside: {', '.join(listed)}" if listed else "convexity was not measured"
-    return gate(parts, "median of path length / distance", below=1.01, aside=aside)
+        k = max(rows["k"].max() for rows in network.seeds.values())
+        effect = over_seeds((rows.loc[rows["k"] == k, "hit_rate"].mean() for rows in network.seeds.values()), RATE)
+        label, statistic = f"{network.name}, {k} images", "share of convex combinations inside"
+        parts.append(Part(label, statistic, effect, 1, False, secondary=True, left_out=network.lacking))
+    return decide(parts)
 
 
 @claim(
@@ -100,70 +123,60 @@ def paths_are_almost_straight(evidence: Evidence) -> Verdict:
     "C3",
     "Near data points the decision boundary is flat along most directions.",
     says="yes, only few directions are strongly curved (abstract)",
+    whose=ABSTRACT,
+    needs=NAMED,
 )
 def boundary_is_flat_along_most_directions(evidence: Evidence) -> Verdict:
     """Networks without kinks, exact second derivatives, refined nearest points: the mean share of principal curvatures
-    up to 5 % of the point's largest is at least 0.75. At least 10 points; an affine network is not judged."""
-    chosen = {"family": NEAREST, "method": "ad", "solver": "dense", "kinks": "none", "affine": False}
-    parts, beside = [], []
-    for network in networks(evidence, "curvature_summary", **chosen):
-        if not _few(network, FEWEST_POINTS):
-            parts.append(_part(network.name, network, "frac_abs_lt_5pct", lambda share: share.mean(), "index"))
-            one_percent = over_seeds([rows["frac_abs_lt_1pct"].mean() for rows in network.seeds.values()]).value
-            beside.append(f"{network.name} {one_percent:.3g}")
-    aside = f"up to 1 %: {', '.join(beside)}" if beside else "needs a network whose activation and pooling are smooth"
-    return gate(parts, "share of directions with |curvature| up to 5 % of the largest", at_least=0.75, aside=aside)
+    up to 5 % of the point's largest is above 0.75. At least 10 points; an affine network is not judged. The share up
+    to 1 % is told beside it."""
+    where = {"family": NEAREST, "method": "ad", "solver": "dense", "kinks": "none", "affine": False}
+    parts = []
+    for network in networks(evidence, "curvature_summary", **where):
+        kept, few = enough(network, FEWEST_POINTS, "points")
+        for percent in (5, 1):
+            column = f"frac_abs_lt_{percent}pct"
+            frames = {seed: rows.set_index("index")[[column]] for seed, rows in kept.items()}
+            statistic = f"share of directions with |curvature| up to {percent} % of the largest"
+            effect = two_way(first, frames, RATE, "points")
+            label = f"{network.name}, {percent} %"
+            parts.append(Part(label, statistic, effect, 0.75, True, secondary=percent == 1, left_out=few))
+    return decide(parts, "" if parts else "needs a network whose activation and pooling are smooth")
 
 
-def _signs(rows: pd.DataFrame, positive: pd.Series, negative: pd.Series) -> tuple[Estimate, float]:
-    """The share of positive signs among those that have one, and the two-sided p-value of one half."""
-    from scipy.stats import binomtest
-
-    up, down = int(positive.sum()), int(negative.sum())
-    share = proportion(up, up + down, f"{up + down} of {len(rows)} points")
-    return share, float(binomtest(up, up + down).pvalue) if up + down else 1.0
+def signs(network: Network, label: str, column: str, middle: float, sign: int, secondary: bool) -> Part:
+    """The part that more than half of the points are on the side `sign` of `middle`; those on it, or nan, have none."""
+    kept, few = enough(network, FEWEST_POINTS, "points")
+    found = {seed: sign * (rows.set_index("index")[column] - middle) for seed, rows in kept.items()}
+    without = sum(int((~(values.abs() > 0)).sum()) for values in found.values())
+    frames = {seed: (values[values.abs() > 0] > 0).astype(float).to_frame() for seed, values in found.items()}
+    left_out = lines(few, f"{without} points without a sign" if without else "")
+    effect = two_way(first, frames, RATE, "points")
+    return Part(label, "share of points with the sign claimed", effect, 0.5, True, 0.05, secondary, left_out)
 
 
 @claim(
     PAPER,
     "C4",
     "At nearest points the boundary is curved asymmetrically: its tangent plane lies mostly on the image's own side.",
-    says=f"asymmetric, more directions with negative curvature, of a sign convention that is not known ({SECONDARY})",
+    says=f"asymmetric, more directions with negative curvature, of a sign convention that is not known ({BY_OTHERS})",
+    whose=SECONDARY,
+    needs=NAMED,
 )
 def curvature_is_asymmetric(evidence: Evidence) -> Verdict:
     """ReLU networks: of the refined nearest points, more than half have the tangent plane, at every distance t looked
-    at, mostly on the image's own side, with a binomial p-value below 0.01. At least 10 points. Smooth networks and the
-    other families of points are listed and not judged."""
-    parts, weak, listed = [], [], []
+    at, mostly on the image's own side. At least 10 points. Smooth networks and the other families of points are told
+    beside it."""
+    parts = []
     for network in networks(evidence, "tangent_sides"):
         for family in FAMILIES:
-            for t in sorted(pd.concat(network.seeds.values())["t"].unique()):
-                shares, values = [], []
-                for rows in network.seeds.values():
-                    at = rows[(rows["family"] == family) & (rows["t"] == t)]
-                    shares.append(_signs(at, at["share_own_side"] > 0.5, at["share_own_side"] < 0.5))
-                    values.append(len(at))
-                if min(values) < FEWEST_POINTS:
-                    continue
-                part = part_of(f"{network.name}, {family}, t = {t:g}", [share for share, _ in shares])
-                if network.is_piecewise_linear and family == NEAREST:
-                    parts.append(part)
-                    weak += [part.label for _, p in shares if p >= LEVEL]
-                else:
-                    listed.append(str(part))
-    return _signed(parts, weak, "share of points with the tangent plane on the own side", listed)
-
-
-def _signed(parts: list[Part], weak: list[str], statistic: str, listed: list[str]) -> Verdict:
-    """The verdict on shares that are to be above one half, significantly so; `weak` names those that are not."""
-    aside = f"not judged: {'; '.join(listed)}" if listed else ""
-    if not parts:
-        return gate([], statistic, at_least=0.5, aside=f"needs a ReLU network{'; ' if aside else ''}{aside}")
-    verdict = gate(parts, statistic, at_least=0.5, aside=aside)
-    if verdict.verdict == HOLDS and weak:
-        reason = f"not significant (binomial p >= {LEVEL:g}): {', '.join(dict.fromkeys(weak))}; {verdict.reason}"
-        return Verdict(FAILS, reason, verdict.statistic, verdict.estimate)
-    return verdict
+            for t in sorted(set().union(*(rows["t"] for rows in network.seeds.values()))):
+                at = chosen(network, family=family, t=t)
+                if any(map(len, at.seeds.values())):
+                    beside = not (network.is_piecewise_linear and family == NEAREST)
+                    label = f"{network.name}, {family}, t = {t:g}"
+                    parts.append(signs(at, label, "share_own_side", 0.5, 1, beside))
+    return decide(parts, "" if any(not part.secondary for part in parts) else "needs a ReLU network")
 
 
 def _confounded(evidence: Evidence) -> dict[str, str]:
@@ -176,152 +189,131 @@ def _confounded(evidence: Evidence) -> dict[str, str]:
     return found
 
 
-def _shared_methods(evidence: Evidence) -> dict[str, str]:
-    return {
-        network.name: str(pd.concat(network.seeds.values())["method"].iloc[0])
-        for network in networks(evidence, "shared_summary")
-    }
+def _exact(evidence: Evidence) -> set[str]:
+    """The networks whose shared directions are of exact second derivatives."""
+    found = networks(evidence, "shared_summary")
+    return {network.name for network in found if pd.concat(network.seeds.values())["method"].iloc[0] == "ad"}
 
 
-def _measured_or(verdict: Verdict, confounded: list[str]) -> Verdict:
-    """Not tested, with the reason, where all that was measured is confounded."""
-    if verdict.verdict == UNTESTED and confounded:
-        return not_tested(f"shared by architecture, not by training: {'; '.join(confounded)}")
-    return verdict
+def _shared(parts: list[Part], confounded: dict[str, str]) -> Verdict:
+    """The verdict on shared directions; where all that was measured is confounded, it cannot be said."""
+    if not any(not part.secondary for part in parts):
+        forced = f"shared by architecture, not by training: {'; '.join(confounded.values())}"
+        return decide(parts, forced if confounded else "no run measured exact shared directions")
+    return decide(parts)
 
 
 @claim(
     PAPER,
     "C5",
     "The strongly curved directions are shared between data points.",
-    says=f"yes ({SECONDARY})",
+    says=f"yes ({BY_OTHERS})",
+    whose=SECONDARY,
+    needs=NAMED,
 )
 def curved_directions_are_shared(evidence: Evidence) -> Verdict:
     """Exact second derivatives: along the first shared direction of a batch of training images the boundary at unseen
-    images is on average at least 10 times as curved as along a random one. Not tested on networks that react to fewer
-    dimensions than images have, whose directions are shared by architecture."""
-    confounded, methods = _confounded(evidence), _shared_methods(evidence)
-    parts, listed = [], []
+    images is on average more than 10 times as curved as along a random one (band: 0.5). Networks that react to fewer
+    dimensions than images have, whose directions are shared by architecture, and other derivatives are told beside
+    it."""
+    confounded, exact = _confounded(evidence), _exact(evidence)
+    parts = []
     for network in networks(evidence, "shared_rho", i=1):
-        rows = [seed.iloc[0] for seed in network.seeds.values()]
-        images = [f"1 seed, {row['num_images']} images" for row in rows]
-        means = [
-            Estimate(row["mean_rho"], row["ci_low"], row["ci_high"], over)
-            for row, over in zip(rows, images, strict=True)
-        ]
-        part = part_of(network.name, means)
-        if network.name in confounded:
-            listed.append(f"{part} ({confounded[network.name]})")
-        elif methods.get(network.name) == "ad":
-            parts.append(part)
-        else:
-            listed.append(f"{part} ({methods.get(network.name)})")
-    aside = f"not judged: {'; '.join(listed)}" if listed else ""
-    verdict = gate(parts, "mean rho of the first shared direction", at_least=10, aside=aside)
-    return _measured_or(verdict, [line for line in listed if "dimensions only" in line])
+        effect = over_seeds((rows["mean_rho"].iloc[0] for rows in network.seeds.values()), RATIO)
+        beside = network.name in confounded or network.name not in exact
+        statistic = "mean curvature along the first shared direction / along a random one"
+        parts.append(Part(network.name, statistic, effect, 10, True, 0.5, beside, network.lacking))
+    return _shared(parts, confounded)
 
 
 @claim(
     PAPER,
     "C6",
     "Shared curved directions look like localised Gabor filters.",
-    says=f"yes, as pictures ({SECONDARY})",
+    says=f"yes, as pictures ({BY_OTHERS})",
+    whose=SECONDARY,
+    needs=NAMED,
 )
 def shared_directions_are_localised(evidence: Evidence) -> Verdict:
     """Exact second derivatives: of the first 10 shared directions, the mean effective number of pixels and that of
     spatial frequencies are both below half of Gaussian noise's. Our measure of localised filters; the figure of the
-    directions is what the paper shows. Not tested on networks whose directions are shared by architecture."""
-    confounded, methods = _confounded(evidence), _shared_methods(evidence)
+    directions is what the paper shows. Networks whose directions are shared by architecture are not judged."""
+    confounded, exact = _confounded(evidence), _exact(evidence)
     parts = []
     for network in networks(evidence, "shared_rho", i=list(range(1, 11))):
-        if network.name in confounded or methods.get(network.name) != "ad":
-            continue
         for column, words in (("space_extent", "pixels"), ("frequency_extent", "frequencies")):
-            label = f"{network.name}, {words}"
-            parts.append(_part(label, network, column, lambda extent: extent.mean(), "i"))
-    verdict = gate(parts, "effective number / that of Gaussian noise", below=0.5)
-    return _measured_or(verdict, list(confounded.values()))
+            effect = over_seeds((rows[column].mean() for rows in network.seeds.values()), RATIO)
+            beside = network.name in confounded or network.name not in exact
+            label, statistic = f"{network.name}, {words}", "effective number / that of Gaussian noise"
+            parts.append(Part(label, statistic, effect, 0.5, False, 0.05, beside, network.lacking))
+    return _shared(parts, confounded)
 
 
 @claim(
     PAPER,
     "C7",
-    "Networks are sensitive to noise in the curved subspace S and robust to noise in its flat complement.",
+    "Networks are sensitive to noise in the curved subspace and robust to noise in its flat complement.",
     says="yes (abstract)",
+    whose=ABSTRACT,
+    needs=NAMED,
 )
 def sensitive_in_the_curved_subspace(evidence: Evidence) -> Verdict:
-    """Noise of 0.2 of the images' mean norm changes labels, and in S at least 5 times as often as in its complement;
-    and unseen images' DeepFool perturbations have more energy in the first 10 directions of S than in 10 principal
-    components, and than by chance. Curved and steep are not told apart by this: the other subspaces are listed. Not
-    tested on networks that react to fewer dimensions than images have."""
-    confounded, energies = _confounded(evidence), {n.name: n for n in networks(evidence, "shared_energy", k=10)}
-    parts, failing, beside = [], [], []
+    """Noise of 0.2 of the images' mean norm changes labels in S more than 5 times as often as in its complement; and
+    unseen images' DeepFool perturbations have more energy in the first 10 directions of S than in 10 principal
+    components, and than by chance. Curved and steep are not told apart by this: the other subspaces are told beside it.
+    Networks that react to fewer dimensions than images have are not judged."""
+    confounded, energies = _confounded(evidence), {one.name: one for one in networks(evidence, "shared_energy", k=10)}
+    parts = []
     for network in networks(evidence, "shared_noise"):
-        if network.name in confounded:
-            continue
-        estimates = []
-        for seed, rows in network.seeds.items():
-            at = rows[np.isclose(rows["rel_norm"], 0.2)].set_index("subspace")
-            if not {"shared", "shared_complement"} <= set(at.index):
-                return not_tested(f"{network.name}: no noise of relative norm 0.2 in S and its complement")
-            inside, outside = at.loc["shared"], at.loc["shared_complement"]
-            # both intervals at their ends: wider than one of the difference
-            low, high = inside["ci_low"] - 5 * outside["ci_high"], inside["ci_high"] - 5 * outside["ci_low"]
-            value = inside["label_change_rate"] - 5 * outside["label_change_rate"]
-            estimates.append(Estimate(value, low, high, f"1 seed, {inside['num_images']} images"))
-            beside.append(f"{network.name}, seed {seed}: {_rates(at)}")
-            if not inside["label_change_rate"] > 0:
-                failing.append(f"{network.name}, seed {seed}: noise in S changes no label")
-            energy = energies[network.name].seeds.get(seed) if network.name in energies else None
-            if energy is None or not {"shared", "pca"} <= set(energy["subspace"]):
-                return not_tested(f"{network.name}, seed {seed}: no energy in 10 directions of S and of PCA")
-            mean = energy.set_index("subspace")["mean_energy"]
-            beside.append(f"energy in 10 directions: S {mean['shared']:.3g}, PCA {mean['pca']:.3g}")
-            if not mean["shared"] > max(mean["pca"], energy["chance"].iloc[0]):
-                failing.append(f"{network.name}, seed {seed}: no more energy in S than in PCA or by chance")
-        parts.append(part_of(network.name, estimates))
-    statistic = "label changes by noise in S minus 5 times those in its complement"
-    verdict = gate(parts, statistic, at_least=0, aside="; ".join(beside))
-    if verdict.verdict == HOLDS and failing:
-        return Verdict(FAILS, f"{'; '.join(failing)}; {verdict.reason}", verdict.statistic, verdict.estimate)
-    return _measured_or(verdict, list(confounded.values()))
+        beside = network.name in confounded
+        rates = [rows[np.isclose(rows["rel_norm"], NOISE)].set_index("subspace")["label_change_rate"]
+                 for rows in network.seeds.values()]  # fmt: skip
+        excess = over_seeds(one.get("shared", np.nan) - 5 * one.get("shared_complement", np.nan) for one in rates)
+        statistic = "label changes by noise in S minus 5 times those in its complement"
+        parts.append(Part(f"{network.name}, noise", statistic, excess, 0, True, 0.05, beside, network.lacking))
+        for name in sorted(set().union(*(one.index for one in rates)) - {"shared"}):
+            less = over_seeds(one.get("shared", np.nan) - one.get(name, np.nan) for one in rates)
+            statistic = "label changes by noise in S minus those in another subspace"
+            parts.append(Part(f"{network.name}, {name}", statistic, less, 0, True, secondary=True))
+        energy = energies.get(network.name)
+        gains = [_energy(rows) for rows in energy.seeds.values()] if energy else []
+        statistic, lacking = "energy in S minus that in PCA or by chance", energy.lacking if energy else ""
+        parts.append(Part(f"{network.name}, energy", statistic, over_seeds(gains), 0, True, 0.05, beside, lacking))
+    return _shared(parts, confounded)
 
 
-def _rates(at: pd.DataFrame) -> str:
-    return ", ".join(f"{name} {rate:.3g}" for name, rate in at["label_change_rate"].items())
+def _energy(rows: pd.DataFrame) -> float:
+    mean = rows.set_index("subspace")["mean_energy"]
+    return float(mean.get("shared", np.nan) - max(mean.get("pca", np.nan), rows["chance"].iloc[0]))
 
 
 @claim(
     PAPER,
     "C8",
     "At nearest points mean curvature is positive for natural and negative for slightly perturbed images: it detects.",
-    says=f"yes (abstract: the idea; {SECONDARY}: the signs)",
+    says=f"yes (abstract: the idea; {BY_OTHERS}: the signs)",
+    whose=ABSTRACT,
+    needs=NAMED,
 )
 def curvature_tells_perturbed_images(evidence: Evidence) -> Verdict:
     """ReLU networks, refined nearest points, the smallest alpha: more than half of the natural images have positive
-    mean curvature and more than half of the perturbed ones negative, each with a binomial p-value below 0.01. At least
-    20 images. Smooth networks and the other families are listed and not judged; so is the AUC beside the logit
-    margin's, which has no bound."""
-    parts, weak, listed = [], [], []
+    mean curvature and more than half of the perturbed ones negative. At least 10 images. Smooth networks, the other
+    families and the AUC beyond the logit gap's are told beside it."""
+    parts = []
     for network in networks(evidence, "detect_scores", statistic="boundary_curvature", success=True):
         for family in FAMILIES:
             for is_perturbed, words in ((False, "natural positive"), (True, "perturbed negative")):
-                shares, sizes = [], []
-                for rows in network.seeds.values():
-                    at = _smallest_alpha(rows[rows["family"] == family], is_perturbed)
-                    # scores are of f_other - f_own
-                    away, towards = (at["score"] < 0), (at["score"] > 0)
-                    shares.append(_signs(at, towards, away) if is_perturbed else _signs(at, away, towards))
-                    sizes.append(len(at))
-                if min(sizes) < FEWEST_IMAGES:
+                of_family = chosen(network, family=family)
+                found = {seed: _smallest_alpha(rows, is_perturbed) for seed, rows in of_family.seeds.items()}
+                at = Network(network.name, network.activation, found, network.lacking)
+                if not any(map(len, at.seeds.values())):
                     continue
-                part = part_of(f"{network.name}, {family}, {words}", [share for share, _ in shares])
-                if network.is_piecewise_linear and family == NEAREST:
-                    parts.append(part)
-                    weak += [part.label for _, p in shares if p >= LEVEL]
-                else:
-                    listed.append(str(part))
-    return _signed(parts, weak, "share of images with the sign claimed", [*listed, *_aucs(evidence)])
+                beside = not (network.is_piecewise_linear and family == NEAREST)
+                # scores are of f_other - f_own
+                sign, label = 1 if is_perturbed else -1, f"{network.name}, {family}, {words}"
+                parts.append(signs(at, label, "score", 0, sign, beside))
+    aside = "" if any(not part.secondary for part in parts) else "needs a ReLU network"
+    return decide([*parts, *_aucs(evidence)], aside)
 
 
 def _smallest_alpha(rows: pd.DataFrame, is_perturbed: bool) -> pd.DataFrame:
@@ -331,57 +323,43 @@ def _smallest_alpha(rows: pd.DataFrame, is_perturbed: bool) -> pd.DataFrame:
     return kept[kept["alpha"] == kept["alpha"].min()]
 
 
-def _aucs(evidence: Evidence) -> list[str]:
-    """AUC of each statistic at nearest points or at the image, beside the logit margin's, by network and alpha."""
-    lines = []
+def _aucs(evidence: Evidence) -> list[Part]:
+    """AUC of each statistic at nearest points or at the image minus the logit gap's, by network and alpha."""
+    parts = []
     for network in networks(evidence, "detect_summary", family=[NEAREST, "image"]):
-        rows = pd.concat(network.seeds.values())
+        rows = pd.concat([rows.assign(seed=seed) for seed, rows in network.seeds.items()])
         rows = rows[rows["num_directions"] == rows["num_directions"].max()]
         for (statistic, alpha), at in rows.groupby(["statistic", "alpha"]):
-            words = "beats" if at["beats_logit_gap"].astype(bool).all() else "does not beat"
-            lines.append(
-                f"{network.name}, {statistic}, alpha = {alpha:g}: AUC {at['auc'].mean():.3g} {words} the logit "
-                f"margin's {at['logit_gap_auc'].mean():.3g}"
-            )
-    return lines
+            gain = over_seeds(at["auc"] - at["logit_gap_auc"])
+            label, words = f"{network.name}, {statistic}, alpha = {alpha:g}", "AUC minus the logit gap's"
+            parts.append(Part(label, words, gain, 0, True, secondary=True, left_out=network.lacking))
+    return parts
 
 
 @claim(
     PAPER,
     "C9",
     "The same statistic recovers the original label of a perturbed image.",
-    says=f"yes (abstract; {SECONDARY})",
+    says=f"yes (abstract; {BY_OTHERS})",
+    whose=ABSTRACT,
+    needs=NAMED,
 )
 def curvature_recovers_the_label(evidence: Evidence) -> Verdict:
     """ReLU networks, the statistic at the image itself: at every alpha the share of labels recovered exceeds the
-    runner-up's, the interval of the difference over images above 0 in every seed. Alphas at which the runner-up is
-    right for 95 % or more leave nothing to gain and are listed, as are smooth networks and the statistic at boundary
-    points of all four families. At least 20 images."""
-    parts, failing, listed = [], [], []
+    runner-up's. Alphas at which the runner-up is right for 95 % or more leave nothing to gain and are told beside it,
+    as are smooth networks and the statistic at boundary points of all four families. At least 20 images."""
+    parts = []
     for network in networks(evidence, "detect_summary"):
         rows = pd.concat(network.seeds.values())
-        rows = rows[(rows["num_directions"] == rows["num_directions"].max()) & (rows["num_images"] >= FEWEST_IMAGES)]
+        rows = rows[rows["num_directions"] == rows["num_directions"].max()]
         for (family, alpha), at in rows.groupby(["family", "alpha"]):
-            gains = [_gain(row) for row in at.to_dict("records")]
-            label = f"{network.name}, {family}, alpha = {alpha:g}"
-            part = part_of(label, gains)
+            few = int((at["num_images"] < FEWEST_IMAGES).sum())
+            gain = over_seeds(at.loc[at["num_images"] >= FEWEST_IMAGES, "recovery_gain"])
             saturated = at["runner_up_rate"].mean() >= SATURATED
-            if network.is_piecewise_linear and family == "image" and not saturated:
-                parts.append(part)
-                failing += [label for gain in gains if not gain.low > 0]
-            else:
-                rates = f"{at['recovery_rate'].mean():.1%}, runner-up {at['runner_up_rate'].mean():.1%}"
-                listed.append(f"{label}: {rates}")
-    aside = f"not judged: {'; '.join(listed)}" if listed else ""
-    if not parts:
-        return not_tested(f"needs a ReLU network and an alpha where the runner-up is not right already; {aside}")
-    verdict = gate(parts, "labels recovered minus the runner-up's", at_least=0, aside=aside)
-    if verdict.verdict == HOLDS and failing:
-        reason = f"the interval includes 0: {', '.join(dict.fromkeys(failing))}; {verdict.reason}"
-        return Verdict(FAILS, reason, verdict.statistic, verdict.estimate)
-    return verdict
-
-
-def _gain(row: dict[Hashable, Any]) -> Estimate:
-    low, high = row["recovery_gain_low"], row["recovery_gain_high"]
-    return Estimate(row["recovery_gain"], low, high, f"1 seed, {row['num_images']} images")
+            beside = not (network.is_piecewise_linear and family == "image") or saturated
+            left_out = lines(network.lacking, f"{few} seeds have fewer than {FEWEST_IMAGES} images" if few else "")
+            label = f"{network.name}, {family}, alpha = {alpha:g}"
+            parts.append(Part(label, "labels recovered minus the runner-up's", gain, 0, True, 0.05, beside, left_out))
+    if parts and all(part.secondary for part in parts):
+        return decide(parts, "needs a ReLU network and an alpha where the runner-up is not right already")
+    return decide(parts)

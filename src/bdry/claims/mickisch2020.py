@@ -1,236 +1,330 @@
 """Claims C1-C7 of mickisch2020 (arXiv 2002.01810), of its abstract and readers; F1-F7 are in `mickisch2020_review`.
 
-The rules were written before any number was known, and are the same at every scale. Margins are those of the main
-study in R^d, without the box. "Peak" is the largest mean margin after initialisation up to epoch 8: margins are
-small at initialisation and rise while the network first learns, so nothing is compared with epoch 0. Changes are
-relative (-0.2: a fifth less). Interval: 95 %, see `selection.intervals`.
+The rules are those of docs/verdicts.md and the same at every scale. Margins are those of the main study in R^d,
+without the box: from `walk` where it was measured, with DeepFool's, the paper's estimator, beside it. The reference
+moment is the first measured one at which a run's test accuracy is at least nine tenths of its last: it does not look
+at margins, and is never near chance. "Correct" images are so at the reference and at the last moment.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import pandas as pd
 
+from ..selection.claim import ABSTRACT, SECONDARY, claim
+from ..selection.effects import CHANGE, DIFFERENCE, RATE, RATIO, Effect, two_way
 from ..selection.evidence import Evidence
-from ..selection.intervals import Estimate, estimate, over_seeds, proportion
-from ..selection.margin_curves import (
+from ..selection.margin_changes import (
     FEWEST_IMAGES,
-    Curves,
-    change_since,
-    change_since_peak,
-    first_from,
-    margin_curves,
-    means,
-    peak_epoch,
+    PAPERS,
+    Frames,
+    Sample,
+    accurate,
+    at_end,
+    before_after,
+    histories,
+    joined,
+    judged,
+    margin_rows,
 )
-from ..selection.verdicts import FAILS, HOLDS, Verdict, claim, decide, not_tested
+from ..selection.verdicts import SUPPORTED, Part, Verdict, decide, not_run
 
 PAPER = "mickisch2020"
+DATASETS = (("fashion_mnist", ""), ("mnist", ""), ("cifar10", ""))
 NORMS = ("l2", "linf")
-ABSTRACT = "abstract"
-SECONDARY = "secondary source"
-PEAK_UNTIL = 8
+IN_ABSTRACT = "abstract"
+BY_OTHERS = "secondary source"
 # "stays level" allows for this fall
 LEVEL_FALL = -0.1
-SINCE_PEAK = "relative change of the mean margin since its peak"
+# of the smaller of two networks' last training accuracies, the share at which both are compared
+MATCHED = 0.9
+FEWEST_CHECKED = 100
+CHANGED = "relative change of the mean margin since the reference moment"
+ONLY_PAPERS = "only DeepFool's margins were measured, no tight estimator's"
 
 
-def fall_since_peak(curve: pd.DataFrame) -> float:
-    """Relative change of the mean margin from its peak to the last epoch; below 0 where it falls."""
-    return change_since_peak(curve, PEAK_UNTIL)
+def change(means: np.ndarray) -> np.ndarray:
+    """Relative change from the first column's mean to the second's."""
+    return means[..., 1] / means[..., 0] - 1
+
+
+def ratio(means: np.ndarray) -> np.ndarray:
+    """The first column's mean over the second's."""
+    return means[..., 0] / means[..., 1]
+
+
+def first(means: np.ndarray) -> np.ndarray:
+    """The first column's mean."""
+    return means[..., 0]
+
+
+def estimators(evidence: Evidence, **where: str) -> Iterator[tuple[str, bool, pd.DataFrame]]:
+    """Name, whether it is beside the verdict, and rows of each estimator that a claim is judged on."""
+    found = margin_rows(evidence, **where)
+    for name, is_beside in judged(found):
+        yield name, is_beside, found[name]
+
+
+def said(parts: list[Part]) -> str:
+    """What has to be said of the estimators behind these parts."""
+    own = [part.label for part in parts if not part.secondary]
+    return ONLY_PAPERS if own and all(f"({PAPERS})" in label for label in own) else ""
+
+
+def changed(
+    evidence: Evidence,
+    training: str,
+    norm: str,
+    split: str,
+    subset: str = "all",
+    study: str = "main",
+    since: Callable[[int, pd.DataFrame], pd.Series] | None = None,
+    statistic: str = CHANGED,
+) -> list[Part]:
+    """The parts, by estimator, that a mean margin falls."""
+    history = histories(evidence, training, study)
+    parts = []
+    for name, beside, rows in estimators(evidence, training=training, split=split, norm=norm, study=study):
+        found = before_after(rows, history, subset=subset, **({"since": since} if since else {}))
+        effect = two_way(change, found.frames, CHANGE)
+        where = f"{split} {subset}" if study == "main" else f"{study}, {split} {subset}"
+        where = where if training == "standard" else f"{training}, {where}"
+        label = f"{where}, {norm} ({name})"
+        parts.append(Part(label, statistic, effect, 0, False, secondary=beside, left_out=found.left_out))
+    return parts
 
 
 @claim(
     PAPER,
     "C1",
     "The decision boundary moves closer to natural images over training.",
-    says=f"yes, on MNIST, Fashion-MNIST and CIFAR-10 ({ABSTRACT})",
+    says=f"yes, on MNIST, Fashion-MNIST and CIFAR-10 ({IN_ABSTRACT})",
+    whose=ABSTRACT,
+    primary=True,
+    needs=DATASETS,
 )
 def boundary_approaches(evidence: Evidence) -> Verdict:
-    """Standard training: the mean margin falls from its peak to the last epoch, on training images and on correctly
-    classified test images, in both norms."""
-    parts = []
-    for split, subset in (("train", "all"), ("test", "correct")):
-        for norm in NORMS:
-            curves = margin_curves(evidence, training="standard", split=split, norm=norm, subset=subset)
-            if curves:
-                parts.append((f"{split} {subset}, {norm}", estimate(fall_since_peak, curves)))
-    return decide(parts, SINCE_PEAK, below=0)
+    """Standard training: the mean margin falls from the reference moment to the last, on all training images measured
+    and on test images correct at both moments, in both norms."""
+    parts = [
+        part
+        for split, subset in (("train", "all"), ("test", "correct"))
+        for norm in NORMS
+        for part in changed(evidence, "standard", norm, split, subset)
+    ]
+    return decide(parts, said(parts))
 
 
 @claim(
     PAPER,
     "C2",
     "The boundary goes on approaching in late training, when the error is low already.",
-    says=f"yes ({ABSTRACT})",
+    says=f"yes ({IN_ABSTRACT})",
+    whose=ABSTRACT,
+    needs=DATASETS,
 )
 def approaches_late(evidence: Evidence) -> Verdict:
-    """Standard training: the mean margin of training images falls from the first epoch measured with 99 % training
-    accuracy to the last epoch, in both norms. Not tested where 99 % comes too late or never."""
-    history = evidence.rows("history", training="standard", study="main")
-    learnt = history[history["train_accuracy"] >= 0.99].groupby("seed")["epoch"].min().to_dict()
-    parts = []
-    for norm in NORMS:
-        curves = margin_curves(evidence, training="standard", split="train", norm=norm)
-        late = {seed: curve.loc[:, curve.columns >= learnt.get(seed, np.inf)] for seed, curve in curves.items()}
-        late = {seed: curve for seed, curve in late.items() if curve.shape[1] > 1}
-        if len(late) < len(curves):
-            return not_tested(f"{len(late)} of {len(curves)} seeds reach 99 % training accuracy before the last epoch")
-        if late:
-            found = estimate(lambda curve: change_since(curve, curve.columns[0]), late)
-            parts.append((f"train, {norm}", found))
-    return decide(parts, "relative change of the mean margin since 99 % training accuracy", below=0)
+    """Standard training: the mean margin of training images falls from the first moment measured with 99 % training
+    accuracy to the last, in both norms. Seeds that never reach 99 % are left out and counted."""
+    statistic = "relative change of the mean margin since 99 % training accuracy"
+    parts = [
+        part
+        for norm in NORMS
+        for part in changed(evidence, "standard", norm, "train", since=accurate(0.99), statistic=statistic)
+    ]
+    return decide(parts, said(parts))
 
 
-def late_change(curve: pd.DataFrame) -> float:
-    """Relative change of the mean margin from epoch 8 to the last."""
-    return change_since(curve, first_from(curve, PEAK_UNTIL))
+def matched(evidence: Evidence, split: str, subset: str) -> tuple[list[Part], list[Part]]:
+    """Standard and linf PGD training from the same training accuracy on, linf margins: the parts of PGD, by estimator,
+    that its change is above standard training's and that its mean stays level; and those that standard's falls."""
+    history = {training: histories(evidence, training) for training in ("standard", "pgd linf")}
+    levels = {
+        seed: MATCHED * min(one[seed]["train_accuracy"].iloc[-1] for one in history.values())
+        for seed in set.intersection(*(set(one) for one in history.values()))
+    }
+
+    def since(seed: int, rows: pd.DataFrame) -> pd.Series:
+        return rows["train_accuracy"] >= levels.get(seed, np.inf)
+
+    plain, pgd = (margin_rows(evidence, training=one, split=split, norm="linf") for one in history)
+    parts, falls = [], []
+    for name, beside in judged([name for name in plain if name in pgd]):
+        standard = before_after(plain[name], history["standard"], since, subset)
+        trained = before_after(pgd[name], history["pgd linf"], since, subset)
+        left_out = "; ".join(
+            f"{what}: {one.left_out}" for what, one in (("standard", standard), ("PGD", trained)) if one.left_out
+        )
+        both = joined(trained.frames, standard.frames)
+        label = f"{split} {subset}, linf ({name})"
+        slower = two_way(lambda m: (m[..., 1] / m[..., 0]) / (m[..., 3] / m[..., 2]), both, RATIO)
+        level = two_way(change, trained.frames, CHANGE)
+        fall = two_way(change, standard.frames, CHANGE)
+        against = "factor of the mean margin under PGD over that under standard training"
+        parts.append(Part(f"PGD against standard, {label}", against, slower, 1, True, 0.05, beside, left_out))
+        own = "relative change of the mean margin under PGD"
+        parts.append(Part(f"PGD, {label}", own, level, LEVEL_FALL, True, 0.05, beside, trained.left_out))
+        usual = "relative change of the mean margin in standard training"
+        falls.append(Part(f"standard, {label}", usual, fall, 0, False, 0.05, True, standard.left_out))
+    return parts, falls
+
+
+def prevented(parts: list[Part], falls: list[Part]) -> Verdict:
+    """The verdict on `matched` parts, undecided where standard training's margins do not fall."""
+    if not parts:
+        return not_run("needs standard and linf PGD training")
+    # of each split the tight estimator's comes first, as among the parts
+    judged_labels = {part.label.removeprefix("PGD, ") for part in parts if not part.secondary}
+    decisive = [fall for fall in falls if fall.label.removeprefix("standard, ") in judged_labels]
+    shown = ", ".join(f"{fall.label} {fall.effect}" for fall in decisive)
+    unless = "" if all(fall.verdict == SUPPORTED for fall in decisive) else f"nothing to prevent is shown: {shown}"
+    return decide([*parts, *falls], said(parts), unless=unless)
 
 
 @claim(
     PAPER,
     "C3",
     "Adversarial training has the potential to prevent the approach.",
-    says=f"it appears to have the potential ({ABSTRACT})",
+    says=f"it appears to have the potential ({IN_ABSTRACT})",
+    whose=ABSTRACT,
+    needs=DATASETS,
 )
 def adversarial_training_prevents(evidence: Evidence) -> Verdict:
-    """linf PGD training, linf margins of training images, from epoch 8 to the last: its change is above standard
-    training's by a positive amount, and is itself not below -0.1. Not tested where standard training does not fall."""
-    standard = margin_curves(evidence, training="standard", split="train", norm="linf")
-    adversarial = margin_curves(evidence, training="pgd linf", split="train", norm="linf")
-    if not standard or not adversarial:
-        return not_tested("needs standard and linf PGD training")
-    fall, kept = estimate(late_change, standard), estimate(late_change, adversarial)
-    if not fall.high < 0:
-        return not_tested(f"nothing to prevent: standard training changes by {fall}")
-    difference = estimate(lambda a, b: late_change(a) - late_change(b), adversarial, standard)
-    verdict = decide([("train, linf", difference)], "late change under PGD minus under standard training", above=0)
-    aside = f"PGD {kept}, standard {fall}"
-    if verdict.verdict == HOLDS and kept.value < LEVEL_FALL:
-        return Verdict(FAILS, f"it slows the fall without preventing it: {aside}", verdict.statistic, difference)
-    return Verdict(verdict.verdict, f"{verdict.reason}; {aside}", verdict.statistic, verdict.estimate)
+    """linf PGD training against standard training, linf margins of training images, from the first moment at which a
+    network has nine tenths of the smaller of both last training accuracies: the mean margin's factor under PGD over
+    standard training's is above 1, and PGD's own change is above -0.1. Undecided where standard training's fall since
+    then is not shown."""
+    return prevented(*matched(evidence, "train", "all"))
 
 
 @claim(
     PAPER,
     "C4",
     "Training does not push the boundary away from the training data in all directions.",
-    says=f"it is said to approach in at least some ({SECONDARY})",
+    says=f"it is said to approach in at least some ({BY_OTHERS})",
+    whose=SECONDARY,
+    needs=DATASETS,
 )
 def not_pushed_away(evidence: Evidence) -> Verdict:
-    """Standard training: more than half of the training images are nearer to the boundary at the last epoch than
-    they were at the peak of the mean, in both norms. The distance along random directions is told beside it."""
+    """Standard training: more than half of the training images are nearer to the boundary at the last moment than
+    they were at the reference moment, in both norms. The distance along random directions is told beside it, of rays
+    that meet a boundary at both moments."""
+    history = histories(evidence, "standard")
     parts = []
     for norm in NORMS:
-        curves = margin_curves(evidence, training="standard", split="train", norm=norm)
-        if curves:
-            parts.append((f"train, {norm}", estimate(_share_nearer, curves)))
-    verdict = decide(parts, "share of images nearer to the boundary than at the peak", above=0.5)
-    beside = _random_directions(evidence)
-    return Verdict(verdict.verdict, f"{verdict.reason}; {beside}", verdict.statistic, verdict.estimate)
+        for name, beside, rows in estimators(evidence, training="standard", split="train", norm=norm):
+            found = before_after(rows, history)
+            frames = {seed: (frame["after"] < frame["before"]).to_frame() for seed, frame in found.frames.items()}
+            label, effect = f"train, {norm} ({name})", two_way(first, frames, RATE)
+            statistic = "share of images nearer to the boundary than at the reference moment"
+            parts.append(Part(label, statistic, effect, 0.5, True, secondary=beside, left_out=found.left_out))
+    return decide([*parts, *_random_directions(evidence, history)], said(parts))
 
 
-def _share_nearer(curve: pd.DataFrame) -> float:
-    peak = peak_epoch(curve, PEAK_UNTIL)
-    if not np.isfinite(peak) or not curve.columns[-1] > PEAK_UNTIL:
-        return np.nan
-    both = curve[[peak, curve.columns[-1]]].dropna()
-    return float((both.iloc[:, 1] < both.iloc[:, 0]).mean())
-
-
-def _random_directions(evidence: Evidence) -> str:
+def _random_directions(evidence: Evidence, history: dict[int, pd.DataFrame]) -> list[Part]:
     rows = evidence.rows("directions", training="standard", study="main", split="train")
-    rows = rows[rows["epoch"] >= 1]
     if rows.empty:
-        return "distances along random directions were not measured"
-    found = rows[rows["success"].astype(bool)].groupby(["seed", "epoch"])["distance"].median().unstack("epoch")
-    change = over_seeds((found.iloc[:, -1] / found.iloc[:, 0] - 1).tolist())
-    reached = rows["success"].mean()
-    return (
-        f"median l2 distance along random directions from epoch 1 to the last: change {change}, "
-        f"over the {reached:.0%} of rays that meet a boundary"
-    )
+        return []
+    rays = rows.assign(index=rows["index"] * 1000 + rows["direction"], margin=rows["distance"])
+    found = before_after(rays, history)
+    logs = {seed: np.log(frame["after"] / frame["before"]).to_frame() for seed, frame in found.frames.items()}
+    effect = two_way(lambda means: np.expm1(means[..., 0]), logs, CHANGE, "rays")
+    statistic = "relative change of the distance, geometric mean over rays"
+    left_out = found.left_out.replace("images without a margin", "rays without a boundary at one of the moments")
+    return [Part("train, random directions, l2", statistic, effect, 0, False, secondary=True, left_out=left_out)]
 
 
 @claim(
     PAPER,
     "C5",
     "Misclassified images lie markedly closer to the boundary than correctly classified ones.",
-    says=f"yes ({SECONDARY})",
+    says=f"yes ({BY_OTHERS})",
+    whose=SECONDARY,
+    needs=DATASETS,
 )
 def misclassified_are_closer(evidence: Evidence) -> Verdict:
-    """Test images at the last epoch, both norms: mean margin of misclassified over that of correct images below 0.6
-    in standard training and, where there is linf PGD training, below 1 in it. At least 20 misclassified images."""
-    parts: dict[str, list[tuple[str, Estimate]]] = {"standard": [], "pgd linf": []}
-    for training, found in parts.items():
+    """Test images at the last moment, both norms: mean margin of misclassified over that of correct images below 0.6
+    in standard training and, where there is linf PGD training, below 1 in it. At least 20 images of either kind."""
+    parts = []
+    for training, bound in (("standard", 0.6), ("pgd linf", 1.0)):
         for norm in NORMS:
-            samples = [
-                margin_curves(evidence, training=training, split="test", norm=norm, subset=subset)
-                for subset in ("incorrect", "correct")
-            ]
-            if all(samples):
-                found.append((f"{training}, {norm}", estimate(_ratio_at_end, *samples)))
-    statistic = "mean margin of misclassified / of correct test images"
-    standard = decide(parts["standard"], statistic, below=0.6)
-    if standard.verdict != HOLDS or not parts["pgd linf"]:
-        return standard
-    adversarial = decide(parts["pgd linf"], statistic, below=1)
-    if adversarial.verdict != HOLDS:
-        return adversarial
-    return Verdict(HOLDS, f"{standard.reason}; {adversarial.reason}", standard.statistic, standard.estimate)
+            for name, beside, rows in estimators(evidence, training=training, split="test", norm=norm):
+                found = _by_correctness(at_end(rows))
+                effect = two_way(lambda m: (m[..., 0] / m[..., 1]) / (m[..., 2] / m[..., 3]), found.frames, RATIO)
+                label, statistic = f"{training}, {norm} ({name})", "mean margin of misclassified / of correct images"
+                parts.append(Part(label, statistic, effect, bound, False, 0.05, beside, found.left_out))
+    return decide(parts, said(parts))
 
 
-def _ratio_at_end(first: pd.DataFrame, second: pd.DataFrame) -> float:
-    """Mean margin of the first over that of the second at the last epoch; nan with fewer than 20 images in either."""
-    last = max(first.columns[-1], second.columns[-1])
-    if last not in first or last not in second:
-        return np.nan
-    ends = [frame[last].dropna() for frame in (first, second)]
-    if min(map(len, ends)) < FEWEST_IMAGES:
-        return np.nan
-    return float(ends[0].mean() / ends[1].mean())
+def _by_correctness(ends: Frames) -> Sample:
+    """Columns: margin of misclassified images (else 0), whether it is one, and the same of correct images."""
+    sample = Sample()
+    for seed, rows in ends.items():
+        right = rows["correct"].astype(float)
+        if min(right.sum(), (1 - right).sum()) < FEWEST_IMAGES:
+            sample.drop(seed, f"fewer than {FEWEST_IMAGES} misclassified or correct images")
+            continue
+        sides = [(1 - right) * rows["margin"], 1 - right, right * rows["margin"], right]
+        sample.frames[seed] = pd.concat(sides, axis=1)
+    return sample
 
 
 @claim(
     PAPER,
     "C6",
     "The distance is estimated by DeepFool: what is concluded from it does not depend on the estimator.",
-    says=f"DeepFool is the estimator ({SECONDARY}); other estimators are our addition",
+    says=f"DeepFool is the estimator ({BY_OTHERS}); other estimators are our addition",
+    whose=SECONDARY,
+    needs=DATASETS,
 )
 def independent_of_the_estimator(evidence: Evidence) -> Verdict:
-    """Estimator check on at least 3 checkpoints and 100 images a run: from DeepFool's peak to the last epoch the mean
-    margin of every other estimator changes in the direction of DeepFool's, in every run, split and norm."""
-    rows = evidence.rows("estimator_check", study="main", clipped=False)
-    agreeing = panels = 0
-    listed = []
-    for (training, split, norm), panel in rows.groupby(["training", "split", "norm"]):
-        for seed, part in panel.groupby("seed"):
-            if part["epoch"].nunique() < 3 or part["index"].nunique() < 100:
-                continue
-            mean = part.groupby(["epoch", "estimator"])["margin"].mean().unstack("estimator")
-            early = mean.loc[(mean.index > 0) & (mean.index <= PEAK_UNTIL), "deepfool"]
-            if early.empty or mean.index[-1] <= PEAK_UNTIL:
-                continue
-            changes = mean.iloc[-1] / mean.loc[early.idxmax()] - 1
-            others = changes.drop("deepfool")
-            same = np.sign(others) == np.sign(changes["deepfool"])
-            agreeing, panels = agreeing + int(same.sum()), panels + len(others)
-            if not same.all():
-                signs = ", ".join(f"{name} {value:+.2f}" for name, value in changes.items())
-                listed.append(f"{training}, {split}, {norm}, seed {seed}: {signs}")
-    if not panels:
-        return not_tested("no run has an estimator check on 3 checkpoints and 100 images that goes past epoch 8")
-    share = proportion(agreeing, panels, f"{panels} comparisons")
-    reason = f"{agreeing} of {panels} comparisons agree in sign" + "".join(f"; {line}" for line in listed)
-    return Verdict(HOLDS if agreeing == panels else FAILS, reason, "share of trends that agree in sign", share)
+    """Standard and linf PGD training, both splits with at least 100 images each, both norms: since the reference moment
+    the log change of the mean margin by every other estimator is within 0.1 of DeepFool's on the same images."""
+    parts = []
+    for training in ("standard", "pgd linf"):
+        history = histories(evidence, training)
+        for split in ("train", "test"):
+            for norm in NORMS:
+                found = margin_rows(evidence, training=training, split=split, norm=norm)
+                for name in found:
+                    if name != PAPERS and PAPERS in found:
+                        both = _on_the_same(found[PAPERS], found[name], history)
+                        parts += _within(f"{training}, {split}, {norm}, {name}", both)
+    return decide(parts) if parts else not_run("no run has margins by another estimator beside DeepFool's")
 
 
-def standard_curves(evidence: Evidence, norm: str, split: str) -> dict[str, Curves]:
-    """Standard training's curves of the main study and of each control, by study."""
+def _on_the_same(paper: pd.DataFrame, other: pd.DataFrame, history: dict[int, pd.DataFrame]) -> Sample:
+    """DeepFool's margins before and after, then the other's, at the other's moments and on its images."""
+    keys = other[["seed", "step", "index"]]
+    mine, theirs = before_after(paper.merge(keys), history), before_after(other, history)
+    sample = Sample(reasons=theirs.reasons, num_unknown=theirs.num_unknown)
+    for seed, frame in joined(mine.frames, theirs.frames).items():
+        if len(frame) < FEWEST_CHECKED:
+            sample.drop(seed, f"fewer than {FEWEST_CHECKED} images")
+        else:
+            sample.frames[seed] = frame
+    return sample
+
+
+def _within(label: str, both: Sample) -> list[Part]:
+    effect = two_way(lambda m: np.log(m[..., 3] / m[..., 2]) - np.log(m[..., 1] / m[..., 0]), both.frames, DIFFERENCE)
+    statistic = "log change of the mean margin minus DeepFool's"
+    return [
+        Part(label, statistic, effect, bound, above, 0.0, False, both.left_out)
+        for bound, above in ((LEVEL_FALL, True), (-LEVEL_FALL, False))
+    ]
+
+
+def standard_studies(evidence: Evidence) -> list[str]:
+    """The studies of standard training: the main one and each control."""
     studies = sorted(set(evidence.rows("margins", training="standard")["study"]))
-    kept = [study for study in studies if study == "main" or study.startswith("control")]
-    found = {s: margin_curves(evidence, training="standard", split=split, norm=norm, study=s) for s in kept}
-    return {study: curves for study, curves in found.items() if curves}
+    controls = [study for study in studies if study.startswith("control")]
+    return ["main", *controls] if "main" in studies else []
+
+
+FEWEST_CONTROLS = 3
 
 
 @claim(
@@ -238,24 +332,35 @@ def standard_curves(evidence: Evidence, norm: str, split: str) -> dict[str, Curv
     "C7",
     "Adversarial training matters more to the margin than architecture, initialisation or optimiser.",
     says="low robustness is due to the training dynamics (a weak secondary source)",
+    whose=SECONDARY,
+    needs=DATASETS,
 )
 def training_matters_most(evidence: Evidence) -> Verdict:
-    """Mean linf margin of test images at the last epoch: the factor between linf PGD and standard training, divided by
+    """Mean linf margin of test images at the last moment: the factor between linf PGD and standard training, divided by
     the factor between the largest and the smallest of the standard runs with other initialisation, optimiser,
     architecture, schedule or weight decay (and the main ones), is above 1. At least three controls."""
-    controls = standard_curves(evidence, "linf", "test")
-    adversarial = margin_curves(evidence, training="pgd linf", split="test", norm="linf")
-    if len(controls) < 4 or "main" not in controls or not adversarial:
-        return not_tested(f"needs linf PGD training and at least three controls; there are {len(controls)} with main")
+    studies = standard_studies(evidence)
+    if len(studies) <= FEWEST_CONTROLS:
+        return not_run(f"needs linf PGD training and three controls; there are {max(len(studies) - 1, 0)}")
+    where = {"split": "test", "norm": "linf"}
+    controls = [margin_rows(evidence, training="standard", study=study, **where) for study in studies]
+    parts = []
+    trained = margin_rows(evidence, training="pgd linf", **where)
+    for name, beside in judged([name for name in trained if all(name in one for one in controls)]):
+        every = [at_end(one[name]) for one in (trained, *controls)]
+        ends = [{seed: part[["margin"]] for seed, part in frames.items()} for frames in every]
+        effect = two_way(_over_controls, joined(*ends), RATIO)
+        statistic = "factor of PGD training over the factor among controls"
+        parts.append(Part(f"test, linf ({name})", statistic, effect, 1, True, secondary=beside))
+    return decide(parts, "; ".join(line for line in (said(parts), f"controls: {', '.join(studies[1:])}") if line))
 
-    def factor(trained: pd.DataFrame, *others: pd.DataFrame) -> float:
-        ends = [means(curve).iloc[-1] for curve in others]
-        return float(means(trained).iloc[-1] / ends[0] / (max(ends) / min(ends)))
 
-    order = ["main", *(study for study in controls if study != "main")]
-    found = estimate(factor, adversarial, *(controls[study] for study in order))
-    ends = [f"{study} {over_seeds([means(c).iloc[-1] for c in controls[study].values()]).value:.3g}" for study in order]
-    verdict = decide([("test, linf", found)], "factor of PGD training over factor among controls", above=1)
-    return Verdict(
-        verdict.verdict, f"{verdict.reason}; last margins: {', '.join(ends)}", verdict.statistic, verdict.estimate
-    )
+def _over_controls(means: np.ndarray) -> np.ndarray:
+    controls = means[..., 1:]
+    return means[..., 0] / means[..., 1] / (controls.max(-1) / controls.min(-1))
+
+
+def last_ratio(first_frames: Frames, second_frames: Frames) -> Effect:
+    """Mean margin of the first over the second's on the images that both have, over the seeds that both have."""
+    sides = [{seed: part[["margin"]] for seed, part in frames.items()} for frames in (first_frames, second_frames)]
+    return two_way(ratio, joined(*sides), RATIO)

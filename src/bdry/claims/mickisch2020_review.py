@@ -8,22 +8,42 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ..selection.claim import SECONDARY, claim
+from ..selection.effects import CORRELATION, DIFFERENCE, RATE, over_seeds, two_way
 from ..selection.evidence import Evidence
-from ..selection.intervals import estimate, over_seeds
-from ..selection.margin_curves import FEWEST_IMAGES, margin_curves, means, peak_epoch
-from ..selection.verdicts import FAILS, HOLDS, Verdict, claim, decide, not_tested
+from ..selection.margin_changes import (
+    FEWEST_IMAGES,
+    Frames,
+    Sample,
+    at_end,
+    histories,
+    judged,
+    learnt,
+    margin_rows,
+    moments,
+)
+from ..selection.verdicts import Part, Verdict, decide, not_run
 from .mickisch2020 import (
-    LEVEL_FALL,
+    DATASETS,
+    FEWEST_CONTROLS,
     NORMS,
     PAPER,
-    PEAK_UNTIL,
-    SINCE_PEAK,
-    fall_since_peak,
-    late_change,
-    standard_curves,
+    changed,
+    estimators,
+    first,
+    last_ratio,
+    matched,
+    prevented,
+    said,
+    standard_studies,
 )
 
 REVIEW = "a published review"
+FEWEST_MOMENTS = 4
+# of the data set's budget, the radii at which robustness is looked at; the middle one decides
+SHARES = (0.25, 0.5, 1.0)
+DECISIVE = 0.5
+LOW_ERROR = 0.8
 
 
 @claim(
@@ -31,42 +51,106 @@ REVIEW = "a published review"
     "F1",
     "The boundary approaches training and test images throughout training, also late.",
     says=f"yes ({REVIEW})",
+    whose=SECONDARY,
+    needs=DATASETS,
 )
 def approaches_throughout(evidence: Evidence) -> Verdict:
-    """Standard training: Spearman's rank correlation of mean margin and epoch from the peak on is below 0, on training
-    and on test images, in both norms. At least four moments from the peak on."""
+    """Standard training: Spearman's rank correlation of mean margin and epoch from the reference moment on is below 0,
+    on training and on test images, in both norms. At least four moments."""
+    history = histories(evidence, "standard")
     parts = []
     for split in ("train", "test"):
         for norm in NORMS:
-            curves = margin_curves(evidence, training="standard", split=split, norm=norm)
-            if curves:
-                parts.append((f"{split}, {norm}", estimate(_rank_trend, curves)))
-    return decide(parts, "rank correlation of mean margin and epoch since the peak", below=0)
+            for name, beside, rows in estimators(evidence, training="standard", split=split, norm=norm):
+                found = _curves(rows, history)
+                label, effect = f"{split}, {norm} ({name})", two_way(_rank_trend, found.frames, CORRELATION)
+                statistic = "rank correlation of mean margin and epoch since the reference moment"
+                parts.append(Part(label, statistic, effect, 0, False, 0.05, beside, found.left_out))
+    return decide(parts, said(parts))
 
 
-def _rank_trend(curve: pd.DataFrame) -> float:
-    from scipy.stats import spearmanr
+def _curves(rows: pd.DataFrame, history: dict[int, pd.DataFrame]) -> Sample:
+    """Of each seed the margins since the reference, a column a moment, of the images that have all."""
+    sample = Sample()
+    for seed, part in rows[rows["success"].astype(bool) & rows["margin"].notna()].groupby("seed"):
+        steps = moments(part, history.get(seed), seed, learnt)
+        if isinstance(steps, str) or len(steps) < FEWEST_MOMENTS:
+            sample.drop(seed, steps if isinstance(steps, str) else f"fewer than {FEWEST_MOMENTS} moments")
+            continue
+        curves = part.pivot_table(index="index", columns="step", values="margin")[steps]
+        sample.num_unknown += int(curves.isna().any(axis=1).sum())
+        sample.frames[seed] = curves.dropna()
+    return sample
 
-    mean = means(curve)
-    mean = mean[mean.index >= peak_epoch(curve, PEAK_UNTIL)].dropna()
-    if len(mean) < 4 or mean.nunique() < 2:
-        return np.nan
-    return float(spearmanr(mean.index, mean).statistic)
+
+def _rank_trend(means: np.ndarray) -> np.ndarray:
+    """Spearman's correlation of the columns' means with their order."""
+    ranks = means.argsort(-1).argsort(-1)
+    n = means.shape[-1]
+    found: np.ndarray = 1 - 6 * np.square(ranks - np.arange(n)).sum(-1) / (n * (n**2 - 1))
+    return found
 
 
-@claim(PAPER, "F2", "Low error does not imply robustness.", says=f"yes ({REVIEW})")
+@claim(
+    PAPER,
+    "F2",
+    "Low error does not imply robustness.",
+    says=f"yes ({REVIEW})",
+    whose=SECONDARY,
+    needs=DATASETS,
+)
 def low_error_is_not_robust(evidence: Evidence) -> Verdict:
-    """Standard training at the last epoch: accuracy under PGD over accuracy on the same test split is below one half.
-    Not tested where test accuracy is below 80 %, or with one seed."""
-    last = evidence.rows("history", training="standard", study="main").sort_values("epoch").groupby("seed").last()
-    last = last.dropna(subset=["robust_accuracy"]) if len(last) else last
-    if last.empty:
-        return not_tested("no run measured robust accuracy")
-    if last["test_accuracy"].mean() < 0.8:
-        return not_tested(f"the error is not low: test accuracy {last['test_accuracy'].mean():.1%}")
-    found = over_seeds((last["robust_accuracy"] / last["test_accuracy"]).tolist())
-    attack = f"{last['robust_norm'].iloc[0]}, eps {last['robust_eps'].iloc[0]:.3g}"
-    return decide([(attack, found)], "accuracy under PGD / clean accuracy", below=0.5)
+    """Standard training at the last moment, at half of the data set's linf budget: the share of correct test images
+    whose linf margin is at least that, an upper bound of robust over clean accuracy, is below one half. A quarter of
+    the budget, the whole of it, and accuracy under PGD where it was logged are told beside it. Images without a
+    margin count as robust. Undecided where test accuracy is below 80 %."""
+    history = histories(evidence, "standard")
+    budget = _budget(evidence, history)
+    if budget is None:
+        return not_run("no run says the data set's linf budget")
+    parts = []
+    where = {"training": "standard", "split": "test", "norm": "linf"}
+    for name, beside, rows in estimators(evidence, **where):
+        last = rows["step"] == rows.groupby("seed")["step"].transform("max")
+        right = rows[last & rows["correct"].astype(bool)]
+        unknown = ~right["success"].astype(bool) | right["margin"].isna()
+        left_out = f"{unknown.sum()} images without a margin, counted as robust" if unknown.any() else ""
+        for share in SHARES:
+            is_robust = (right["margin"] >= share * budget) | unknown
+            table = right.assign(robust=is_robust.astype(float))
+            # a seed of which nothing is known says nothing
+            enough = table.groupby("seed")["margin"].transform("count") >= FEWEST_IMAGES
+            frames = {int(seed): part.set_index("index")[["robust"]] for seed, part in table[enough].groupby("seed")}
+            label = f"eps {share * budget:.3g} ({name})"
+            statistic = "share of correct images with at least this margin"
+            told = beside or share != DECISIVE
+            parts.append(Part(label, statistic, two_way(first, frames, RATE), 0.5, False, 0.05, told, left_out))
+    attacked = _under_attack(history)
+    if attacked:
+        label = f"PGD linf, eps {budget:.3g}"
+        effect = over_seeds(attacked, RATE)
+        parts.append(Part(label, "accuracy under PGD / clean accuracy", effect, 0.5, False, secondary=True))
+    clean = [rows["test_accuracy"].iloc[-1] for rows in history.values()]
+    unless = "" if np.mean(clean) >= LOW_ERROR else f"the error is not low: test accuracy {np.mean(clean):.1%}"
+    return decide(parts, said(parts), unless=unless)
+
+
+def _budget(evidence: Evidence, history: dict[int, pd.DataFrame]) -> float | None:
+    """The linf radius that the data set is attacked with: as logged, or as the configs have it."""
+    logged = [rows.loc[rows["robust_norm"] == "linf", "robust_eps"].dropna() for rows in history.values()]
+    found = [float(one.iloc[-1]) for one in logged if len(one)]
+    for config in evidence.configs.values():
+        node = ((config.get("dataset") or {}).get("pgd") or {}).get("linf") or {}
+        found += [float(node["eps"])] if node.get("eps") else []
+    return found[0] if found else None
+
+
+def _under_attack(history: dict[int, pd.DataFrame]) -> list[float]:
+    found = []
+    for rows in history.values():
+        logged = rows[rows["robust_accuracy"].notna() & (rows["robust_norm"] == "linf")]
+        found += [float(logged["robust_accuracy"].iloc[-1] / logged["test_accuracy"].iloc[-1])] if len(logged) else []
+    return found
 
 
 @claim(
@@ -74,40 +158,33 @@ def low_error_is_not_robust(evidence: Evidence) -> Verdict:
     "F3",
     "Under adversarial training correct images keep or widen their margin, while it falls in standard training.",
     says=f"yes ({REVIEW})",
+    whose=SECONDARY,
+    needs=DATASETS,
 )
 def correct_images_keep_their_margin(evidence: Evidence) -> Verdict:
-    """linf margins of correctly classified training and test images from epoch 8 to the last: the change under linf PGD
-    training is above -0.1. Not tested where standard training does not fall on the same images."""
-    parts, beside = [], []
-    for split in ("train", "test"):
-        standard, adversarial = (
-            margin_curves(evidence, training=training, split=split, norm="linf", subset="correct")
-            for training in ("standard", "pgd linf")
-        )
-        if not standard or not adversarial:
-            return not_tested("needs standard and linf PGD training")
-        fall = estimate(late_change, standard)
-        beside.append(f"standard {split} {fall}")
-        if not fall.high < 0:
-            return not_tested(f"standard training does not fall: {'; '.join(beside)}")
-        parts.append((f"{split} correct, linf", estimate(late_change, adversarial)))
-    verdict = decide(parts, "relative change since epoch 8 under PGD", above=LEVEL_FALL)
-    return Verdict(verdict.verdict, f"{verdict.reason}; {'; '.join(beside)}", verdict.statistic, verdict.estimate)
+    """As C3, of training and of test images, each correct at both moments."""
+    found = [matched(evidence, split, "correct") for split in ("train", "test")]
+    return prevented([part for parts, _ in found for part in parts], [fall for _, falls in found for fall in falls])
 
 
-@claim(PAPER, "F4", "The margin of misclassified images keeps falling.", says=f"yes ({REVIEW})")
+@claim(
+    PAPER,
+    "F4",
+    "The margin of misclassified images keeps falling.",
+    says=f"yes ({REVIEW})",
+    whose=SECONDARY,
+    needs=DATASETS,
+)
 def misclassified_keep_falling(evidence: Evidence) -> Verdict:
-    """Mean margin of misclassified test images, from its peak to the last epoch, in both norms: falls in standard
-    training and, where there is any, in linf PGD training. Moments with fewer than 20 misclassified images are left
-    out."""
-    parts = []
-    for training in ("standard", "pgd linf"):
-        for norm in NORMS:
-            curves = margin_curves(evidence, training=training, split="test", norm=norm, subset="incorrect")
-            if curves:
-                found = estimate(fall_since_peak, curves)
-                parts.append((f"{training}, {norm}", found))
-    return decide(parts, SINCE_PEAK, below=0)
+    """Mean margin of test images that are misclassified at the reference moment and at the last, in both norms: falls
+    in standard training and, where there is any, in linf PGD training. At least 20 such images."""
+    parts = [
+        part
+        for training in ("standard", "pgd linf")
+        for norm in NORMS
+        for part in changed(evidence, training, norm, "test", "incorrect")
+    ]
+    return decide(parts, said(parts))
 
 
 @claim(
@@ -115,26 +192,28 @@ def misclassified_keep_falling(evidence: Evidence) -> Verdict:
     "F5",
     "On MNIST and Fashion-MNIST adversarial training transfers between l2 and linf.",
     says=f"yes ({REVIEW})",
+    whose=SECONDARY,
+    needs=DATASETS[:2],
 )
 def transfers_between_norms(evidence: Evidence) -> Verdict:
-    """Mean margin of test images at the last epoch, PGD training over standard training: above 1 for l2 margins after
+    """Mean margin of test images at the last moment, PGD training over standard training: above 1 for l2 margins after
     linf PGD and for linf margins after l2 PGD. MNIST and Fashion-MNIST only."""
     if not set(evidence.datasets()) & {"mnist", "fashion_mnist"}:
-        return not_tested("the claim is about MNIST and Fashion-MNIST")
+        return not_run("the claim is about MNIST and Fashion-MNIST")
     parts = []
     for training, norm in (("pgd linf", "l2"), ("pgd l2", "linf")):
-        studies = ("main", "transfer")
-        trained = [margin_curves(evidence, training=training, split="test", norm=norm, study=s) for s in studies]
-        both = {seed: curve for curves in trained for seed, curve in curves.items()}
-        standard = margin_curves(evidence, training="standard", split="test", norm=norm)
-        if not both or not standard:
-            return not_tested("needs standard, linf PGD and l2 PGD training")
-        parts.append((f"{training} measured in {norm}", estimate(_ratio_of_last_means, both, standard)))
-    return decide(parts, "mean test margin, PGD / standard training", above=1)
-
-
-def _ratio_of_last_means(first: pd.DataFrame, second: pd.DataFrame) -> float:
-    return float(means(first).iloc[-1] / means(second).iloc[-1])
+        standard = margin_rows(evidence, training="standard", split="test", norm=norm)
+        transfer: dict[str, Frames] = {}
+        for study in ("main", "transfer"):
+            for name, rows in margin_rows(evidence, training=training, split="test", norm=norm, study=study).items():
+                transfer.setdefault(name, {}).update(at_end(rows))
+        if not standard or not transfer:
+            return not_run("needs standard, linf PGD and l2 PGD training")
+        for name, beside in judged([name for name in standard if name in transfer]):
+            effect = last_ratio(transfer[name], at_end(standard[name]))
+            label = f"{training} measured in {norm} ({name})"
+            parts.append(Part(label, "mean test margin, PGD / standard training", effect, 1, True, 0.05, beside))
+    return decide(parts, said(parts))
 
 
 @claim(
@@ -142,37 +221,55 @@ def _ratio_of_last_means(first: pd.DataFrame, second: pd.DataFrame) -> float:
     "F6",
     "Predicted confidence and margin disagree, most for misclassified images: networks are poorly calibrated.",
     says=f"yes ({REVIEW})",
+    whose=SECONDARY,
+    needs=DATASETS,
 )
 def confidence_disagrees(evidence: Evidence) -> Verdict:
-    """Standard training, test images at the last epoch: the rank correlation of confidence and l2 margin is smaller
+    """Standard training, test images at the last moment: the rank correlation of confidence and l2 margin is smaller
     for misclassified than for correct images, and mean confidence exceeds accuracy. At least 20 misclassified
     images."""
-    rows = evidence.rows("margins", training="standard", study="main", split="test", norm="l2", clipped=False)
-    rows = rows[rows["success"].astype(bool)]
-    if rows.empty:
-        return not_tested("no run measured this")
-    last = rows[rows["step"] == rows.groupby(["experiment", "seed"])["step"].transform("max")]
-    images = {int(seed): part.set_index("index") for seed, part in last.groupby("seed")}
-    difference = estimate(_difference_of_correlations, images)
-    excess = estimate(lambda part: float((part["confidence"] - part["correct"].astype(float)).mean()), images)
-    statistic = "rank correlation of confidence and margin, correct minus misclassified"
-    verdict = decide([("test, l2", difference)], statistic, above=0)
-    aside = f"mean confidence minus accuracy {excess}"
-    if verdict.verdict == HOLDS and not excess.low > 0:
-        return Verdict(FAILS, f"confidence does not exceed accuracy: {aside}", verdict.statistic, difference)
-    return Verdict(verdict.verdict, f"{verdict.reason}; {aside}", verdict.statistic, verdict.estimate)
+    parts = []
+    for name, beside, rows in estimators(evidence, training="standard", split="test", norm="l2"):
+        ends = at_end(rows)
+        found = _ranked(ends)
+        effect = two_way(_difference_of_correlations, found.frames, DIFFERENCE)
+        statistic = "rank correlation of confidence and margin, correct minus misclassified"
+        parts.append(Part(f"test, l2 ({name})", statistic, effect, 0, True, 0.05, beside, found.left_out))
+        if not beside:
+            over = {
+                seed: (part["confidence"] - part["correct"].astype(float)).to_frame() for seed, part in ends.items()
+            }
+            excess = two_way(first, over, DIFFERENCE)
+            parts.append(Part("test, confidence", "mean confidence minus accuracy", excess, 0, True))
+    return decide(parts, said([part for part in parts if "(" in part.label]))
 
 
-def _difference_of_correlations(images: pd.DataFrame) -> float:
-    from scipy.stats import spearmanr
+def _ranked(ends: Frames) -> Sample:
+    """Columns, of correct images and then of misclassified ones: whether it is one, and the ranks of confidence and
+    margin with their squares and product; 0 for the others."""
+    sample = Sample()
+    for seed, rows in ends.items():
+        right = rows["correct"].astype(bool)
+        if min(right.sum(), (~right).sum()) < FEWEST_IMAGES:
+            sample.drop(seed, f"fewer than {FEWEST_IMAGES} misclassified or correct images")
+            continue
+        columns = []
+        for kind in (right, ~right):
+            ranks = rows[kind][["confidence", "margin"]].rank(pct=True)
+            a, b = (ranks[name].reindex(rows.index, fill_value=0.0) for name in ("confidence", "margin"))
+            columns += [kind.astype(float), a, b, a * a, b * b, a * b]
+        sample.frames[seed] = pd.concat(columns, axis=1)
+    return sample
 
+
+def _difference_of_correlations(means: np.ndarray) -> np.ndarray:
     found = []
-    for correct in (True, False):
-        part = images[images["correct"].astype(bool) == correct]
-        if len(part) < FEWEST_IMAGES or part["confidence"].nunique() < 2:
-            return np.nan
-        found.append(spearmanr(part["confidence"], part["margin"]).statistic)
-    return float(found[0] - found[1])
+    for at in (0, 6):
+        n = means[..., at]
+        a, b, aa, bb, ab = (means[..., at + i] / n for i in range(1, 6))
+        found.append((ab - a * b) / np.sqrt((aa - a**2) * (bb - b**2)))
+    difference: np.ndarray = found[0] - found[1]
+    return difference
 
 
 @claim(
@@ -180,15 +277,20 @@ def _difference_of_correlations(images: pd.DataFrame) -> float:
     "F7",
     "The approach comes from the training dynamics: it is seen over architectures and initialisations.",
     says=f"yes, over several architectures ({REVIEW})",
+    whose=SECONDARY,
+    needs=DATASETS,
 )
 def seen_in_every_control(evidence: Evidence) -> Verdict:
     """Standard training of the main study and of at least three controls (initialisation, optimiser, architecture,
-    schedule, weight decay): the mean margin of training images falls from its peak to the last epoch, in both norms."""
-    parts = []
-    for norm in NORMS:
-        controls = standard_curves(evidence, norm, "train")
-        if len(controls) < 4:
-            return not_tested(f"needs at least three controls; there are {len(controls)} with main")
-        for study, curves in controls.items():
-            parts.append((f"{study}, {norm}", estimate(fall_since_peak, curves)))
-    return decide(parts, SINCE_PEAK, below=0)
+    schedule, weight decay): the mean margin of training images falls from the reference moment to the last, in both
+    norms."""
+    studies = standard_studies(evidence)
+    if len(studies) <= FEWEST_CONTROLS:
+        return not_run(f"needs at least three controls; there are {max(len(studies) - 1, 0)}")
+    parts = [
+        part
+        for norm in NORMS
+        for study in studies
+        for part in changed(evidence, "standard", norm, "train", study=study)
+    ]
+    return decide(parts, said(parts))

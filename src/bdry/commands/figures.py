@@ -12,13 +12,14 @@ from rich.table import Table
 
 from ..claims import CLAIMS, judge
 from ..errors import unwritable
-from ..runs import RunRecord, find_runs
+from ..runs import RunRecord, find_runs, find_unfinished
 from ..runs.files import write_text
-from ..selection import Evidence, in_words, page, passed_over
+from ..selection import Evidence, in_words, passed_over
 from ..selection.overview import results
 from ..session.console import plain_console
 from ..settings import FiguresConfig
 from ..studies.figures import FIGURES, draw_figures
+from .verdicts import show, write_claims
 
 
 def run(config: FiguresConfig) -> None:
@@ -33,7 +34,7 @@ def run(config: FiguresConfig) -> None:
         results_path = folder / "results.csv"
         write_text(results_path, table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
         if config.figure == "all":
-            paths += claims_of(config.paper, records, folder)
+            paths += claims_of(config.paper, config.runs, records, folder)
         else:
             say_passed_over(passed_over(records, FIGURES[config.paper][config.figure].tables))
     except OSError as error:
@@ -43,12 +44,14 @@ def run(config: FiguresConfig) -> None:
         print(path)
 
 
-def claims_of(paper: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
-    """Judges the paper's claims on these runs and writes claims.csv and claims.md into `folder`."""
-    evidence = Evidence.of(records)
-    verdicts = judge(paper, evidence)
+def claims_of(paper: str, places: Sequence[str], records: Sequence[RunRecord], folder: Path) -> list[Path]:
+    """Judges the paper's claims on these runs, found in `places`; writes the verdicts into `folder` and shows them."""
+    evidence = Evidence.of(records, find_unfinished(places, records))
     say_passed_over(evidence.passed)
-    return page.write(verdicts, f"{paper}: verdicts on {len(CLAIMS[paper])} claims", folder)
+    verdicts = judge(paper, evidence)
+    title = f"{paper}: verdicts on {len(CLAIMS[paper])} claims"
+    show(verdicts, title)
+    return write_claims(verdicts, title, folder)
 
 
 def say_passed_over(passed: pd.DataFrame) -> None:

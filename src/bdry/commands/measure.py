@@ -122,7 +122,7 @@ def _opened(config: Any, device: torch.device) -> Opened:
     if getattr(config, "classifier", None) is None:
         return open_run(config.run, config.checkpoint, device)
     dataset = build_dataset(config.dataset, device)
-    return open_module(config.classifier, config.weights, dataset, config.dataset.subset_seed, config.outputs)
+    return open_module(config.classifier, config.weights, dataset, config.dataset.subset_seed or 0, config.outputs)
 
 
 def _probe(name: str, config: RunTask, opened: Opened) -> Study:

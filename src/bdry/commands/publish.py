@@ -43,10 +43,10 @@ def run(config: PublishConfig) -> None:
         fresh.rename(data)
         published, _ = find_runs([str(data)])
         paths = draw_figures(config.paper, "all", published, place)
+        paths += claims_of(config.paper, [str(data)], published, place)
         for pdf in [path for path in paths if path.suffix == ".pdf"]:
             # redrawn from the data by whoever wants it
             pdf.unlink()
-        paths += claims_of(config.paper, published, place)
     except OSError as error:
         raise unwritable(place, error, "; choose to=<folder>") from None
     finally:

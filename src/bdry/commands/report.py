@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..claims import judge
 from ..errors import unwritable
-from ..html import Explorer, Paper, explore, origin, page, panels
-from ..runs import RunRecord, find_runs
+from ..html import Explorer, Paper, explore, forest_panel, origin, page, panels
+from ..runs import RunRecord, find_runs, find_unfinished
 from ..runs.files import write_text
 from ..selection import Evidence
 from ..session.made_by import made_by
@@ -22,8 +22,8 @@ def run(config: ReportConfig) -> None:
     for reason in skipped:
         print(f"skipped: {reason}", file=sys.stderr)
     drawn = [record for record in records if config.unfinished or record.state == "finished"]
-    evidence = Evidence.of(drawn)
-    papers = [Paper(name, judge(name, evidence), panels(name, drawn)) for name in config.papers]
+    evidence = Evidence.of(drawn, find_unfinished(config.runs, drawn))
+    papers = [_paper(name, evidence, drawn) for name in config.papers]
     origins = [origin(record, [(made_by(entry), entry) for entry in record.run.starts()]) for record in records]
     explorer = _explorer(drawn, config.num_images)
     path = Path(config.outputs).expanduser() / "report.html"
@@ -33,6 +33,11 @@ def run(config: ReportConfig) -> None:
     except OSError as error:
         raise unwritable(path, error, "; choose outputs=<folder>") from None
     print(f"{path}: {len(records)} runs, {path.stat().st_size / 1e6:.1f} MB")
+
+
+def _paper(name: str, evidence: Evidence, drawn: Sequence[RunRecord]) -> Paper:
+    verdicts = judge(name, evidence)
+    return Paper(name, verdicts, panels(name, drawn), forest_panel(verdicts, name))
 
 
 def _explorer(records: Sequence[RunRecord], num_images: int) -> Explorer:

@@ -9,25 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-from rich.console import Console
-from rich.table import Table
-
 from ..claims import CLAIMS, judge
 from ..conf import load_grid
 from ..errors import BdryError, BusyError, RunError, UsageError, unwritable
-from ..runs import RunRecord, find_runs
-from ..selection import Evidence, page
+from ..runs import RunRecord, find_runs, find_unfinished
+from ..selection import Evidence
 from ..session.cores import num_cores
 from ..session.python_child import run_bdry
 from ..settings import Grid, ReproduceConfig
 from ..settings.reproduce import Measuring
 from ..studies.figures import draw_figures
+from .verdicts import show, write_claims
 
 USAGE, SOME_FAILED, INTERRUPTED = 2, 3, 130
 # between two looks at work that another process, such as one that a killed reproduce has left, is busy with
 WAIT_S = 10.0
-COLOURS = {"holds": "green", "does not hold": "red", "not tested": "yellow"}
 
 
 class IncompleteError(BdryError):
@@ -37,7 +33,7 @@ class IncompleteError(BdryError):
 
 
 def run(config: ReproduceConfig) -> None:
-    """Runs what is missing of the grid, draws every figure and writes claims.csv and claims.md."""
+    """Runs what is missing of the grid, draws every figure and writes the verdicts."""
     folder = Path(config.outputs).expanduser() / "reproduce" / f"{config.paper}-{config.scale}"
     grid = load_grid(config.paper, config.scale)
     failed = _train(grid, config, folder)
@@ -46,9 +42,9 @@ def run(config: ReproduceConfig) -> None:
     try:
         for path in draw_figures(config.paper, "all", records, folder / "figures"):
             print(path)
-        verdicts = judge(config.paper, Evidence.of(records))
+        verdicts = judge(config.paper, Evidence.of(records, find_unfinished([str(folder)], records)))
         title = f"{config.paper} at scale={config.scale}: verdicts on {len(CLAIMS[config.paper])} claims"
-        for path in page.write(verdicts, title, folder):
+        for path in write_claims(verdicts, title, folder):
             print(path)
     except OSError as error:
         raise unwritable(folder, error, "; choose outputs=<folder>") from None
@@ -116,16 +112,3 @@ def _command(words: list[str]) -> list[str]:
     if code == USAGE:
         raise UsageError(f"{shown}: see the line above")
     return [shown] if code else []
-
-
-def show(verdicts: pd.DataFrame, title: str) -> None:
-    """The verdicts for a terminal."""
-    console = Console(highlight=False)
-    table = Table(title=title, title_justify="left")
-    for heading in ("claim", "data set", "statement", "value [95 % interval]", "verdict"):
-        table.add_column(heading)
-    for row in verdicts.to_dict("records"):
-        value = f"{row['value']:.3g} \\[{row['low']:.3g}, {row['high']:.3g}]" if row["statistic"] else ""
-        colour = COLOURS[row["verdict"]]
-        table.add_row(row["claim"], row["dataset"], row["statement"], value, f"[{colour}]{row['verdict']}")
-    console.print(table)

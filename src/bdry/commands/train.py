@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..runs import SCHEMA_VERSION, TABLES, Run, read_table
 from ..session.lifecycle import carry_out
 from ..session.training_run import TrainingRun
@@ -11,10 +13,18 @@ from ..settings import TrainConfig, science
 def run(config: TrainConfig) -> Run:
     """Trains the run that `config` names, or says that it is finished."""
     folder = Run.of(config.outputs, {"schema": SCHEMA_VERSION, **science(config)}, config.seed)
-    carry_out(folder, lambda: TrainingRun(config, folder))
+    followed = subsets_follow(config)
+    carry_out(folder, lambda: TrainingRun(followed, folder))
     if folder.was_claimed:
         print(closing_line(folder))
     return folder
+
+
+def subsets_follow(config: TrainConfig) -> TrainConfig:
+    """The config with the seed of its subsets, which is the run's where it is null: one experiment, many subsets."""
+    if config.dataset.subset_seed is not None:
+        return config
+    return replace(config, dataset=replace(config.dataset, subset_seed=config.seed))
 
 
 def closing_line(folder: Run) -> str:

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from markupsafe import Markup
 
+from ..figures import forest
 from ..runs import RunRecord
 from ..studies.figures import draw_figures
 from .embedding import png_uri
@@ -37,6 +39,13 @@ def panels(paper: str, records: Sequence[RunRecord]) -> list[Panel]:
         stems = [_stem(path) for path in draw_figures(paper, "all", records, folder)]
         found = [_panel(folder, stem) for stem in dict.fromkeys(stems)]
     return [panel for panel in found if panel is not None]
+
+
+def forest_panel(verdicts: pd.DataFrame, paper: str) -> Panel | None:
+    """The picture of a paper's verdicts; None where no claim has a value."""
+    with tempfile.TemporaryDirectory() as place:
+        drawn = forest.draw(verdicts, paper, Path(place))
+        return _panel(Path(place), forest.STEM) if drawn else None
 
 
 def _stem(path: Path) -> str:

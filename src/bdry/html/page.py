@@ -15,7 +15,9 @@ from markupsafe import Markup
 
 from ..runs import RunRecord
 from ..selection.overview import inventory
+from ..selection.page import asked, counted, groups, in_words, primaries, shown
 from ..selection.page import passed_over as page_lines
+from ..selection.verdicts import NOT_RUN
 from .explorer import Explorer
 from .figures import Panel
 from .origins import Origin
@@ -31,11 +33,12 @@ class Paper:
     name: str
     verdicts: pd.DataFrame
     panels: list[Panel] = field(default_factory=list)
+    forest: Panel | None = None
 
     @property
     def is_judged(self) -> bool:
         """Whether the runs have the data for at least one of its claims."""
-        return bool((self.verdicts["verdict"] != "not tested").any())
+        return bool((self.verdicts["verdict"] != NOT_RUN).any())
 
     @property
     def passed_over(self) -> list[str]:
@@ -43,10 +46,36 @@ class Paper:
         return page_lines(self.verdicts)
 
     @property
+    def counted(self) -> str:
+        """How many claims on a data set came out how."""
+        return counted(self.verdicts)
+
+    @property
+    def groups(self) -> list[tuple[str, list[dict[str, Any]]]]:
+        """The rows by whose claim they are, each with what the page shows of it."""
+        return [
+            (heading, [{**row, "effect": shown(row), "asked": asked(row)} for row in rows.to_dict("records")])
+            for heading, rows in groups(self.verdicts)
+        ]
+
+    @property
+    def primaries(self) -> list[str]:
+        """A line for each data set of the paper's primary claim."""
+        return [line.replace("**", "").removeprefix("- ") for line in primaries(self.verdicts) if line]
+
+    @property
     def claims(self) -> list[dict[str, Any]]:
-        """A dict a claim: its columns, and `rows`, the verdict on each data set."""
+        """A dict a claim: its columns, and `lines`, the verdict on each data set in words."""
         found = self.verdicts.groupby("claim", sort=False)
-        return [{**rows.iloc[0].to_dict(), "rows": rows.to_dict("records")} for _, rows in found]
+        return [
+            {
+                **rows.iloc[0].to_dict(),
+                "lines": [
+                    line.replace("**", "") for _, own in rows.groupby("dataset", sort=False) for line in in_words(own)
+                ],
+            }
+            for _, rows in found
+        ]
 
 
 def page(

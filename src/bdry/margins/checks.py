@@ -48,7 +48,9 @@ class Affine(nn.Module):
         """Images inside the box, (N, 1, 1, d), at about `distance` from the boundary."""
         draw = torch.Generator().manual_seed(2)
         x = 0.1 + 0.8 * torch.rand(count, 1, 1, self.head.in_features, generator=draw)
-        for _ in range(0 if distance is None else 4):
+        if distance is None:
+            return x
+        for _ in range(4):
             margin, normal = self.distances(x, norm)
             way = normal.sign() if norm == "linf" else normal / norm_of(normal, "l2")[:, None]
             x = (x.double() - ((margin - distance)[:, None] * way).reshape(x.shape)).float().clamp(0, 1)

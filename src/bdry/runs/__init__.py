@@ -1,6 +1,6 @@
 """The noun Run: a folder that holds all one training left. The only place that knows file names."""
 
-from .collect import RunRecord, find_runs
+from .collect import RunRecord, find_runs, find_unfinished
 from .csvfile import TableWriter, read_table
 from .folder import SCHEMA_VERSION, Run, check_version, run_name
 from .measurement import Measurement
@@ -25,6 +25,7 @@ __all__ = [
     "declare",
     "declare_arrays",
     "find_runs",
+    "find_unfinished",
     "read_table",
     "run_name",
 ]

@@ -96,6 +96,12 @@ def find_runs(places: Iterable[str], *, unfinished: bool = False) -> tuple[list[
     return records, skipped
 
 
+def find_unfinished(places: Iterable[str], records: Iterable[RunRecord]) -> list[RunRecord]:
+    """The runs below `places` that can be read and are not among `records`, because they failed or were cut short."""
+    taken = {record.run.path for record in records}
+    return [record for record in find_runs(places, unfinished=True)[0] if record.run.path not in taken]
+
+
 def _record(run: Run, unfinished: bool) -> RunRecord:
     config, status = run.read_config(), run.status()
     record = RunRecord(run, config, run.state())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ..runs import TABLES, RunRecord
@@ -18,23 +19,32 @@ class Evidence:
 
     tables: by name; what no run has may be left out. Each row begins with its run's identity and the measurement that
         it is from. configs: each experiment's resolved config, by its name. passed: what was passed over, as in
-        `Selection`.
+        `Selection`. failed: (data set, experiment, seed) of each run that was not finished.
     """
 
     tables: Mapping[str, pd.DataFrame]
     configs: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     passed: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PASSED))
+    failed: tuple[tuple[str, str, int], ...] = ()
     _asked: set[str] = field(default_factory=set)
-    _left_out: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, records: Sequence[RunRecord]) -> Evidence:
-        """The rows of all tables that count, of all runs and their finished measurements."""
+    def of(cls, records: Sequence[RunRecord], unfinished: Sequence[RunRecord] = ()) -> Evidence:
+        """The rows of all tables that count, of all runs and their finished measurements.
+
+        Args:
+            records: the runs that are judged.
+            unfinished: runs that belong to the study and are not judged, because they failed or were cut short.
+        """
         found = {name: select(records, name) for name in TABLES}
         tables = {name: selection.rows for name, selection in found.items() if len(selection.rows)}
         passed = [selection.passed for selection in found.values() if len(selection.passed)]
         configs = {record.identity["experiment"]: record.config for record in records}
-        return cls(tables, configs, pd.concat(passed, ignore_index=True) if passed else pd.DataFrame(columns=PASSED))
+        names = ("dataset", "experiment", "seed")
+        failed = tuple(tuple(record.identity[name] for name in names) for record in unfinished)
+        return cls(
+            tables, configs, pd.concat(passed, ignore_index=True) if passed else pd.DataFrame(columns=PASSED), failed
+        )
 
     def rows(self, table: str, **where: Any) -> pd.DataFrame:
         """The rows of a table whose columns have the values `where`; a list of values stands for any of them.
@@ -48,27 +58,34 @@ class Evidence:
 
     def datasets(self) -> list[str]:
         """The data sets of all runs, in the order of the alphabet."""
-        return sorted({name for table in self.tables.values() for name in table["dataset"].unique()})
+        names = {name for table in self.tables.values() for name in table["dataset"].unique()}
+        return sorted(names.union(dataset for dataset, *_ in self.failed))
 
-    def of_dataset(self, dataset: str | None) -> Evidence:
-        """The evidence on one data set, or on all, of which nothing was asked yet."""
-        if dataset is None:
-            return replace(self, _asked=set(), _left_out=[])
+    def networks(self) -> set[str]:
+        """The architectures of all runs."""
+        return {str(name) for table in self.tables.values() if "arch" in table for name in table["arch"].unique()}
+
+    def of_dataset(self, dataset: str) -> Evidence:
+        """The evidence on one data set, of which nothing was asked yet."""
         tables = {name: table[table["dataset"] == dataset] for name, table in self.tables.items()}
         configs = {name: config for name, config in self.configs.items() if config["dataset"]["name"] == dataset}
-        return Evidence(tables, configs, self.passed[self.passed["dataset"] == dataset])
+        failed = tuple(one for one in self.failed if one[0] == dataset)
+        return Evidence(tables, configs, self.passed[self.passed["dataset"] == dataset], failed)
 
-    def leave_out(self, what: str) -> None:
-        """Notes that a rule leaves something out that was measured."""
-        self._left_out.append(what)
+    @property
+    def unfinished(self) -> str:
+        """In words, which runs of the study were not finished; empty where all were."""
+        named = ", ".join(f"{experiment} seed {seed}" for _, experiment, seed in self.failed)
+        return f"{len(self.failed)} runs not finished ({named})" if named else ""
 
     def passed_over(self) -> list[str]:
-        """In words, what was passed over of the tables that were asked for, and what rules left out."""
-        return [*in_words(self.passed[self.passed["table"].isin(self._asked)]), *dict.fromkeys(self._left_out)]
+        """In words, what was passed over of the tables that were asked for."""
+        return in_words(self.passed[self.passed["table"].isin(self._asked)])
 
 
 def where_columns(rows: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     """The rows whose columns have these values; a list of values stands for any of them."""
+    kept = np.ones(len(rows), bool)
     for column, value in where.items():
-        rows = rows[rows[column].isin(value) if isinstance(value, list) else rows[column] == value]
-    return rows
+        kept &= (rows[column].isin(value) if isinstance(value, list) else rows[column] == value).to_numpy(bool)
+    return rows[kept]

@@ -16,11 +16,15 @@ PIECEWISE_LINEAR = ("relu", "leaky_relu")
 
 @dataclass(frozen=True)
 class Network:
-    """One experiment: how claims call it, its activation, and rows of a table by seed, at the last moment measured."""
+    """One experiment: how claims call it, its activation, and rows of a table by seed, at the last moment measured.
+
+    lacking: in words, the seeds that were measured and have no such rows; empty where all have.
+    """
 
     name: str
     activation: str
     seeds: Mapping[int, pd.DataFrame]
+    lacking: str = ""
 
     @property
     def is_piecewise_linear(self) -> bool:
@@ -29,10 +33,7 @@ class Network:
 
 
 def networks(evidence: Evidence, table: str, **where: Any) -> list[Network]:
-    """The standard training's networks that have such rows, ordered by name.
-
-    A network of which only some seeds have such rows is left out, and listed in `Evidence.passed_over`.
-    """
+    """The standard training's networks of which at least one seed has such rows, ordered by name."""
     rows = evidence.rows(table, training="standard")
     found = []
     for (experiment, study, arch), part in rows.groupby(["experiment", "study", "arch"]):
@@ -40,12 +41,11 @@ def networks(evidence: Evidence, table: str, **where: Any) -> list[Network]:
         activation = str(config.get("activation", "none"))
         name = f"{arch} {activation}" if study == "main" else f"{arch} {activation} ({study})"
         seeds = {int(seed): where_columns(_last(of_seed), where) for seed, of_seed in part.groupby("seed")}
-        lacking = [seed for seed, chosen in seeds.items() if chosen.empty]
-        if not lacking:
-            found.append(Network(name, activation, seeds))
-        elif len(lacking) < len(seeds):
-            asked = ", ".join(f"{column} {value}" for column, value in where.items())
-            evidence.leave_out(f"{name}: seed {', '.join(map(str, lacking))} has no rows of {table} with {asked}")
+        kept = {seed: chosen for seed, chosen in seeds.items() if len(chosen)}
+        lacking = [str(seed) for seed in seeds if seed not in kept]
+        if kept:
+            words = f"{len(lacking)} of {len(seeds)} seeds have no such rows ({', '.join(lacking)})" if lacking else ""
+            found.append(Network(name, activation, kept, words))
     return sorted(found, key=lambda network: network.name)
 
 

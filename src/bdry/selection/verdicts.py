@@ -1,232 +1,140 @@
-"""The noun Claim: a sentence of a paper, and the rule that turns tables into a verdict on it.
+"""From effects to a verdict: supported, contradicted, undecided or not run. One rule for every claim.
 
-Two rules turn numbers into verdicts: `decide` wants the interval of every part beyond a bound, `gate` the value of
-every seed.
+A claim has parts, such as norms or splits, each an effect with the side of a bound on which it is claimed to lie.
 """
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
+from .effects import FEWEST_SEEDS, MOST_SEEDS, Effect
 
-from .evidence import Evidence
-from .intervals import UNKNOWN, Estimate, over_seeds
+SUPPORTED, CONTRADICTED, UNDECIDED, NOT_RUN = "supported", "contradicted", "undecided", "not run"
 
-HOLDS, FAILS, UNTESTED = "holds", "does not hold", "not tested"
-
-# between the lines of a cell
-SEPARATOR = "; "
-
-COLUMNS = (
-    "claim",
-    "dataset",
-    "statement",
-    "statistic",
-    "value",
-    "low",
-    "high",
-    "over",
-    "paper_says",
-    "verdict",
-    "reason",
-    "rule",
-    "configuration",
-    "passed_over",
-)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the tables say of a claim.
-
-    verdict: `holds`, `does not hold` or `not tested`. statistic: what `estimate` is an estimate of. reason: why.
-    """
-
-    verdict: str
-    reason: str
-    statistic: str = ""
-    estimate: Estimate = UNKNOWN
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One sentence of a paper.
-
-    name: stable, as in `C1`. says: how the paper puts it, and how sure we are that it does. rule: the function's
-    docstring says the rule in words. pooled: judged on all data sets together, instead of on each.
-    """
-
-    name: str
-    statement: str
-    says: str
-    rule: Callable[[Evidence], Verdict]
-    pooled: bool = False
-
-
-# paper -> its claims, by name, in the order in which they are listed
-CLAIMS: dict[str, dict[str, Claim]] = {}
-
-Rule = Callable[[Evidence], Verdict]
-
-
-def claim(paper: str, name: str, statement: str, *, says: str, pooled: bool = False) -> Callable[[Rule], Rule]:
-    """Decorator that files a rule under its paper."""
-
-    def file(rule: Rule) -> Rule:
-        CLAIMS.setdefault(paper, {})[name] = Claim(name, statement, says, rule, pooled)
-        return rule
-
-    return file
-
-
-def not_tested(reason: str) -> Verdict:
-    """The verdict where the tables cannot say."""
-    return Verdict(UNTESTED, reason)
-
-
-def decide(
-    parts: Sequence[tuple[str, Estimate]], statistic: str, *, above: float | None = None, below: float | None = None
-) -> Verdict:
-    """Holds where the interval of every part lies on the claimed side; the part least in favour is the one reported.
-
-    Args:
-        parts: label and estimate of each, such as ("train, l2", ...).
-        above, below: the claimed side; one of them.
-
-    Not tested where there is no part or one has no interval.
-    """
-    if not parts:
-        return not_tested("no run measured this")
-    listed = "; ".join(f"{label}: {found}" for label, found in parts)
-    unknown = [label for label, found in parts if not found.known]
-    if unknown:
-        return not_tested(f"no interval for {', '.join(unknown)} (too few seeds or images); {listed}")
-    if above is not None:
-        label, weakest = min(parts, key=lambda part: part[1].low)
-        side, bound, beyond, right_side = f"above {above:g}", above, weakest.low > above, weakest.value > above
-    else:
-        assert below is not None
-        label, weakest = max(parts, key=lambda part: part[1].high)
-        side, bound, beyond, right_side = f"below {below:g}", below, weakest.high < below, weakest.value < below
-    if beyond:
-        reason = f"every interval is {side}"
-    elif right_side:
-        reason = f"{label}: {side}, but the interval includes {bound:g}"
-    else:
-        reason = f"{label}: not {side}"
-    return Verdict(HOLDS if beyond else FAILS, f"{reason} ({listed})", f"{statistic} ({label})", weakest)
+# effects nearer to the bound than this are as good as none: 5 % of a margin, 0.05 of a rate or a correlation
+BAND = 0.05
 
 
 @dataclass(frozen=True)
 class Part:
-    """One network's share in a verdict: the value of each seed, and the value that is reported with its interval."""
-
-    label: str
-    seeds: Sequence[float]
-    estimate: Estimate
-
-    def __str__(self) -> str:
-        interval = self.estimate if self.estimate.known else f"{self.estimate.value:.3g}"
-        return f"{self.label}: {interval}"
-
-
-def part_of(label: str, seeds: Iterable[Estimate]) -> Part:
-    """From the estimate of each seed: of one seed it is the one reported, of several their mean and its interval."""
-    found = list(seeds)
-    values = [one.value for one in found]
-    return Part(label, values, found[0] if len(found) == 1 else over_seeds(values))
-
-
-def gate(
-    parts: Sequence[Part], statistic: str, *, at_least: float | None = None, below: float | None = None, aside: str = ""
-) -> Verdict:
-    """Holds where every seed of every part reaches the bound; the part least in favour is the one reported.
+    """One effect of a claim.
 
     Args:
-        at_least, below: the bound; one of them. aside: what has to be said beside it, whatever the verdict.
-
-    Not tested where there is no part or a value is missing.
+        label: which, such as `train, l2`.
+        statistic: what it is, such as `relative change of the mean margin`.
+        effect: its value and interval.
+        bound: what it is claimed to be beyond.
+        above: whether it is claimed to be above the bound, else below.
+        band: effects nearer to the bound than this count as no effect.
+        secondary: told beside the verdict, without a part in it.
+        left_out: how many seeds, pairs or points have no value, and why.
     """
-    said = f"; {aside}" if aside else ""
-    if not parts:
-        return Verdict(UNTESTED, f"no run measured this{said}", statistic, UNKNOWN)
-    listed = "; ".join(map(str, parts))
-    missing = [part.label for part in parts if any(math.isnan(value) for value in part.seeds)]
-    if missing:
-        return Verdict(UNTESTED, f"no value for {', '.join(missing)} ({listed}){said}", statistic)
-    if at_least is not None:
-        weakest = min(parts, key=lambda part: min(part.seeds))
-        reached, bound = min(weakest.seeds) >= at_least, f"at least {at_least:g}"
-    else:
-        assert below is not None
-        weakest = max(parts, key=lambda part: max(part.seeds))
-        reached, bound = max(weakest.seeds) < below, f"below {below:g}"
-    reason = f"every seed is {bound}" if reached else f"{weakest.label}: not {bound} in every seed"
-    verdict = HOLDS if reached else FAILS
-    return Verdict(verdict, f"{reason} ({listed}){said}", f"{statistic} ({weakest.label})", weakest.estimate)
+
+    label: str
+    statistic: str
+    effect: Effect
+    bound: float
+    above: bool
+    band: float = BAND
+    secondary: bool = False
+    left_out: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Of this part alone: where its interval lies."""
+        effect = self.effect
+        if not effect.known:
+            return UNDECIDED
+        if effect.low > self.bound if self.above else effect.high < self.bound:
+            return SUPPORTED
+        if effect.high < self.bound if self.above else effect.low > self.bound:
+            return CONTRADICTED
+        if self.bound - self.band < effect.low and effect.high < self.bound + self.band:
+            return CONTRADICTED
+        return UNDECIDED
+
+    @property
+    def side(self) -> str:
+        """The claimed side in words, such as `below`."""
+        return "above" if self.above else "below"
+
+    @property
+    def p_value(self) -> float:
+        """One-sided, of the effect not being on the claimed side; nan where there is no interval."""
+        return self.effect.p_value(self.bound, self.above)
+
+    @property
+    def detectable(self) -> float:
+        """The effect nearest to the bound that these data would have shown in 80 % of studies."""
+        return self.effect.detectable(self.bound, self.above)
+
+    @property
+    def seeds_needed(self) -> int | None:
+        """How many seeds would decide at this mean and spread; None where it is not known or too many."""
+        return self.effect.seeds_needed(self.bound)
+
+    def outlook(self) -> str:
+        """Of an undecided part: half-width, what these data could have shown, how many seeds would decide."""
+        effect = self.effect
+        if not effect.known:
+            return f"{effect.num_seeds} of the {FEWEST_SEEDS} seeds that an interval needs"
+        seeds = self.seeds_needed
+        needed = (
+            f"{seeds} seeds would decide at this mean and spread"
+            if seeds
+            else f"no number of seeds up to {MOST_SEEDS} would decide"
+        )
+        return f"half-width {effect.half_width:.2g}; 80 % power for {self.detectable:.3g}; {needed}"
 
 
-def judge(paper: str, evidence: Evidence) -> pd.DataFrame:
-    """A row for each claim of the paper and data set (`all` for pooled claims), with the columns `COLUMNS`.
+@dataclass(frozen=True)
+class Verdict:
+    """What the tables say of a claim on one data set: the verdict, its parts, and what has to be said beside it."""
 
-    low, high: the 95 % interval, over seeds, or over images where there is one seed; `over` says which. passed_over:
-    the measured rows and networks that the rule could have taken and did not, each with the reason.
+    verdict: str
+    parts: tuple[Part, ...] = ()
+    reason: str = ""
+
+    @property
+    def p_value(self) -> float:
+        """Of the claim: that all of its primary parts hold, hence the largest of theirs; nan where one has none."""
+        values = [part.p_value for part in self.parts if not part.secondary]
+        return max(values) if values and not any(map(math.isnan, values)) else math.nan
+
+
+def decide(parts: Sequence[Part], reason: str = "", *, unless: str = "") -> Verdict:
+    """The claim's verdict from its primary parts.
+
+    Supported where every interval is beyond its bound. Contradicted where one is wholly on the other side of it, or
+    wholly within the band around it. Undecided else, with an outlook. Not run where there is no part.
+
+    Args:
+        parts: the effects; the secondary ones have no part in the verdict.
+        reason: what has to be said beside it.
+        unless: why the parts do not speak of the claim, where a precondition is not met: then it is undecided.
     """
-    rows = []
-    for found in CLAIMS[paper].values():
-        places = ["all"] if found.pooled else evidence.datasets()
-        for place in places:
-            part = evidence.of_dataset(None if found.pooled else place)
-            verdict = found.rule(part)
-            rows.append(
-                {
-                    "claim": found.name,
-                    "dataset": place,
-                    "statement": found.statement,
-                    "statistic": verdict.statistic,
-                    "value": verdict.estimate.value,
-                    "low": verdict.estimate.low,
-                    "high": verdict.estimate.high,
-                    "over": verdict.estimate.over,
-                    "paper_says": found.says,
-                    "verdict": verdict.verdict,
-                    "reason": verdict.reason,
-                    "rule": " ".join(inspect.cleandoc(found.rule.__doc__ or "").split()),
-                    "configuration": configuration(part),
-                    "passed_over": SEPARATOR.join(part.passed_over()),
-                }
-            )
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    judged = [part for part in parts if not part.secondary]
+    if not judged:
+        return Verdict(NOT_RUN, tuple(parts), reason or "no run measured this")
+    found = [part.verdict for part in judged]
+    verdict = CONTRADICTED if CONTRADICTED in found else SUPPORTED if set(found) == {SUPPORTED} else UNDECIDED
+    said = [line for line in (unless, reason) if line]
+    said += [f"{part.label}: {part.outlook()}" for part in judged if part.verdict == UNDECIDED]
+    return Verdict(UNDECIDED if unless else verdict, tuple(parts), "; ".join(said))
 
 
-def configuration(evidence: Evidence) -> str:
-    """The main experiments behind a verdict, in words: what was trained, on how much, how long, from which seeds."""
-    described: dict[str, set[int]] = {}
-    runs = pd.concat([table[["experiment", "study", "seed"]] for table in evidence.tables.values()] or [pd.DataFrame()])
-    for experiment, config in sorted(evidence.configs.items()):
-        if (config.get("study") or "main") == "main":
-            seeds = set(runs.loc[runs["experiment"] == experiment, "seed"]) if len(runs) else set()
-            described.setdefault(_in_words(config), set()).update(seeds)
-    return "; ".join(f"{words}, seeds {' '.join(map(str, sorted(seeds)))}" for words, seeds in described.items())
+def not_run(reason: str) -> Verdict:
+    """The verdict where no run has what the claim needs."""
+    return Verdict(NOT_RUN, (), reason)
 
 
-def _in_words(config: dict[str, object]) -> str:
-    def key(group: str, name: str) -> object:
-        node = config.get(group)
-        return node.get(name) if isinstance(node, dict) else None
-
-    size = key("dataset", "num_train")
-    activation = key("arch", "activation")
-    arch = f"{key('arch', 'name')} ({activation})" if activation not in (None, "relu") else key("arch", "name")
-    adversary = key("adv", "name")
-    if adversary != "none":
-        adversary = f"{adversary} {key('adv', 'norm')} eps {key('adv', 'eps'):.4g} {key('adv', 'steps')} steps"
-    return (
-        f"{key('dataset', 'name')} ({'all' if size is None else size} training images), {arch}, "
-        f"{key('optim', 'name')} {key('optim', 'lr')}, batch {key('training', 'batch_size')}, "
-        f"{key('training', 'epochs')} epochs, adv={adversary}, margin={key('margin', 'name')}"
-    )
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the order given; nan stays nan and is not counted."""
+    known = sorted((value, i) for i, value in enumerate(p_values) if not math.isnan(value))
+    adjusted, largest = list(p_values), 0.0
+    for rank, (value, i) in enumerate(known):
+        largest = max(largest, min(1.0, (len(known) - rank) * value))
+        adjusted[i] = largest
+    return adjusted

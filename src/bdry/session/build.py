@@ -61,7 +61,7 @@ def build_dataset(config: DatasetConfig, device: torch.device) -> Dataset:
     for name, split in dataset.splits().items():
         if not len(split):
             raise ConfigError("dataset", config.name, f"has no {name} images with these settings")
-    return dataset.subset(config.num_train, config.num_test, config.subset_seed).to(device)
+    return dataset.subset(config.num_train, config.num_test, config.subset_seed or 0).to(device)
 
 
 def build_network(config: TrainConfig, dataset: Dataset) -> Classifier:
@@ -159,7 +159,7 @@ def build_probes(config: TrainConfig) -> dict[str, Probe]:
     context = Context(
         estimator=build_estimator(config.margin),
         estimator_name=config.margin.name,
-        data_seed=config.dataset.subset_seed,
+        data_seed=config.dataset.subset_seed or 0,
     )
     return {name: build_probe(node.name, context, node) for name, node in config.probe.items()}
 

@@ -38,7 +38,7 @@ class StoredRun:
     @property
     def data_seed(self) -> int:
         """The seed that images were chosen by in training."""
-        return self.config.dataset.subset_seed
+        return self.config.dataset.subset_seed or 0
 
     @property
     def title(self) -> str:

@@ -40,7 +40,7 @@ class TrainingRun:
         self.plan = build_plan(settings)
         self.probes = build_probes(settings)
         self.evaluated = {
-            name: split.balanced(settings.evaluation.max_images, settings.dataset.subset_seed)
+            name: split.balanced(settings.evaluation.max_images, settings.dataset.subset_seed or 0)
             for name, split in self.dataset.splits().items()
         }
         self.steps_per_epoch = self.plan.steps_per_epoch(len(self.dataset.train))
@@ -167,7 +167,7 @@ class TrainingRun:
         given = self.settings.evaluation
         if given.robust_images == 0:
             return float("nan")
-        split = self.dataset.test.balanced(given.robust_images, self.settings.dataset.subset_seed)
+        split = self.dataset.test.balanced(given.robust_images, self.settings.dataset.subset_seed or 0)
         return robust_accuracy(
             self.classifier,
             split.pixels(),

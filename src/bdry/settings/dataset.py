@@ -38,7 +38,7 @@ class Dataset:
     )
     num_train: int | None = option(None, "size of a class-balanced training subset; null: all", ge=1, passed=False)
     num_test: int | None = option(None, "size of a class-balanced test subset; null: all", ge=1, passed=False)
-    subset_seed: int = option(0, "seed of the choice of subsets", ge=0, passed=False)
+    subset_seed: int | None = option(0, "seed of the choice of subsets; null: the run's seed", ge=0, passed=False)
     first: int | None = option(
         None,
         "keep the first images of each split, by index, instead of balanced subsets",

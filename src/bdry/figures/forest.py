@@ -1,0 +1,108 @@
+"""The picture of a paper's verdicts: an interval plot of every part of every claim (forest plot)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ..selection.effects import CHANGE, RATIO
+from ..selection.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED
+from .style import RC, save, shown
+
+STEM = "claims-forest"
+COLUMNS = [
+    "claim",
+    "dataset",
+    "part",
+    "secondary",
+    "statistic",
+    "scale",
+    "value",
+    "low",
+    "high",
+    "bound",
+    "side",
+    "part_verdict",
+]
+COLOURS = {SUPPORTED: "#009E73", CONTRADICTED: "#D55E00", UNDECIDED: "#555555"}
+MARKERS = {SUPPORTED: "o", CONTRADICTED: "s", UNDECIDED: "D"}
+WIDTH, LINE, PANEL, LEGEND = 9.0, 0.19, 0.75, 0.6
+# axes end this many spans of the values beyond them: a wide interval runs out of the picture
+BEYOND = 0.6
+
+
+def drawn(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The rows that have a value."""
+    return verdicts.loc[verdicts["value"].notna(), COLUMNS].reset_index(drop=True)
+
+
+def forest(rows: pd.DataFrame, title: str) -> Figure:
+    """A panel for each claim and scale, a line for each part: its value, interval and, dashed, the bound."""
+    panels = [part for _, part in rows.groupby(["claim", "scale", "statistic"], sort=False)]
+    heights = [LINE * len(part) + PANEL for part in panels]
+    with matplotlib.rc_context(RC):
+        figure = Figure(figsize=(WIDTH, sum(heights) + LEGEND), layout="constrained")
+        figure.suptitle(title, fontsize=10)
+        axes = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
+        for axis, part in zip(axes, panels, strict=True):
+            _panel(axis, part)
+        handles = [
+            Line2D([], [], color=COLOURS[one], marker=MARKERS[one], label=one, markersize=4, linewidth=1.2)
+            for one in COLOURS
+        ]
+        handles.append(Line2D([], [], color="#000000", linestyle="--", linewidth=0.9, label="bound"))
+        hollow = {"marker": "o", "markerfacecolor": "white", "linestyle": "none", "markersize": 4}
+        handles.append(Line2D([], [], color="#555555", label="no interval, or beside the verdict", **hollow))  # type: ignore[arg-type]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _panel(axis: Axes, part: pd.DataFrame) -> None:
+    for position, row in enumerate(part.to_dict("records")):
+        colour, known = COLOURS[row["part_verdict"]], bool(np.isfinite(row["low"]))
+        if known:
+            axis.plot(
+                [row["low"], row["high"]], [position] * 2, color=colour, linewidth=0.8 if row["secondary"] else 1.6
+            )
+        face = colour if known and not row["secondary"] else "white"
+        marker = MARKERS[row["part_verdict"]]
+        axis.plot(row["value"], position, marker, color=colour, markerfacecolor=face, markersize=4)
+        axis.plot([row["bound"]] * 2, [position - 0.5, position + 0.5], color="#000000", linestyle="--", linewidth=0.9)
+    axis.set_yticks(range(len(part)), [shown(f"{row.dataset}: {row.part}") for row in part.itertuples()], fontsize=7)
+    axis.set_ylim(len(part) - 0.4, -0.6)
+    first = part.iloc[0]
+    axis.set_title(f"{first['claim']}: {shown(first['statistic'])}", loc="left", fontsize=8.5)
+    axis.tick_params(axis="x", labelsize=7)
+    axis.grid(axis="y", visible=False)
+    _limit(axis, part)
+
+
+def _limit(axis: Axes, part: pd.DataFrame) -> None:
+    """The axis about values and bounds, logarithmic for ratios; intervals may run out of it."""
+    points = np.concatenate([part["value"], part["bound"]]).astype(float)
+    is_log = part["scale"].iloc[0] == RATIO.name and bool((points > 0).all())
+    points = np.log(points) if is_log else points
+    span = float(points.max() - points.min()) or max(abs(float(points.max())), 1.0) / 4
+    low, high = float(points.min()) - BEYOND * span, float(points.max()) + BEYOND * span
+    if part["scale"].iloc[0] == CHANGE.name:
+        low = max(low, -1.0)
+    if is_log:
+        axis.set_xscale("log")
+        low, high = float(np.exp(low)), float(np.exp(high))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter("")
+        ticks = np.exp(np.linspace(np.log(low), np.log(high), 6)[1:-1])
+        axis.set_xticks([float(f"{tick:.2g}") for tick in ticks])
+    axis.set_xlim(low, high)
+
+
+def draw(verdicts: pd.DataFrame, title: str, folder: Path) -> list[Path]:
+    """Writes the picture of what `judge` gave, with its data, into `folder`; nothing where no claim has a value."""
+    rows = drawn(verdicts)
+    return save(forest(rows, title), rows, folder / STEM) if len(rows) else []

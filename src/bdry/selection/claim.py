@@ -1,0 +1,220 @@
+"""The noun Claim: a sentence of a paper with the rule that turns tables into a verdict on it, and its rows."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from .evidence import Evidence
+from .verdicts import NOT_RUN, Part, Verdict, holm, not_run
+
+# between the lines of a cell
+SEPARATOR = "; "
+
+ABSTRACT, SECONDARY, THEORY, OURS = "abstract", "secondary", "theory", "ours"
+# whose claim it is, in the order in which claims are listed
+WHOSE = {
+    ABSTRACT: "the paper's, in its abstract",
+    SECONDARY: "the paper's, as other sources tell it",
+    THEORY: "theory's",
+    OURS: "ours",
+}
+
+COLUMNS = (
+    "claim",
+    "dataset",
+    "whose",
+    "primary",
+    "checks",
+    "statement",
+    "part",
+    "secondary",
+    "statistic",
+    "scale",
+    "value",
+    "low",
+    "high",
+    "over",
+    "num_seeds",
+    "left_out",
+    "bound",
+    "side",
+    "band",
+    "part_verdict",
+    "verdict",
+    "p_value",
+    "p_holm",
+    "detectable",
+    "seeds_needed",
+    "reason",
+    "passed_over",
+    "rule",
+    "paper_says",
+    "configuration",
+)
+
+Rule = Callable[[Evidence], Verdict]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of a paper.
+
+    Args:
+        name: stable, as in `C1`.
+        statement: the sentence.
+        says: how the paper puts it, and how sure we are that it does.
+        whose: claim it is, one of `WHOSE`.
+        rule: its docstring says the rule in words.
+        primary: whether it is the paper's primary claim; the others are exploratory.
+        can_fail: False of an identity or a theorem in the limit, which checks the implementation.
+        needs: the (data set, network) of which it is to be judged; network "" stands for any.
+    """
+
+    name: str
+    statement: str
+    says: str
+    whose: str
+    rule: Rule
+    primary: bool = False
+    can_fail: bool = True
+    needs: tuple[tuple[str, str], ...] = ()
+
+
+# paper -> its claims, by name, in the order in which they are listed
+CLAIMS: dict[str, dict[str, Claim]] = {}
+
+
+def claim(
+    paper: str,
+    name: str,
+    statement: str,
+    *,
+    says: str,
+    whose: str,
+    primary: bool = False,
+    can_fail: bool = True,
+    needs: Iterable[tuple[str, str]] = (),
+) -> Callable[[Rule], Rule]:
+    """Decorator that files a rule under its paper; the arguments are those of `Claim`."""
+    assert whose in WHOSE
+
+    def file(rule: Rule) -> Rule:
+        found = Claim(name, statement, says, whose, rule, primary, can_fail, tuple(needs))
+        CLAIMS.setdefault(paper, {})[name] = found
+        return rule
+
+    return file
+
+
+def judge(paper: str, evidence: Evidence) -> pd.DataFrame:
+    """A row for each claim of the paper, data set and part, with the columns `COLUMNS`.
+
+    A data set or network that the claim is to be judged on and no run has is a row `not run`. low, high: the 95 %
+    interval. left_out: seeds, pairs, points and runs that have no value. p_holm: adjusted over the paper's primary
+    claim's data sets. passed_over: the measured rows that the rule could have taken and did not, each with the reason.
+    """
+    rows: list[dict[str, Any]] = []
+    primaries: dict[str, float] = {}
+    for found in CLAIMS[paper].values():
+        named = dict.fromkeys(dataset for dataset, _ in found.needs)
+        for dataset in [*evidence.datasets(), *(name for name in named if name not in evidence.datasets())]:
+            part = evidence.of_dataset(dataset)
+            verdict = found.rule(part) if dataset in evidence.datasets() else not_run("no run is of this data set")
+            if found.primary:
+                primaries[dataset] = verdict.p_value
+            about = {
+                "claim": found.name,
+                "dataset": dataset,
+                "whose": found.whose,
+                "primary": found.primary,
+                "checks": not found.can_fail,
+                "statement": found.statement,
+                "verdict": verdict.verdict,
+                "rule": " ".join(inspect.cleandoc(found.rule.__doc__ or "").split()),
+                "paper_says": found.says,
+                "configuration": configuration(part),
+                "passed_over": SEPARATOR.join(part.passed_over()),
+            }
+            missing = [about | _no_part(network) for network in _missing(found, dataset, part)]
+            shown = [_of_part(one, part.unfinished) for one in verdict.parts]
+            if not shown and (dataset in evidence.datasets() or not missing):
+                shown = [_no_part("", part.unfinished)]
+            rows += [about | one | {"reason": verdict.reason} for one in shown]
+            rows += missing
+    table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name != "p_holm"])
+    adjusted = dict(zip(primaries, holm(list(primaries.values())), strict=True))
+    held = [adjusted.get(row.dataset, math.nan) if row.primary else math.nan for row in table.itertuples()]
+    return table.assign(p_holm=held)[list(COLUMNS)]
+
+
+def _of_part(part: Part, unfinished: str) -> dict[str, Any]:
+    effect = part.effect
+    return {
+        "part": part.label,
+        "secondary": part.secondary,
+        "statistic": part.statistic,
+        "scale": effect.scale.name,
+        "value": effect.value,
+        "low": effect.low,
+        "high": effect.high,
+        "over": effect.over,
+        "num_seeds": effect.num_seeds,
+        "left_out": SEPARATOR.join(line for line in (part.left_out, unfinished) if line),
+        "bound": part.bound,
+        "side": part.side,
+        "band": part.band,
+        "part_verdict": part.verdict,
+        "p_value": part.p_value,
+        "detectable": part.detectable,
+        "seeds_needed": part.seeds_needed if part.seeds_needed is not None else math.nan,
+    }
+
+
+def _no_part(network: str, unfinished: str = "") -> dict[str, Any]:
+    """The row of what was not measured."""
+    numbers = ("value", "low", "high", "bound", "band", "p_value", "detectable", "seeds_needed")
+    words = dict.fromkeys(("statistic", "scale", "over", "side"), "")
+    row = dict.fromkeys(numbers, math.nan) | words | {"num_seeds": 0, "left_out": unfinished, "part_verdict": NOT_RUN}
+    reason = f"no run is of the network {network}" if network else ""
+    return row | {"part": network, "secondary": False, "reason": reason}
+
+
+def _missing(found: Claim, dataset: str, evidence: Evidence) -> list[str]:
+    """The networks that the claim is to be judged on and no run on this data set has."""
+    networks = {network for name, network in found.needs if name == dataset and network}
+    return sorted(networks - evidence.networks())
+
+
+def configuration(evidence: Evidence) -> str:
+    """The main experiments behind a verdict, in words: what was trained, on how much, how long, from which seeds."""
+    described: dict[str, set[int]] = {}
+    runs = pd.concat([table[["experiment", "study", "seed"]] for table in evidence.tables.values()] or [pd.DataFrame()])
+    for experiment, config in sorted(evidence.configs.items()):
+        if (config.get("study") or "main") == "main":
+            seeds = set(runs.loc[runs["experiment"] == experiment, "seed"]) if len(runs) else set()
+            described.setdefault(_in_words(config), set()).update(seeds)
+    return SEPARATOR.join(f"{words}, seeds {' '.join(map(str, sorted(seeds)))}" for words, seeds in described.items())
+
+
+def _in_words(config: dict[str, object]) -> str:
+    def key(group: str, name: str) -> object:
+        node = config.get(group)
+        return node.get(name) if isinstance(node, dict) else None
+
+    size = key("dataset", "num_train")
+    activation = key("arch", "activation")
+    arch = f"{key('arch', 'name')} ({activation})" if activation not in (None, "relu") else key("arch", "name")
+    adversary = key("adv", "name")
+    if adversary != "none":
+        adversary = f"{adversary} {key('adv', 'norm')} eps {key('adv', 'eps'):.4g} {key('adv', 'steps')} steps"
+    return (
+        f"{key('dataset', 'name')} ({'all' if size is None else size} training images), {arch}, "
+        f"{key('optim', 'name')} {key('optim', 'lr')}, batch {key('training', 'batch_size')}, "
+        f"{key('training', 'epochs')} epochs, adv={adversary}, margin={key('margin', 'name')}"
+    )
