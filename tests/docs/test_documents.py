@@ -75,7 +75,7 @@ def test_every_command_line_in_the_documents_composes(page, line):
     if command in MEASURING and not any(word.startswith(("run=", "classifier=")) for word in words):
         words.append("run=x")
     for job in jobs(words):
-        compose_typed(command, tuple(map(_escaped, job)))
+        compose_typed(command, tuple(_escaped(word, False) for word in job))
 
 
 def test_command_lines_are_found():

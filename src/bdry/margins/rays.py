@@ -40,7 +40,9 @@ def distances_along_rays(
     """Where the label first differs from the predicted one on the rays x + t u, 0 < t <= max_distance, in R^d.
 
     Args:
-        x: (N, ...), the images. directions: (T, ...), unit vectors (l2), the same for every image.
+        model: images to logits.
+        x: (N, ...), the images.
+        directions: (T, ...), unit vectors (l2), the same for every image.
         max_distance: the rays' length in pixel units.
         samples: grid points on a ray, evenly spaced, the last at its end.
         batch_size: rays at a time; memory is bounded by it.

@@ -126,7 +126,11 @@ ESTIMATORS = Estimators("margin")
 
 
 def unguarded(estimator: E) -> E:
-    """The estimator behind its door: for callers that look at points of R^d outside the box."""
+    """The estimator behind its door: for callers that look at points of R^d outside the box.
+
+    Args:
+        estimator: one that `ESTIMATORS` holds.
+    """
     return cast(E, getattr(estimator, "__wrapped__", estimator))
 
 
