@@ -61,6 +61,7 @@ KEYS = {
     "margin": ("num_test", "towards", "keep_points", "batch_size", "norms", "classes", "clipped", "splits", "check"),
     "reproduce": ("paper", "scale", "launcher"),
     "figures": ("paper",),
+    "publish": ("max_mb", "to", "paper"),
     "report": ("images", "papers", "unfinished"),
 }
 KEYS |= {command: ("threads", "device", "checkpoint") for command in MEASURING if command != "margin"}

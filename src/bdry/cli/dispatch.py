@@ -109,6 +109,11 @@ def _run_hydra(command: str, rest: list[str]) -> None:
     except OSError as error:
         kind = BdryError if error.errno in NO_ROOM else UsageError
         raise kind(reason(error)) from None
+    except TypeError as error:
+        # Hydra looks for an interpolation in every element of a choice that is a list
+        if "is not iterable" not in str(error):
+            raise
+        raise UsageError(f"a choice such as dataset=mnist must be a name ({error})") from None
     except (ValueError, RuntimeError) as error:
         # what Hydra and submitit raise for a user's mistake; anything else is a bug and keeps its traceback
         if str(error).startswith("Config group override"):

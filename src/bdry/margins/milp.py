@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core.measuring import Model
+from ..core.norms import per_sample
 from ..core.segments import rounding
 from .bounds import Ball, Bounds
 from .network import Node, trace
@@ -86,7 +87,13 @@ def milp(
             _try(search, row, programs.nearest(radius, target)[1], gap)
         search.iterations[i] = programs.num_nodes
     result = search.result()
-    return dataclasses.replace(result, lower=torch.fmin(lower, result.margin))
+    # a program's point may keep its label by rounding when it is looked at once more; walk's has been looked at
+    lost = near.success & ~result.success
+    parts = {
+        name: torch.where(per_sample(lost, getattr(near, name)), getattr(near, name), getattr(result, name))
+        for name in ("margin", "overshot", "point", "boundary_class", "success")
+    }
+    return dataclasses.replace(result, **parts, lower=torch.fmin(lower, parts["margin"]))
 
 
 def _try(search: Search, row: Tensor, point: np.ndarray | None, gap: float) -> None:
