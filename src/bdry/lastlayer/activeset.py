@@ -23,6 +23,10 @@ MOST_AT_FIRST = 6000
 ROUNDS, PATIENCE = 100, 6
 
 
+# lowest margins of each ordered pair of classes in the first working set
+EACH = 30
+
+
 def solve_active_set(bounds: Bounds, weights: Tensor, multipliers: Tensor | None, gap: float, work: Work) -> None:
     """From `weights` (K, D), whose smallest margin should be about 1, towards the solution, kept in `bounds`.
 
@@ -48,7 +52,7 @@ def solve_active_set(bounds: Bounds, weights: Tensor, multipliers: Tensor | None
         anchor = found.weights[:, -1]
         samples, others, alpha = _changed(problem, found)
     else:
-        samples, others = _first_pairs(problem.margins(weights), problem.labels)
+        samples, others = _first_pairs(problem.margins(weights), problem.labels, _affordable(problem, work))
         # at the solution the multipliers sum to the squared norm
         alpha = weights.new_full((len(samples),), problem.norm(weights) ** 2 / len(samples))
     reached, patience = bounds.gap, PATIENCE
@@ -81,17 +85,25 @@ def _too_small(bounds: Bounds, found: Iterate) -> bool:
     return not bounds.separable and found.upper < SMALLEST_MARGIN
 
 
-def _first_pairs(margins: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _affordable(problem: Problem, work: Work) -> int:
+    """Of the EACH pairs of two classes how many an exact solution has work left for; one at least, for a proof."""
+    if not work.bounded:
+        return EACH
+    num_pairs = (3 * work.left) ** (1 / 3)
+    return max(1, min(EACH, int(num_pairs / (problem.num_classes * (problem.num_classes - 1)))))
+
+
+def _first_pairs(margins: Tensor, labels: Tensor, each: int) -> tuple[Tensor, Tensor]:
     """Those below or near a margin of 1, where the start is good enough to leave few; else some of all class pairs."""
     # the support scatters about as far above 1 as the smallest margin is below
     near = margins < 2 - margins.min().clamp(0.95, 0.99)
     if len(labels.unique()) <= int(near.sum()) <= MOST_AT_FIRST:
         samples, others = near.nonzero(as_tuple=True)
         return samples, others
-    return _nearest_pairs(margins, labels)
+    return _nearest_pairs(margins, labels, each)
 
 
-def _nearest_pairs(margins: Tensor, labels: Tensor, each: int = 30) -> tuple[Tensor, Tensor]:
+def _nearest_pairs(margins: Tensor, labels: Tensor, each: int) -> tuple[Tensor, Tensor]:
     """The pairs of lowest margin, `each` of them for every ordered pair of classes."""
     samples, others = [], []
     for label in labels.unique().tolist():

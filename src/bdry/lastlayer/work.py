@@ -41,8 +41,13 @@ class Work:
         """Whether nothing more should begin."""
         return self.done >= self.limit
 
+    @property
+    def left(self) -> float:
+        """Operations that may still be counted, as a plain number."""
+        return max(self.limit - self.done, 0.0) * UNIT
+
     def times(self, operations: float, most: int) -> int:
         """How often something of so many operations may still be done: at least once, at most `most` times."""
         if not self.bounded:
             return most
-        return max(1, min(most, int((self.limit - self.done) * UNIT / max(operations, 1.0))))
+        return max(1, min(most, int(self.left / max(operations, 1.0))))
