@@ -52,18 +52,18 @@ def lattice(
     low, high = (0.0, 1.0) if clipped else (-BEYOND, 1.0 + BEYOND)
     axis = torch.linspace(low, high, round(resolution * (high - low)) + 1, dtype=x.dtype, device=x.device)
     points = torch.cartesian_prod(axis, axis).reshape(-1, *x.shape[1:])
-    logits = logits_in_batches(model, points, BATCH)
     search.forwards += len(points) // max(len(x), 1)
-    for row in search.open_rows():
-        masked = logits.masked_fill(search.ignored[row], -torch.inf)
-        own = search.start[row].expand(len(points))
-        reach = None if towards is None else towards[row].expand(len(points))
-        value = gap(masked, own, reach)
-        there = (value < 0).nonzero()[:, 0]
-        if len(there):
-            nearest = there[norm_of(points[there] - x[row], norm).argmin()][None]
-            distance = norm_of(points[nearest] - x[row], norm)
-            search.remember(row[None], points[nearest], distance, value[nearest])
+    # few enough for a cache, however many classes there are
+    for part in points.split(max(256, 2**21 // search.logits.shape[1])):
+        logits = logits_in_batches(model, part, BATCH)
+        for row in search.open_rows():
+            own = search.start[row].expand(len(part))
+            reach = None if towards is None else towards[row].expand(len(part))
+            value = gap(logits.masked_fill(search.ignored[row], -torch.inf), own, reach)
+            there = (value < 0).nonzero()[:, 0]
+            if len(there):
+                nearest = there[norm_of(part[there] - x[row], norm).argmin()][None]
+                search.remember(row[None], part[nearest], norm_of(part[nearest] - x[row], norm), value[nearest])
     found = (search.distance.isfinite() & (search.distance > 0)).nonzero()[:, 0]
     for rows in found.split(BATCH // 512):
         for zoom in range(ZOOMS):

@@ -112,6 +112,7 @@ class _Builder:
     """Turns the nodes of an fx graph into ours, with a zero image running along for the shapes."""
 
     def __init__(self, model: nn.Module, image_shape: torch.Size) -> None:
+        self.model = model
         self.modules = dict(model.named_modules())
         self.parameters = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         self.image_shape = image_shape
@@ -135,7 +136,8 @@ class _Builder:
             device = next(iter(self.parameters.values()), torch.zeros(())).device
             return self._add(None, (), torch.zeros(1, *self.image_shape, dtype=torch.float64, device=device))
         if node.op == "get_attr":
-            return self.parameters[str(node.target)]
+            # a parameter, a buffer, or a tensor that the forward makes anew, which the tracer keeps at the module
+            return operator.attrgetter(str(node.target))(self.model)
         if node.op == "call_module":
             layer = self.modules[str(node.target)]
             return self._layer(layer, self._input(node.args[0], layer))
