@@ -7,6 +7,7 @@ import io
 import lzma
 import math
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +94,17 @@ def read_table(path: Path, table: Table) -> pd.DataFrame:
         raise RunError(f"{path}: damaged (a row is shorter or longer than the header)")
     floats = [column.name for column in table.columns if column.kind == "float"]
     try:
-        rows = pd.read_csv(
-            io.StringIO("\n".join(lines)),
-            dtype={column.name: KINDS[column.kind] for column in table.columns},
-            quoting=csv.QUOTE_NONE,
-            keep_default_na=False,
-            na_values={name: ["nan"] for name in floats},
-        )
-    except (ValueError, OverflowError) as error:
+        with warnings.catch_warnings():
+            # a number that no integer holds is cast to another one with a warning
+            warnings.simplefilter("error", RuntimeWarning)
+            rows = pd.read_csv(
+                io.StringIO("\n".join(lines)),
+                dtype={column.name: KINDS[column.kind] for column in table.columns},
+                quoting=csv.QUOTE_NONE,
+                keep_default_na=False,
+                na_values={name: ["nan"] for name in floats},
+            )
+    except (ValueError, TypeError, OverflowError, RuntimeWarning) as error:
         raise damaged(path, error) from None
     truths = [column.name for column in table.columns if column.kind == "bool"]
     if not rows[truths].isin((0, 1)).to_numpy().all():
