@@ -198,6 +198,8 @@ class Bounds:
             enough: (N,), the bound above which a row needs no more improving; steps end when all rows are there.
         """
         relus = [i for i, node in enumerate(self.nodes) if isinstance(node.layer, nn.ReLU)]
+        if not relus:
+            return self.lower(rows)
         n, s = rows.shape[:2]
         slopes = {}
         for i in relus:
@@ -211,7 +213,7 @@ class Bounds:
                 value = self._pull(Dense(rows), len(self.nodes) - 1, slopes=slopes)[..., 0]
             self.pulled += s
             best = torch.maximum(best, value.detach())
-            if step == steps or not relus or bool((best > enough[:, None]).all()):
+            if step == steps or bool((best > enough[:, None]).all()):
                 break
             with torch.enable_grad():
                 loss = -value[best <= enough[:, None]].sum()
