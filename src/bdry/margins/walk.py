@@ -64,7 +64,7 @@ def schedule(steps: int) -> Schedule:
     if steps <= 16:
         return Schedule(num_classes=2, prune_at=3, kept=1)
     if steps <= 50:
-        return Schedule(num_classes=3, prune_at=steps // 4, kept=1, restarts=2)
+        return Schedule(num_classes=3, prune_at=steps // 4, kept=1, restarts=4)
     return Schedule(num_classes=4, prune_at=steps // 8, kept=2, restarts=6, promise=torch.inf)
 
 
