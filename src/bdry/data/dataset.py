@@ -102,8 +102,8 @@ class Split:
 class Dataset:
     """A data set's train and test split and the names of its classes.
 
-    Raises `DataError` where a split is empty, its pixels are outside [0, 1], its labels outside 0 ... K-1, or the
-    splits' images differ in shape or type.
+    Raises `DataError` where a split's pixels are outside [0, 1], its labels outside 0 ... K-1, or the splits' images
+    differ in shape or type. A split may be empty: measuring needs one of them alone.
     """
 
     name: str
@@ -114,7 +114,6 @@ class Dataset:
     def __post_init__(self) -> None:
         for name, split in self.splits().items():
             if len(split) == 0:
-                # measuring needs one split alone; what trains refuses an empty one
                 continue
             lowest, highest = int(split.labels.min()), int(split.labels.max())
             if lowest < 0 or highest >= self.num_classes:

@@ -22,9 +22,6 @@ from ..training import OPTIMISERS, Plan, learning_rate
 from ..training.adversary import Adversary
 from .cores import num_cores
 
-# far more than there are cores end in a crash of the system's libraries
-MOST_THREADS = 1024
-
 
 def options(node: Any) -> dict[str, Any]:
     """The settings of an option that its builder takes: all but `name` and those declared with `passed=False`."""
@@ -40,8 +37,6 @@ def prepare_machine(device: str, threads: int | None) -> torch.device:
     elif not available[device]:
         there = ", ".join(name for name, ok in available.items() if ok)
         raise ConfigError("device", device, f"not available here; there is {there} (device=auto takes the best)")
-    if threads is not None and threads > max(MOST_THREADS, num_cores()):
-        raise ConfigError("threads", threads, f"more than {MOST_THREADS}; there are {num_cores()} cores here")
     torch.set_num_threads(threads or num_cores())
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
