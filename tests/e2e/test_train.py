@@ -223,7 +223,7 @@ def test_a_second_process_is_refused_with_the_owner(finished, tmp_path, bdry):
     with run.claimed():
         run.set_status("running")
         done = bdry("train", *SMALL, cwd=folder)
-    assert done.returncode == 2
+    assert done.returncode == 4
     assert f"another process works on this run ({run.status()['user']} on " in done.stderr
     assert f"process {os.getpid()}" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
