@@ -167,6 +167,9 @@ def test_every_list_refuses_what_is_empty_and_what_is_doubled(command):
         ("train", "probe.margin.norms=[]", "must not be empty"),
         ("train", "probe.margin.clipped=[]", "must not be empty"),
         ("deepdig run=x", "alphas=[0.8]", "needs 2 values"),
+        ("train", "outputs=''", "must not be empty"),
+        ("figures", "runs=['']", "must not be empty"),
+        ("train dataset=arrays", "dataset.file=' '", "must not be empty"),
     ],
 )
 def test_absurd_values_are_refused_in_a_line(command, word, message):

@@ -11,7 +11,7 @@ from torch import nn
 from bdry.core.measuring import measuring
 from bdry.margins import ESTIMATORS
 from bdry.session.classifier_check import check_classifier
-from bdry.session.code_digest import code_digest
+from bdry.session.digests import code_digest
 
 X = torch.rand(24, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 

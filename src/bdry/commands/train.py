@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..runs import SCHEMA_VERSION, TABLES, Run, read_table
+from ..session.digests import files_digest
 from ..session.lifecycle import carry_out
 from ..session.training_run import TrainingRun
 from ..settings import TrainConfig, science
@@ -12,7 +13,10 @@ from ..settings import TrainConfig, science
 
 def run(config: TrainConfig) -> Run:
     """Trains the run that `config` names, or says that it is finished."""
-    folder = Run.of(config.outputs, {"schema": SCHEMA_VERSION, **science(config)}, config.seed)
+    facts = {"schema": SCHEMA_VERSION, **science(config)}
+    if own := config.dataset.files():
+        facts["files"] = files_digest(own)
+    folder = Run.of(config.outputs, facts, config.seed)
     followed = subsets_follow(config)
     carry_out(folder, lambda: TrainingRun(followed, folder))
     if folder.was_claimed:

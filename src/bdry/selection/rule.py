@@ -37,6 +37,7 @@ import pandas as pd
 
 from ..errors import RunError, one_line
 from ..runs import TABLES, Measurement, Run, RunRecord, read_table
+from ..runs.arrays import steps_of
 from .units import NO_SETTINGS, Study, study_of
 
 # the columns in front of every row: whose it is
@@ -87,8 +88,7 @@ class Source:
 
     def steps_with(self, name: str) -> list[int]:
         """The moments whose arrays `name` were kept, in order."""
-        found = self.folder.arrays_path(name, 0).parent.glob(f"{name}-step=*.npz")
-        return sorted(int(path.stem.rpartition("=")[2]) for path in found)
+        return steps_of(self.folder.path, name)
 
     def arrays(self, name: str, step: int) -> dict[str, np.ndarray] | None:
         """The arrays `name` of a moment, or None where there are none."""

@@ -83,6 +83,10 @@ def open_run(folder: str, checkpoint: str, device: torch.device) -> StoredRun:
     config = stored_config(run)
     steps = chosen_steps(run, checkpoint)
     dataset = _local_dataset(config.dataset, device)
+    places = " and ".join(config.dataset.files())
+    trained_on = [start["data"] for start in run.starts() if "data" in start]
+    if places and trained_on and dataset.checksums() not in trained_on:
+        raise RunError(f"{places}: not the images that run={run.path} was trained on; put these back, or train anew")
     steps_per_epoch = build_plan(config).steps_per_epoch(len(dataset.train))
     moments = [Moment(step, step / steps_per_epoch) for step in steps]
     return StoredRun(run, config, dataset, moments, build_network(config, dataset))

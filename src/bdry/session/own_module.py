@@ -18,7 +18,7 @@ from ..errors import ConfigError, did_you_mean
 from ..runs import Measurement
 from ..runs.checkpoint import load_weights
 from .classifier_check import UnmeasurableError, check_classifier
-from .code_digest import code_digest, weights_digest
+from .digests import code_digest, weights_digest
 
 NUM_TRIED = 64
 
@@ -47,8 +47,8 @@ class OwnModule:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Code and weights: wherever these come from, the same ones are the same classifier."""
-        return {"code": self.code, "weights": self.weights}
+        """Code, weights and images: wherever these come from, the same ones have the same margins."""
+        return {"code": self.code, "weights": self.weights, "data": self.dataset.checksums()}
 
     @property
     def origin(self) -> dict[str, Any]:

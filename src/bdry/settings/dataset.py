@@ -54,6 +54,10 @@ class Dataset:
     )
     pgd: Budgets = field(default_factory=Budgets, metadata={"passed": False})
 
+    def files(self) -> list[str]:
+        """The user's own files and folders that the images are in: other contents are another data set."""
+        return []
+
     def check_together(self) -> None:
         """Two or more different classes, if any are chosen."""
         if self.classes is not None and len(self.classes) < 2:
@@ -128,6 +132,10 @@ class Folder(Own):
         may_repeat=True,
     )
 
+    def files(self) -> list[str]:
+        """The folder."""
+        return [self.root]
+
 
 @schema("dataset", "arrays")
 @dataclass
@@ -153,6 +161,11 @@ class Arrays(Own):
         may_repeat=True,
     )
     class_names: list[str] | None = option(None, "names of the labels in their order; null: the labels themselves")
+
+    def files(self) -> list[str]:
+        """All that are given."""
+        places = (self.file, self.labels_file, self.test_file, self.test_labels_file)
+        return [place for place in places if place is not None]
 
 
 @schema("dataset", "iris")

@@ -101,34 +101,31 @@ class APGD(Margin):
     loss: str = option("gap", "what descends; dlr needs three classes", choices=("gap", "dlr", "ce"))
 
 
-METHOD_HELP = (
-    "the bounds: interval arithmetic, or CROWN with intermediate bounds from it or from CROWN (tight, slow), or the "
-    "last with improved slopes"
-)
-STEPS_HELP = "bisections of the radius; the certified radius is within 2^-search_steps of it"
-
-SLOPES_HELP = "of method=alpha_crown: gradient steps on the slopes of the bounds, at most"
-
-
 @schema("margin", "certified")
 @dataclass
 class Certified(Margin):
     """A certified lower bound by interval arithmetic or CROWN (Zhang et al. 2018, arXiv 1811.00866)."""
 
-    method: str = option("crown_ibp", METHOD_HELP, choices=BOUND_METHODS)
-    search_steps: int = option(11, STEPS_HELP, ge=1, le=40)
-    slope_steps: int = option(20, SLOPES_HELP, ge=0, le=10_000)
+    method: str = option(
+        "crown_ibp",
+        "the bounds: interval arithmetic, or CROWN with intermediate bounds from it or from CROWN (tight, slow), or "
+        "the last with improved slopes",
+        choices=BOUND_METHODS,
+    )
+    search_steps: int = option(
+        11, "bisections of the radius; the certified radius is within 2^-search_steps of it", ge=1, le=40
+    )
+    slope_steps: int = option(
+        20, "of method=alpha_crown: gradient steps on the slopes of the bounds, at most", ge=0, le=10_000
+    )
 
 
 @schema("margin", "bracket")
 @dataclass
-class Bracket(Margin):
+class Bracket(Certified):
     """An upper bound by another estimator and the certified lower bound."""
 
     upper: str = option("deepfool", "the estimator of the upper bound, with its default settings")
-    method: str = option("crown_ibp", METHOD_HELP, choices=BOUND_METHODS)
-    search_steps: int = option(11, STEPS_HELP, ge=1, le=40)
-    slope_steps: int = option(20, SLOPES_HELP, ge=0, le=10_000)
 
 
 @schema("margin", "milp")

@@ -104,7 +104,7 @@ def check(config: object) -> None:
         if isinstance(value, list):
             _check_list(key, value, declared.metadata)
         for one in value if isinstance(value, list) else [value]:
-            _check_value(key, value, one, declared.metadata)
+            _check_value(key, value, one, declared)
     for cls in reversed(type(config).__mro__):
         if "check_together" in vars(cls):
             vars(cls)["check_together"](config)
@@ -119,7 +119,10 @@ def _check_list(key: str, values: list[Any], metadata: Any) -> None:
         raise ConfigError(key, values, "names something twice")
 
 
-def _check_value(key: str, value: object, one: object, metadata: Any) -> None:
+def _check_value(key: str, value: object, one: object, declared: Field[Any]) -> None:
+    metadata = declared.metadata
+    if isinstance(one, str) and not one.strip() and one != declared.default:
+        raise ConfigError(key, repr(one), "must not be empty")
     choices = tuple(metadata.get("choices", ()))
     if choices and one is not None and one not in choices:
         raise ConfigError(key, value, f"not one of {', '.join(choices)}{did_you_mean(str(one), choices)}")

@@ -8,12 +8,9 @@ from typing import TypeVar
 import torch
 
 from ...data import Split
-from ...errors import MeasuringError
+from ...errors import MeasuringError, out_of_memory
 
 R = TypeVar("R")
-
-# PyTorch's words on CUDA, MPS, Linux and Windows; only CUDA has an exception class of its own for it
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class FittingBatches:
@@ -56,7 +53,7 @@ def _unless_out_of_memory(measure: Callable[[Split], R], batch: Split) -> R | No
     """None where memory ran out; the traceback, which would keep the attempt's tensors alive, is gone by then."""
     try:
         return measure(batch)
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
+    except (RuntimeError, MemoryError) as error:
+        if out_of_memory(error):
             return None
         raise

@@ -1,4 +1,4 @@
-"""Digests of a module of the user's own: of the source files it is made of, and of its weights."""
+"""Digests of what is the user's own and may change under its name: a module's source and weights, files of images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,6 +24,17 @@ def weights_digest(module: nn.Module) -> str:
         values = tensor.detach().cpu().contiguous()
         digest.update(f"{key}{values.dtype}{tuple(values.shape)}".encode())
         digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def files_digest(places: Sequence[str]) -> str:
+    """SHA-256 of files, and of all files below folders, with their names; what is missing counts as empty."""
+    digest = hashlib.sha256()
+    for place in (Path(place).expanduser() for place in places):
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.is_file():
+                content = path.read_bytes()
+                digest.update(f"{path.relative_to(place)} {len(content)} ".encode() + content)
     return digest.hexdigest()
 
 
