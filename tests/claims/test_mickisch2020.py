@@ -154,6 +154,18 @@ def transferring(scale):
     )
 
 
+def split_by(gap, gradient, fall=-0.3):
+    """Standard training with a gap and a gradient norm whose logs change so much, and first-order margins by `fall`."""
+
+    def draw(rng):
+        found = study(margins(rng, fall))
+        grown = [margins(rng, change, shared=int(rng.integers(1, 2**31)))["margin"] for change in (gap, gradient)]
+        rows = found.tables["margins"].assign(logit_gap=grown[0], gradient_norm=grown[1])
+        return Evidence(found.tables | {"first_order": rows})
+
+    return draw
+
+
 # claim -> studies under no effect, under the claimed one, under the opposite one
 TRUTHS = {
     "C1": (falling(0.0), falling(-0.25), falling(0.25)),
@@ -174,6 +186,7 @@ TRUTHS = {
         falling(0.0, confidence=1.0, right=0.0),
     ),
     "F7": (controlled(2, change=0.0), controlled(2, change=-0.25), controlled(2, odd=0.25)),
+    "B3": (split_by(0.0, 0.0), split_by(0.3, 0.6), split_by(-0.6, -0.3)),
 }
 
 
@@ -358,3 +371,19 @@ def test_every_part_is_a_row_with_its_effect():
     assert (rows["low"] < rows["value"]).all()
     assert (rows["value"] < rows["high"]).all()
     assert set(rows["num_seeds"]) == {len(SEEDS)}
+
+
+def test_where_first_order_margins_do_not_fall_there_is_nothing_to_split():
+    found = verdict("B3", split_by(0.3, 0.6, fall=0.2)(np.random.default_rng(0)))
+    assert (found.verdict, "no fall is shown to explain" in found.reason) == ("undecided", True)
+
+
+def test_the_factors_of_the_first_order_margin_are_geometric_means():
+    rows = STUDY.tables["margins"].assign(logit_gap=2.0, gradient_norm=1.0)
+    rows.loc[rows["step"] == 5, ["logit_gap", "gradient_norm"]] = 6.0, 9.0
+    found = parts(
+        "B3", Evidence(STUDY.tables | {"first_order": rows.assign(margin=rows["logit_gap"] / rows["gradient_norm"])})
+    )
+    values = {label.rpartition(", ")[2]: part.effect.value for label, part in found.items() if "l2" in label}
+    expected = {"dual norm of the gap's gradient": 9, "logit gap": 3, "margin to first order": 1 / 3}
+    assert values == pytest.approx(expected)

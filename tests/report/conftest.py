@@ -165,7 +165,15 @@ def whole(dataset, training, seed, num_images, made, scale=1.0):
     tables["history"] = tables["history"].assign(
         train_loss=2.3 * np.exp(-epochs / 3) + 0.003, test_loss=0.5 + 1.8 * np.exp(-epochs / 3) + epochs / 80
     )
-    return tables | {"directions": directions(tables["margins"], draw), "noise": noise(accuracy, training)}
+    further = {"directions": directions(tables["margins"], draw), "noise": noise(accuracy, training)}
+    return tables | further | {"first_order": first_order(tables["margins"])}
+
+
+def first_order(rows):
+    """Margins as they are, made of gaps that grow by the epoch."""
+    gap = 1 + rows["epoch"]
+    parts = rows.assign(logit_gap=gap, gradient_norm=gap / rows["margin"], boundary_class=1)
+    return parts[TABLES["first_order"].column_names]
 
 
 def directions(rows, draw):

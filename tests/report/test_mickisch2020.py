@@ -11,12 +11,13 @@ import pytest
 from bdry.studies.directions.figures import r5_data
 from bdry.studies.figures import FIGURES, draw_figures
 from bdry.studies.margins.figures.estimators import estimators_data
+from bdry.studies.margins.figures.factors import factors_data
 from bdry.studies.margins.figures.images import calibration_data, r4_data, reliability
 from bdry.studies.margins.figures.training import controls_data, r1_data, r2_data, r3_data, transfer_data
 from bdry.studies.noise.figures import noise_data
 
 NAMES = ["R1", "R2", "R3", "R4", "R5", "T1", "T2", "trend"]
-NAMES += ["transfer", "calibration", "noise", "controls", "estimators"]
+NAMES += ["transfer", "calibration", "noise", "controls", "estimators", "factors"]
 ONE = [(0, 0.0)]
 TWO = [(0, 0.0), (10, 1.0)]
 
@@ -153,3 +154,36 @@ def test_controls_stand_beside_the_main_runs(tmp_path, study, records):
     ratios = checked[checked["panel"] == "ratio l2"].groupby("series")["value"].agg(["min", "max"])
     assert (ratios.loc["walk"] == 1).all()
     assert ratios.loc["deepfool"].between(1.08, 1.1).all()
+
+
+def test_walk_beside_deepfool_has_curves_of_its_own_and_no_place_in_others(tmp_path, write_run, made, records):
+    deepfool = made["margins"](TWO, [[2.0, 4.0], [6.0, 8.0]], True)
+    walk = made["margins"](TWO, [[1.0, 2.0], [3.0, 8.0]], True).assign(estimator="walk")
+    tables = made["measured"](made["history"](TWO, 0.9), deepfool, walk)
+    write_run(tmp_path, tables, settings={"margin": {"name": "deepfool"}})
+    found = records(tmp_path)
+    drawn = r1_data(found)
+    assert drawn.loc[drawn["panel"] == "l2", "value"].tolist() == [3, 7]
+    assert r4_data(found).query("series == 'last'")["margin"].max() == 8
+    beside = estimators_data(found).set_index(["panel", "series"])["value"]
+    assert beside["l2", "deepfool"].tolist() == [3, 7]
+    assert beside["l2", "walk"].tolist() == [1.5, 5.5]
+    assert beside["ratio l2", "deepfool"].tolist() == [2, 1.5]
+
+
+def test_the_factors_are_geometric_means_that_add_up(tmp_path, write_run, made, records):
+    about = {"split": "train", "norm": "l2", "label": 0, "predicted": 0, "correct": True, "boundary_class": 1}
+    rows = pd.DataFrame(
+        [
+            {**about, "step": step, "epoch": epoch, "index": index, "logit_gap": gap, "gradient_norm": length}
+            for (step, epoch), pairs in zip(TWO, ([(1.0, 2.0), (4.0, 2.0)], [(8.0, 32.0), (2.0, 8.0)]), strict=True)
+            for index, (gap, length) in enumerate(pairs)
+        ]
+    )
+    rows["margin"] = rows["logit_gap"] / rows["gradient_norm"]
+    tables = {"history": made["history"](TWO, 0.9), "first_order": rows}
+    write_run(tmp_path, tables)
+    drawn = factors_data(records(tmp_path)).set_index("panel")["value"]
+    assert drawn["logit_gap l2"].tolist() == pytest.approx([2, 4])
+    assert drawn["gradient_norm l2"].tolist() == pytest.approx([2, 16])
+    assert drawn["margin l2"].tolist() == pytest.approx([1, 0.25])

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from ..conf import COMMANDS, option_defaults
+from ..conf import COMMANDS
 from ..core.measuring import logits_in_batches, measuring
 from ..data import Dataset, Split
-from ..errors import ConfigError, UsageError
+from ..errors import ConfigError
 from ..lastlayer import TrainingRecipe
 from ..runs import SCHEMA_VERSION, TABLES, Measurement, find_runs, read_table
 from ..session.build import (
@@ -19,6 +19,7 @@ from ..session.build import (
     build_estimator,
     build_plan,
     compile_network,
+    named_estimators,
     options,
     prepare_machine,
 )
@@ -92,7 +93,7 @@ def run(config: Any) -> Measurement:
     """Measures what `config` names, or says that it is measured, and sums it up."""
     name = next(command for command, (schema, _) in COMMANDS.items() if isinstance(config, schema))
     device = prepare_machine(config.device, config.threads)
-    checks = {check: _check_settings(check) for check in getattr(config, "check", ())}
+    checks = named_estimators("check", config.check) if isinstance(config, MarginConfig) else {}
     opened = _opened(config, device)
     facts = {"schema": SCHEMA_VERSION, **opened.identity}
     if isinstance(config, MarginConfig):
@@ -160,7 +161,10 @@ def _margins(config: MarginConfig, opened: Opened, checks: dict[str, Margin]) ->
         points = {name: split.balanced(config.keep_points, opened.data_seed) for name, split in images.items()}
     return MarginsInBatches(
         images=images,
-        estimators={node.name: build_estimator(node) for node in (config.margin, *checks.values())},
+        estimators={
+            config.margin.name: build_estimator(config.margin),
+            **{check: build_estimator(node, "check") for check, node in checks.items()},
+        },
         norms=config.norms,
         clipped=config.clipped,
         towards=config.towards,
@@ -183,16 +187,6 @@ def _chosen(config: MarginConfig, dataset: Dataset, data_seed: int) -> dict[str,
         chosen[name] = labelled if size is None else labelled.balanced(size, data_seed)
     # in the data set's order, in whichever they were typed
     return {name: chosen[name] for name in dataset.splits() if name in chosen}
-
-
-def _check_settings(name: str) -> Margin:
-    try:
-        settings: Margin = option_defaults("margin", "margin", name)
-    except UsageError as error:
-        raise ConfigError("check", [name], str(error).partition(": ")[2]) from None
-    if settings.name != name:
-        raise ConfigError("check", [name], f"a variant of {settings.name}; check takes estimators by their names")
-    return settings
 
 
 def _say_accuracy(work: MeasuringWork, study: MarginsInBatches, opened: Opened) -> None:

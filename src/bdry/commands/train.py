@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..runs import SCHEMA_VERSION, TABLES, Run, read_table
+from ..selection import main_margins
 from ..session.digests import files_digest
 from ..session.lifecycle import carry_out
 from ..session.training_run import TrainingRun
@@ -39,6 +40,6 @@ def closing_line(folder: Run) -> str:
         parts.append(f"robust accuracy {last.robust_accuracy:.1%} ({last.robust_norm} {last.robust_eps:.3g})")
     if folder.table_path("margin_summary").exists():
         rows = read_table(folder.table_path("margin_summary"), TABLES["margin_summary"])
-        chosen = rows[(rows.step == rows.step.max()) & (rows.split == "test") & (rows.subset == "all") & ~rows.clipped]
+        chosen = main_margins(rows[(rows.step == rows.step.max()) & (rows.split == "test") & (rows.subset == "all")])
         parts += [f"median {row.norm} margin {row.median:.3g}" for row in chosen.itertuples()]
     return f"{folder.name}: {', '.join(parts)}\n  {folder.path}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,16 +27,16 @@ class FirstOrder:
     boundary_class: Tensor
 
 
-def first_order_margin(model: Model, x: Tensor, norm: str) -> FirstOrder:
-    """The distance to the boundary of the model linearised at each image: DeepFool's first step, without its box.
+def first_order_margins(model: Model, x: Tensor, norms: Sequence[str]) -> dict[str, FirstOrder]:
+    """By norm, the distance to the boundary of the model linearised at each image: DeepFool's first step, no box.
 
     Where the mean of the margins falls over training, `logit_gap` and `gradient_norm` say which of the two drives it:
-    log margin = log logit_gap - log gradient_norm.
+    log margin = log logit_gap - log gradient_norm. It costs one backward pass for each class, whatever the norms.
 
     Args:
         model: images to logits, in the state that `core.measuring` makes.
         x: (N, C, H, W).
-        norm: `l2` or `linf`, of the distance; the gradient is measured in the dual norm.
+        norms: of the distance, `l2`, `linf` or both; the gradient is measured in the dual norm.
 
     Source: Moosavi-Dezfooli et al. 2016 (arXiv 1511.04599), equation 8.
     """
@@ -43,12 +44,18 @@ def first_order_margin(model: Model, x: Tensor, norm: str) -> FirstOrder:
     own = logits.detach().argmax(1)
     rows = torch.arange(len(x), device=x.device)
     gaps = logits[rows, own][:, None] - logits
-    columns = range(logits.shape[1])
-    norms = torch.stack(
-        [dual_norm(torch.autograd.grad(gaps[:, k].sum(), z, retain_graph=True)[0], norm) for k in columns], dim=1
-    )
-    gaps = gaps.detach()
-    margins = torch.where(norms > 0, gaps / norms, torch.inf)
+    lengths: dict[str, list[Tensor]] = {norm: [] for norm in norms}
+    for k in range(logits.shape[1]):
+        gradient = torch.autograd.grad(gaps[:, k].sum(), z, retain_graph=True)[0]
+        for norm, found in lengths.items():
+            found.append(dual_norm(gradient, norm))
+    return {norm: _nearest(gaps.detach(), torch.stack(found, dim=1), own) for norm, found in lengths.items()}
+
+
+def _nearest(gaps: Tensor, lengths: Tensor, own: Tensor) -> FirstOrder:
+    """Of the classes' gaps and gradient norms, (N, K) both, those of the class whose linearised boundary is nearest."""
+    rows = torch.arange(len(gaps), device=gaps.device)
+    margins = torch.where(lengths > 0, gaps / lengths, torch.inf)
     margins[rows, own] = torch.inf
     margin, nearest = margins.min(1)
-    return FirstOrder(margin, gaps[rows, nearest], norms[rows, nearest], nearest)
+    return FirstOrder(margin, gaps[rows, nearest], lengths[rows, nearest], nearest)

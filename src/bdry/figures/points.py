@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..runs import RunRecord
-from ..selection import select
+from ..selection import main_margins, select
 
 # the columns that tell experiments apart
 EXPERIMENT = ["dataset", "arch", "experiment", "study", "training"]
@@ -26,21 +26,17 @@ def of_study(records: Iterable[RunRecord], *studies: str) -> list[RunRecord]:
     return [record for record in records if record.identity["study"] in studies]
 
 
-def rows_of(records: Sequence[RunRecord], name: str) -> pd.DataFrame:
+def rows_of(records: Sequence[RunRecord], name: str, *, every_estimator: bool = False) -> pd.DataFrame:
     """The rows of one table that count, of all the runs that have it, one below the other; no rows where none has it.
 
-    Of distances in R^d and inside the box, a run's are the former; where it measured only inside the box, those.
+    Of distances in R^d and inside the box, a run's are the former; where it measured only inside the box, those. Of
+    several estimators they are the run's own, unless `every_estimator` is asked for.
     """
     rows = select(records, name).rows
     if "clipped" not in rows or rows.empty:
         return rows
-    parts = [one_box(part) for _, part in rows.groupby(["experiment", "seed"], sort=False)]
-    return pd.concat(parts, ignore_index=True)
-
-
-def one_box(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the distance in R^d where there are any, else those inside the box; all rows of other tables."""
-    return rows[rows["clipped"] == bool(rows["clipped"].all())] if "clipped" in rows else rows
+    runs = rows.groupby(["experiment", "seed"], sort=False)
+    return pd.concat([main_margins(part, every_estimator=every_estimator) for _, part in runs], ignore_index=True)
 
 
 def margin_points(records: Sequence[RunRecord], subset: str = "all") -> pd.DataFrame:

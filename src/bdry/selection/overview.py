@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..runs import RunRecord
-from .rule import select
+from .rule import main_margins, select
 
 COLUMNS = (
     "experiment",
@@ -94,7 +94,6 @@ def _margins(record: RunRecord) -> dict[str, Any]:
 
 
 def _test_margins(record: RunRecord) -> pd.DataFrame:
-    """The rows of `margin_summary` of all test images in R^d, inside the box where only that was measured."""
+    """The main rows of `margin_summary` of all test images."""
     summary = select([record], "margin_summary").rows
-    chosen = summary[(summary["split"] == "test") & (summary["subset"] == "all")]
-    return chosen[chosen["clipped"] == bool(chosen["clipped"].all())]
+    return main_margins(summary[(summary["split"] == "test") & (summary["subset"] == "all")])

@@ -188,6 +188,13 @@ def rank(records: Sequence[RunRecord], table: str, *, variants: bool = False) ->
     return rankings
 
 
+def main_margins(rows: pd.DataFrame, *, every_estimator: bool = False) -> pd.DataFrame:
+    """Of one run's rows of a table of margins those that stand for it: in R^d, or inside the box where only that was
+    measured, by the run's own estimator, which comes first, or by `every_estimator`."""
+    own = rows if every_estimator or rows.empty else rows[rows["estimator"] == rows["estimator"].iloc[0]]
+    return own[own["clipped"] == bool(own["clipped"].all())]
+
+
 def passed_over(records: Sequence[RunRecord], tables: Iterable[str] = tuple(TABLES)) -> pd.DataFrame:
     """What was passed over in these tables, the columns `PASSED`."""
     parts = [select(records, table).passed for table in tables]

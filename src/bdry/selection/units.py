@@ -63,7 +63,7 @@ class Study:
 PAIR = (*MOMENT, "source", "target")
 STAGE = (*MOMENT, "stage", "fresh", "rescaled")
 AT = (*MOMENT, "split")
-MARGIN_LISTS = ("splits", "norms", "clipped", "check", "check_settings", "keep_points", "steps")
+MARGIN_LISTS = ("splits", "norms", "clipped", "check", "check_settings", "keep_points", "steps", "beside")
 
 STUDIES = (
     Study({name: MOMENT for name in ("history", "timings", "batches", "directions", "noise")}, by_command=False),
@@ -71,6 +71,7 @@ STUDIES = (
         {
             "margins": (*AT, "norm", "clipped", "estimator"),
             "margin_summary": (*AT, "norm", "clipped", "estimator"),
+            "first_order": (*AT, "norm"),
         },
         which=MARGIN_LISTS,
         other=("towards",),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..conf import option_defaults
 from ..core.measuring import Model
 from ..data import DATASETS, Dataset
 from ..errors import ConfigError, UsageError, one_line, show_value
@@ -128,8 +130,8 @@ def build_plan(config: TrainConfig) -> Plan:
     )
 
 
-def build_estimator(config: Margin) -> Estimator:
-    """The margin estimator with its settings bound."""
+def build_estimator(config: Margin, key: str = "margin") -> Estimator:
+    """The margin estimator with its settings bound; `key` is the config key that named it."""
     estimator = ESTIMATORS.bound(config.name, options(config))
 
     def estimate(
@@ -144,19 +146,44 @@ def build_estimator(config: Margin) -> Estimator:
         try:
             return estimator(model, x, start_class, norm=norm, clipped=clipped, towards=towards)
         except ValueError as error:
-            raise UsageError(f"margin={config.name}: {error}") from error
+            raise UsageError(f"{key}={config.name}: {error}") from error
 
     return estimate
 
 
+def named_estimators(key: str, names: Sequence[str]) -> dict[str, Margin]:
+    """The settings of the estimators that the config key `key` lists: each with its defaults, by name.
+
+    Raises:
+        ConfigError: a name is a variant such as `deepfool_all`, or no estimator.
+    """
+    found: dict[str, Margin] = {}
+    for name in names:
+        try:
+            settings: Margin = option_defaults("margin", "margin", name)
+        except UsageError as error:
+            raise ConfigError(key, list(names), str(error).partition(": ")[2]) from None
+        if settings.name != name:
+            problem = f"{name} is a variant of {settings.name}; this takes estimators by their names"
+            raise ConfigError(key, list(names), problem)
+        found[name] = settings
+    return found
+
+
 def build_probes(config: TrainConfig) -> dict[str, Probe]:
     """The probes of `probe=[...]` by their names in the config."""
-    context = Context(
-        estimator=build_estimator(config.margin),
-        estimator_name=config.margin.name,
-        data_seed=config.dataset.subset_seed or 0,
-    )
-    return {name: build_probe(node.name, context, node) for name, node in config.probe.items()}
+    estimator, probes = build_estimator(config.margin), {}
+    for name, node in config.probe.items():
+        key = f"probe.{name}.beside"
+        beside = named_estimators(key, getattr(node, "beside", None) or ())
+        context = Context(
+            estimator=estimator,
+            estimator_name=config.margin.name,
+            data_seed=config.dataset.subset_seed or 0,
+            beside={other: build_estimator(settings, key) for other, settings in beside.items()},
+        )
+        probes[name] = build_probe(node.name, context, node)
+    return probes
 
 
 def _seed(given: int | None, config: TrainConfig) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from omegaconf import MISSING
 
+from ..errors import ConfigError
 from ..names import BOUND_METHODS
 from .options import option, schema
 
@@ -16,6 +17,12 @@ class Margin:
     """What every estimator has."""
 
     name: str = option(MISSING, "the estimator")
+
+
+def refuse_own(key: str, names: list[str] | None, margin: Margin) -> None:
+    """Raises `ConfigError` where the estimators listed beside `margin=`, as the config key `key` does, have it too."""
+    if margin.name in (names or ()):
+        raise ConfigError(key, names, f"{margin.name} measures these images already (margin=)")
 
 
 @schema("margin", "deepfool")

@@ -11,7 +11,7 @@ from ..names import NORMS, harmless
 from .adv import Adv
 from .arch import Arch
 from .dataset import Dataset
-from .margin import Margin
+from .margin import Margin, refuse_own
 from .optim import Optim
 from .options import option
 from .probe import Moments, Probe
@@ -79,7 +79,7 @@ class TrainConfig(Machine):
     outputs: str = option("outputs", "folder of runs, sweeps and figures", science=False)
 
     def check_together(self) -> None:
-        """A label is no formula; a paper's preset has a data set and a scale; adversarial training needs training."""
+        """A label is no formula; a preset has a part and a scale; no estimator is beside itself; PGD needs training."""
         if not harmless(self.study):
             raise ConfigError("study", self.study, "a label has no control characters, and no formula of a spreadsheet")
         if self.paper is not None and "/" not in self.paper:
@@ -92,5 +92,7 @@ class TrainConfig(Machine):
             raise ConfigError(
                 "training.loss_scaled", True, "needs training.label_smoothing=0: a smoothed loss does not come near 0"
             )
+        for name, node in self.probe.items():
+            refuse_own(f"probe.{name}.beside", getattr(node, "beside", None), self.margin)
         if self.training.epochs == 0 and self.adv.name != "none":
             raise ConfigError("training.epochs", 0, f"adv={self.adv.name} has no effect without training")

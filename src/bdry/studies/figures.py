@@ -28,7 +28,8 @@ NAMES = {
     "shared_energy shared_noise detect_signs detect_roc detect_recovery curvature_over_training regions_over_training",
     "karimi2020": "strips embedding bisection segments success idc distance alpha pairs",
     "li2018": "convergence slowness maps bias overlap margin_histograms solver pair_angles",
-    "mickisch2020": "margin_evolution R1 R2 R3 R4 R5 T1 T2 trend transfer calibration noise controls estimators",
+    "mickisch2020": "margin_evolution R1 R2 R3 R4 R5 T1 T2 trend transfer calibration noise controls estimators "
+    "factors",
 }
 _BY_NAME = {drawing.name: drawing for study in STUDIES for drawing in study.FIGURES}
 FIGURES: dict[str, dict[str, Drawing]] = {

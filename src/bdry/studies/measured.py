@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, get_type_hints
 
@@ -34,11 +34,13 @@ class Context:
 
     estimator: margin estimator with its settings bound, called as (model, x, start_class=None, norm=..., clipped=...).
     data_seed: the data set's seed, for choosing images: runs of different seeds measure the same ones.
+    beside: further estimators by name, those that the setting `beside` lists.
     """
 
     estimator: Estimator
     estimator_name: str
     data_seed: int
+    beside: Mapping[str, Estimator] = field(default_factory=dict)
 
 
 class Probe(Protocol):

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from ...core.first_order import first_order_margins
 from ...core.measuring import measuring
 from ...core.moment import Moment
 from ...core.norms import norm as norm_of
@@ -28,29 +29,32 @@ SUBSETS = ("all", "correct", "incorrect")
 class MarginProbe:
     """Margins of class-balanced subsets of the train and test split, the same images at every moment.
 
-    The context's estimator measures each norm and box of the settings from the predicted class.
+    The context's estimator measures each norm and box of the settings from the predicted class, and so do those
+    beside it.
     """
 
     context: Context
     settings: MarginSettings
 
     def measure(self, classifier: Classifier, dataset: Dataset, moment: Moment) -> Measured:
-        """Tables `margins` (one row an image, norm and box) and `margin_summary` (a row a subset of them)."""
-        settings, context, parts = self.settings, self.context, []
+        """Tables `margins` (a row an image, norm, box and estimator), `margin_summary` (a row a subset of them) and
+        `first_order` (a row an image and norm)."""
+        settings, context = self.settings, self.context
         sizes = {"train": settings.num_train, "test": settings.num_test}
+        estimators = {context.estimator_name: context.estimator, **context.beside}
+        parts: dict[str, list[pd.DataFrame]] = {"margins": [], "first_order": []}
         with measuring(classifier):
-            for name, split in dataset.splits().items():
-                for batch in split.balanced(sizes[name], context.data_seed).batches(settings.batch_size):
-                    rows = measure_batch(
-                        classifier, batch, context.estimator, context.estimator_name, settings.norms, settings.clipped
-                    )
-                    parts.append(rows.assign(split=name))
-        if not parts:
+            for split, images in dataset.splits().items():
+                for batch in images.balanced(sizes[split], context.data_seed).batches(settings.batch_size):
+                    about = {"step": moment.step, "epoch": moment.epoch, "split": split}
+                    for name, estimator in estimators.items():
+                        rows = measure_batch(classifier, batch, estimator, name, settings.norms, settings.clipped)
+                        parts["margins"].append(rows.assign(**about))
+                    parts["first_order"].append(first_order_rows(classifier, batch, settings.norms).assign(**about))
+        if not parts["margins"]:
             return Measured({})
-        margins = pd.concat(parts, ignore_index=True)
-        margins.insert(0, "epoch", moment.epoch)
-        margins.insert(0, "step", moment.step)
-        return Measured({"margins": margins, "margin_summary": summarise(margins)})
+        tables = {name: pd.concat(found, ignore_index=True) for name, found in parts.items()}
+        return Measured({**tables, "margin_summary": summarise(tables["margins"])})
 
 
 def measure_batch(
@@ -101,6 +105,27 @@ def measure_batch(
             }
             table = pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()})
             parts.append(table.assign(norm=norm, clipped=in_box, estimator=estimator_name))
+    return pd.concat(parts, ignore_index=True)
+
+
+def first_order_rows(classifier: nn.Module, batch: Split, norms: Sequence[str]) -> pd.DataFrame:
+    """The rows of table `first_order` for one batch of images, without step, epoch and split."""
+    x = batch.pixels()
+    with torch.no_grad():
+        predicted = classifier(x).argmax(1)
+    parts = []
+    for norm, found in first_order_margins(classifier, x, norms).items():
+        columns = {
+            "index": batch.index,
+            "label": batch.labels,
+            "predicted": predicted,
+            "correct": predicted == batch.labels,
+            "logit_gap": found.logit_gap,
+            "gradient_norm": found.gradient_norm,
+            "margin": found.margin.where(found.margin.isfinite(), torch.nan),
+            "boundary_class": found.boundary_class,
+        }
+        parts.append(pd.DataFrame({name: column.cpu().numpy() for name, column in columns.items()}).assign(norm=norm))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -13,7 +13,7 @@ from ...names import NORMS, SPLITS
 from ...settings.arch import Arch
 from ...settings.dataset import Dataset
 from ...settings.groups import ESTIMATORS
-from ...settings.margin import Margin
+from ...settings.margin import Margin, refuse_own
 from ...settings.optim import Optim
 from ...settings.options import option, schema
 from ...settings.probe import Probe
@@ -35,6 +35,12 @@ class MarginSettings(Distances):
     num_train: int = option(250, "training images, class-balanced, the same at every moment", unit="images", ge=0)
     num_test: int = option(250, "test images, class-balanced, the same at every moment", unit="images", ge=0)
     batch_size: int = option(128, "images at a time", ge=1)
+    beside: list[str] | None = option(
+        None,
+        "further estimators of the same images at the same moments, as in [walk], with their defaults; null: none",
+        choices=ESTIMATORS,
+        later=True,
+    )
 
 
 @schema("probe", "margin")
@@ -109,5 +115,4 @@ class MarginConfig(Distances, Machine, Checkpoints):
             raise ConfigError("batch_size", self.batch_size, "must be a whole number or auto")
         if self.keep_points is not None and self.towards is not None:
             raise ConfigError("keep_points", self.keep_points, "goes with towards=null, the nearest other class")
-        if self.margin.name in self.check:
-            raise ConfigError("check", self.check, f"{self.margin.name} is what it would be checked against (margin=)")
+        refuse_own("check", self.check, self.margin)

@@ -63,6 +63,28 @@ MARGIN_SUMMARY = declare(
     )
 )
 
+FIRST_ORDER = declare(
+    Table(
+        "first_order",
+        "`probe=[margin]`: one row an image and norm at a moment: the margin to first order, and what it is made of: "
+        "log margin = log logit_gap - log gradient_norm.",
+        (
+            STEP,
+            EPOCH,
+            Column("split", "str", "train or test"),
+            Column("index", "int", "the image's position in the official split"),
+            Column("label", "int", "its class"),
+            Column("predicted", "int", "the class predicted for it"),
+            Column("correct", "bool", "whether they agree"),
+            Column("norm", "str", "l2 or linf"),
+            Column("logit_gap", "float", "the predicted class's logit minus that of the class beyond"),
+            Column("gradient_norm", "float", "dual norm of the gap's gradient at the image", "1 / pixel units"),
+            Column("margin", "float", "logit_gap / gradient_norm; nan where no gap has a gradient", PIXELS),
+            Column("boundary_class", "int", "the class whose linearised boundary is nearest"),
+        ),
+    )
+)
+
 ESTIMATOR_CHECK = declare(
     Table(
         "estimator_check",

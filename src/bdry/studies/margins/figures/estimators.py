@@ -30,7 +30,7 @@ def estimators_data(records: Sequence[RunRecord]) -> pd.DataFrame:
 
     Panels `l2` and `linf` are mean margins, `ratio l2` and `ratio linf` mean ratios to the best known.
     """
-    found = rows_of(of_study(records, "main"), "estimator_check")
+    found = _by_estimators(of_study(records, "main"))
     if found.empty:
         return pd.DataFrame(columns=["dataset", "arch", "training_label"])
     parts = [_shared(part) for _, part in found.groupby(["experiment", "seed"], sort=False)]
@@ -48,6 +48,18 @@ def estimators_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     points = pd.concat(parts, ignore_index=True).rename(columns={"estimator": "series"})
     points["training_label"] = series(points)
     return over_seeds(points, [*EXPERIMENT, "training_label", "series", "panel", "split"])
+
+
+def _by_estimators(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """Margins of the same images: what the probe measured beside its own estimator, and the estimator checks."""
+    margins = rows_of(records, "margins", every_estimator=True)
+    several = margins.groupby(["experiment", "seed"])["estimator"].transform("nunique") > 1
+    check = rows_of(records, "estimator_check", every_estimator=True)
+    columns = [*IDENTITY, "split", "step", "epoch", "index", "norm", "estimator", "margin"]
+    both = [part[columns] for part in (margins[several], check) if len(part)]
+    if not both:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(both, ignore_index=True).drop_duplicates([name for name in columns if name != "margin"])
 
 
 def _shared(rows: pd.DataFrame) -> pd.DataFrame:
@@ -214,8 +226,8 @@ def _histograms(axis: Axes, bins: pd.DataFrame) -> None:
 FIGURES = (
     Drawing(
         "estimators",
-        "main runs with margins checked: bdry margin run=<run> check=[<estimators>]",
-        ("estimator_check",),
+        "main runs with probe.margin.beside=[<estimators>], or checked: bdry margin run=<run> check=[<estimators>]",
+        ("margins", "estimator_check"),
         each(estimators_data, _estimators_figure, ESTIMATORS_WHAT, by=["dataset", "arch", "training_label"]),
     ),
 )
