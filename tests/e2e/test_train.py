@@ -80,7 +80,7 @@ def test_a_run_leaves_everything_and_the_same_command_skips(dataset, adv, tmp_pa
         "status.json",
         "provenance.json",
         "lock",
-        *(f"tables/{name}.csv" for name in ("history", "margins", "margin_summary", "timings")),
+        *(f"tables/{name}.csv" for name in ("history", "margins", "margin_summary", "first_order", "timings")),
         "checkpoints/last.safetensors",
         *(f"checkpoints/step={step:08d}.safetensors" for step in steps),
         *(f"figures/margin_evolution-{dataset}-mlp.{ending}" for ending in ("png", "pdf", "csv", "caption.md")),
@@ -110,7 +110,7 @@ def test_the_same_command_in_two_folders_gives_the_same_bytes(tmp_path):
         subprocess.run([sys.executable, "-m", "bdry", *words], cwd=tmp_path / name, check=True, timeout=240)
         found.append(tables(tmp_path / name))
     assert found[0] == found[1]
-    assert len(found[0]) == 3
+    assert len(found[0]) == 4
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, bdry):
