@@ -15,6 +15,7 @@ from ..errors import UsageError
 from ..margins import Estimator
 from ..models import Classifier
 from ..registry import Registry
+from ..runs.arrays import misfit
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,12 @@ class Measured:
 
     tables: dict[str, pd.DataFrame]
     arrays: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Arrays that are not declared are a bug, seen where they are made and not first where they are written."""
+        for name, arrays in self.arrays.items():
+            wrong = misfit(name, arrays)
+            assert not wrong, f"{name}: {wrong}"
 
 
 @dataclass(frozen=True)

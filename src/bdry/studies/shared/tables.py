@@ -108,6 +108,7 @@ SHARED_DIRS = declare_arrays(
             Array("shared", ("direction", *_PICTURES), "float", "of S, the most shared first"),
             Array("pca", ("component", *_PICTURES), "float", "principal components of training images"),
             Array("gradient", ("perturbation", *_PICTURES), "float", "leading directions of smallest perturbations"),
+            Array("mean_hessian", ("eigenvector", *_PICTURES), "float", "leading eigenvectors of the mean Hessian"),
             Array("random", ("direction", *_PICTURES), "float", "random directions"),
             Array("singular_values", ("direction",), "float", "of the directions that S is made of"),
             Array("contribution", ("image", "direction"), "float", "share of each training image in each direction"),
