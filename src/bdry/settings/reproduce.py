@@ -9,7 +9,7 @@ from omegaconf import MISSING
 from .figures import PAPERS
 from .options import option
 
-SCALES = ("smoke", "cpu", "paper")
+SCALES = ("smoke", "cpu", "full", "paper")
 LAUNCHERS = ("local", "joblib", "slurm")
 
 

@@ -86,7 +86,7 @@ class TrainConfig(Machine):
             raise ConfigError("paper", self.paper, f"needs a part of the study, as in paper={self.paper}/<name>")
         if (self.paper is None) != (self.scale is None):
             missing, given = ("scale", "paper") if self.scale is None else ("paper", "scale")
-            choices = "scale=smoke, cpu or paper" if missing == "scale" else "paper=<preset>"
+            choices = "scale=smoke, cpu, full or paper" if missing == "scale" else "paper=<preset>"
             raise ConfigError(given, getattr(self, given), f"goes with {choices}")
         if self.training.loss_scaled and self.training.label_smoothing > 0:
             raise ConfigError(
