@@ -27,7 +27,7 @@ def table(folder: Path, name: str) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_lenet_learns_the_whole_of_fashion_mnist_in_five_epochs(train):
     schedule = ["optim.schedule=onecycle", "optim.lr=0.005"]
     words = ["dataset=fashion_mnist", "training.epochs=5", *schedule, "probe=[]", "evaluation.robust_images=0"]

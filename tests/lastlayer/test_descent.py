@@ -132,7 +132,7 @@ def test_momentum_freezes_at_a_wrong_angle_on_fixture_a():
     assert math.exp(last.log_loss) == pytest.approx(1e-4, rel=0.2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_adam_does_not_go_to_the_l2_margin():
     best = hard_margin_svm(POINTS, CLASSES, "none")
     weights = torch.nn.Parameter(start_on_a().weights.clone())
@@ -266,8 +266,8 @@ def test_the_accelerated_method_reaches_the_limit_on_frozen_features_of_a_networ
     assert row["cos_ge_ratio"]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_digits_networks_approach_the_svm_of_their_features():
     epochs = [5, 20, 50, 100, 200, 400]
     runs = []
