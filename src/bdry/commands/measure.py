@@ -13,12 +13,14 @@ from ..core.measuring import logits_in_batches, measuring
 from ..data import Dataset, Split
 from ..errors import ConfigError, UsageError
 from ..lastlayer import TrainingRecipe
+from ..models import Normalise
 from ..runs import SCHEMA_VERSION, TABLES, Measurement, find_runs, read_table
 from ..session.build import (
     build_dataset,
     build_estimator,
     build_plan,
     compile_network,
+    normalisation,
     options,
     prepare_machine,
 )
@@ -122,7 +124,12 @@ def _opened(config: Any, device: torch.device) -> Opened:
     if getattr(config, "classifier", None) is None:
         return open_run(config.run, config.checkpoint, device)
     dataset = build_dataset(config.dataset, device)
-    return open_module(config.classifier, config.weights, dataset, config.dataset.subset_seed or 0, config.outputs)
+    first = None
+    if config.preprocessing.mean is not None:
+        first = Normalise(*normalisation(config.preprocessing, dataset, own=True))
+    return open_module(
+        config.classifier, config.weights, dataset, config.dataset.subset_seed or 0, config.outputs, first
+    )
 
 
 def _probe(name: str, config: RunTask, opened: Opened) -> Study:

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 from ..runs import SCHEMA_VERSION, TABLES, Run, read_table
 from ..session.lifecycle import carry_out
+from ..session.own_arch import remembered
 from ..session.training_run import TrainingRun
 from ..settings import TrainConfig, science
 
 
 def run(config: TrainConfig) -> Run:
     """Trains the run that `config` names, or says that it is finished."""
+    config = remembered(config)
     folder = Run.of(config.outputs, {"schema": SCHEMA_VERSION, **science(config)}, config.seed)
     followed = subsets_follow(config)
     carry_out(folder, lambda: TrainingRun(followed, folder))
