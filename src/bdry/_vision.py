@@ -34,8 +34,7 @@ def torchvision_datasets() -> ModuleType:
             f"torchvision is not installed: pip install torchvision -c constraints.txt (torch {torch.__version__})"
         )
     try:
-        if torch.version.cuda is None and "torchvision" not in sys.modules:
-            _declare_missing_operators()
+        open_door()
         from torchvision import datasets
     except (ImportError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
@@ -43,6 +42,12 @@ def torchvision_datasets() -> ModuleType:
             f"torchvision does not fit torch {torch.__version__} ({reason}): install a matching pair"
         ) from error
     return datasets
+
+
+def open_door() -> None:
+    """Has torchvision load where it can: called before a user's own code, which may import it."""
+    if torch.version.cuda is None and "torchvision" not in sys.modules:
+        _declare_missing_operators()
 
 
 def _declare_missing_operators() -> None:

@@ -130,3 +130,16 @@ def test_without_the_last_look_the_images_are_the_same_and_a_pass_is_saved():
     assert (set(whole.forwards.tolist()), set(spared.forwards.tolist())) == ({4}, {3})
     with pytest.raises(ValueError, match="last_look"):
         pgd(model, x, labels, generator=generator(0, "test"), last_look=False, restarts=2, **settings)
+
+
+def test_a_second_start_where_no_image_is_left_asks_the_model_nothing():
+    layer, x = linear_model(), middle_images()
+
+    def model(z):
+        assert len(z), "an empty batch"
+        return layer(z)
+
+    draw = generator(0, "test")
+    settings = {"eps": 1.0, "step_size": 0.5, "steps": 10, "restarts": 2, "stop_at_success": True}
+    result = pgd(model, x, layer(x).argmax(1), norm="linf", generator=draw, **settings)
+    assert result.success.all()

@@ -60,6 +60,27 @@ def test_batched_equals_one_by_one(estimator, norm):
     torch.testing.assert_close(together.margin, alone, rtol=1e-4, atol=0, equal_nan=True)
 
 
+class NoEmptyBatch(nn.Module):
+    """As transformers do, it fails on a batch of no image."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        assert len(x), "an empty batch"
+        return self.net(x)
+
+
+@pytest.mark.parametrize("estimator", GENERAL)
+@pytest.mark.parametrize("clipped", [False, True])
+def test_no_estimator_gives_a_network_an_empty_batch(estimator, clipped):
+    model = NoEmptyBatch(network())
+    for x in (images(3), torch.cat([images(1)] * 2), torch.full((1, 1, 8, 8), torch.nan)):
+        for norm in ("l2", "linf"):
+            ESTIMATORS[estimator](model, x, norm=norm, clipped=clipped)
+
+
 @pytest.mark.parametrize("estimator", GENERAL)
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_box_constrained_margins_are_not_smaller(estimator, norm):

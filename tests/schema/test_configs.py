@@ -31,7 +31,7 @@ SCALES = ["smoke", "cpu", "full", "paper"]
 
 
 # what an option has no default for
-NEEDS = {"folder": ["dataset.root=x"], "arrays": ["dataset.file=x.npz"]}
+NEEDS = {"module": ["arch.build=my_module:build"], "folder": ["dataset.root=x"], "arrays": ["dataset.file=x.npz"]}
 
 
 def words(command, group):
@@ -57,7 +57,8 @@ def test_an_estimators_defaults_are_its_yaml(name):
     list(itertools.product(groups("train")["dataset"], groups("train")["adv"], groups("train")["arch"])),
 )
 def test_every_combination_composes(dataset, adv, arch):
-    config = typed(compose("train", [f"dataset={dataset}", f"adv={adv}", f"arch={arch}", *NEEDS.get(dataset, [])]))
+    needs = [*NEEDS.get(dataset, []), *NEEDS.get(arch, [])]
+    config = typed(compose("train", [f"dataset={dataset}", f"adv={adv}", f"arch={arch}", *needs]))
     assert (config.dataset.name, config.adv.name, config.arch.name) == (dataset, adv, arch)
     if adv == "pgd":
         assert config.adv.eps == config.dataset.pgd.linf.eps
@@ -133,7 +134,8 @@ REGISTRIES = {"dataset": DATASETS, "arch": ARCHITECTURES, "optim": OPTIMISERS, "
 @pytest.mark.parametrize("group", REGISTRIES)
 def test_settings_are_the_builders_own_arguments(group):
     registry = REGISTRIES[group]
-    files = [conf_dir() / group / f"{option}.yaml" for option in groups("train")[group]]
+    # a network of the user's own has no builder of ours
+    files = [conf_dir() / group / f"{option}.yaml" for option in groups("train")[group] if option != "module"]
     # an option may be a builder with other settings: deepfool_all
     assert set(registry) == {yaml.safe_load(file.read_text(encoding="utf-8"))["name"] for file in files}
     for name in registry:
@@ -160,12 +162,14 @@ def test_identity_holds_what_changes_results_and_nothing_else():
     assert science(typed(compose("train", same))) == science(plain)
     # a key that came later leaves the identity of runs without it as it was
     assert not {"feature_dim", "feature_activation"} & science(plain)["arch"].keys()
+    assert "preprocessing" not in science(plain)
     for other in (
         "arch.feature_dim=2",
         "optim.lr=0.01",
         "training.init_seed=1",
         "probe.margin.num_test=10",
         "precision=bf16",
+        "preprocessing={mean: [0.5], std: [0.5]}",
     ):
         assert science(typed(compose("train", [other]))) != science(plain), other
 

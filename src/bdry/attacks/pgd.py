@@ -78,6 +78,9 @@ def pgd(
         # drawn for every image, so that an image's start does not depend on which others are finished
         noise = random_in_ball(x.shape, norm, eps, generator).to(x) if random_start else torch.zeros_like(x)
         rows = (~success).nonzero()[:, 0] if stop_at_success else torch.arange(n, device=x.device)
+        if stop_at_success and rows.numel() == 0:
+            # some networks, transformers among them, take no empty batch
+            break
         z = (x[rows] + noise[rows]).clamp(0, 1)
         for step in range(steps + last_look):
             z = z.detach().requires_grad_(step < steps)

@@ -13,6 +13,7 @@ from ..core.measuring import logits_in_batches, measuring
 from ..data import Dataset, Split
 from ..errors import ConfigError
 from ..lastlayer import TrainingRecipe
+from ..models import Normalise
 from ..runs import SCHEMA_VERSION, TABLES, Measurement, find_runs, read_table
 from ..session.build import (
     build_dataset,
@@ -20,6 +21,7 @@ from ..session.build import (
     build_plan,
     compile_network,
     named_estimators,
+    normalisation,
     options,
     prepare_machine,
 )
@@ -123,7 +125,12 @@ def _opened(config: Any, device: torch.device) -> Opened:
     if getattr(config, "classifier", None) is None:
         return open_run(config.run, config.checkpoint, device)
     dataset = build_dataset(config.dataset, device)
-    return open_module(config.classifier, config.weights, dataset, config.dataset.subset_seed or 0, config.outputs)
+    first = None
+    if config.preprocessing.mean is not None:
+        first = Normalise(*normalisation(config.preprocessing, dataset, own=True))
+    return open_module(
+        config.classifier, config.weights, dataset, config.dataset.subset_seed or 0, config.outputs, first
+    )
 
 
 def _probe(name: str, config: RunTask, opened: Opened) -> Study:

@@ -8,12 +8,14 @@ from ..runs import SCHEMA_VERSION, TABLES, Run, read_table
 from ..selection import main_margins
 from ..session.digests import files_digest
 from ..session.lifecycle import carry_out
+from ..session.own_arch import remembered
 from ..session.training_run import TrainingRun
 from ..settings import TrainConfig, science
 
 
 def run(config: TrainConfig) -> Run:
     """Trains the run that `config` names, or says that it is finished."""
+    config = remembered(config)
     facts = {"schema": SCHEMA_VERSION, **science(config)}
     if own := config.dataset.files():
         facts["files"] = files_digest(own)

@@ -80,7 +80,12 @@ class Search:
 
     def look(self, rows: Tensor, z: Tensor, *, graph: bool = True) -> tuple[Tensor, Tensor, Tensor]:
         """The points z, (R, ...), of images `rows` as a leaf, the logits there, and the gap, (R,)."""
-        z, logits = evaluate(self.model, z, graph=graph)
+        if len(rows):
+            z, logits = evaluate(self.model, z, graph=graph)
+        else:
+            # some networks, transformers among them, take no empty batch
+            z = z.detach().requires_grad_(graph)
+            logits = self.logits[rows] + z.flatten(1).sum(1, keepdim=True)
         self.forwards.index_add_(0, rows, torch.ones_like(rows))
         with torch.set_grad_enabled(graph):
             logits = logits.masked_fill(self.ignored[rows], -torch.inf)

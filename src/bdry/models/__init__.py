@@ -1,8 +1,9 @@
 """Classifiers: normalisation first, then features, then a linear head; one architecture a file."""
 
 from ..registry import import_siblings
-from .classifier import ARCHITECTURES, Classifier, build_classifier
+from .classifier import ARCHITECTURES, Classifier, Normalise, build_classifier
+from .whole import split_at_head
 
 import_siblings(__name__, __path__)
 
-__all__ = ["ARCHITECTURES", "Classifier", "build_classifier"]
+__all__ = ["ARCHITECTURES", "Classifier", "Normalise", "build_classifier", "split_at_head"]

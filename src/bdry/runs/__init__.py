@@ -2,7 +2,7 @@
 
 from .collect import RunRecord, find_runs, find_unfinished
 from .csvfile import TableWriter, read_table
-from .folder import SCHEMA_VERSION, Run, check_version, run_name
+from .folder import SCHEMA_VERSION, Run, arch_name, check_version, run_name
 from .measurement import Measurement
 from .sweep import Outcome, Sweep
 from .tables import ARRAYS, TABLES, Array, Arrays, Column, Table, declare, declare_arrays
@@ -21,6 +21,7 @@ __all__ = [
     "Sweep",
     "Table",
     "TableWriter",
+    "arch_name",
     "check_version",
     "declare",
     "declare_arrays",

@@ -7,6 +7,7 @@ import errno
 import json
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,21 @@ def load_weights(path: Path, module: nn.Module) -> None:
     try:
         tensors, metadata = _read(path, room=_room(module))
     except DamagedError as error:
-        raise RunError(f"{path}: not a whole safetensors file ({error.reason})") from None
+        raise RunError(f"{path}: {_no_safetensors(path, error.reason)}") from None
     if metadata.get("format") != FORMAT:
         tensors = _prefixed("model", tensors)
     _fill(path, module, tensors)
+
+
+def _no_safetensors(path: Path, why: str) -> str:
+    """What is wrong with a file of weights: torch.save's is told by its first bytes, a ZIP's or a pickle's."""
+    with suppress(OSError), path.open("rb") as file:
+        if file.read(2) in (b"PK", b"\x80\x02"):
+            return (
+                "a file of torch.save, which may run code when it is read; build() may read it, as in "
+                "net.load_state_dict(torch.load(file, weights_only=True)), or safetensors.torch.save_file rewrites it"
+            )
+    return f"not a whole safetensors file ({why})"
 
 
 def load_training(
@@ -91,17 +103,20 @@ def load_training(
     except PARSING as error:
         raise DamagedError(path, error) from None
     _fill(path, classifier, tensors)
-    if slots and _layout(slots) != _layout(_slots_after_a_step(copy.deepcopy(optimiser))):
+    if _layout(slots) != _layout(_slots_after_a_step(copy.deepcopy(optimiser), set(slots))):
         raise RunError(f"{path}: its optimiser's state does not fit this optimiser")
     optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
     return state
 
 
-def _slots_after_a_step(optimiser: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
-    """What the optimiser keeps for each parameter once it has made a step."""
-    for group in optimiser.param_groups:
-        for parameter in group["params"]:
-            parameter.grad = torch.zeros_like(parameter)
+def _slots_after_a_step(optimiser: torch.optim.Optimizer, moved: set[int]) -> dict[int, dict[str, Tensor]]:
+    """What the optimiser keeps for each parameter once it has made a step.
+
+    moved: the numbers of the parameters that had a gradient; a frozen one has none.
+    """
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for number in moved & set(range(len(parameters))):
+        parameters[number].grad = torch.zeros_like(parameters[number])
     optimiser.step()
     slots: dict[int, dict[str, Tensor]] = optimiser.state_dict()["state"]
     return slots

@@ -13,7 +13,7 @@ import pandas as pd
 from ..errors import RunError, UsageError, one_line
 from ..names import harmless
 from .csvfile import read_table
-from .folder import MEASUREMENTS, Run, check_version
+from .folder import MEASUREMENTS, Run, arch_name, check_version
 from .measurement import Measurement
 from .tables import TABLES
 
@@ -42,7 +42,7 @@ class RunRecord:
             "experiment": self.run.experiment,
             "study": self.config.get("study") or "main",
             "dataset": self.config["dataset"]["name"],
-            "arch": self.config["arch"]["name"],
+            "arch": arch_name(self.config["arch"]),
             "adv": adv["name"],
             "training": "standard" if adv["name"] == "none" else f"{adv['name']} {adv.get('norm', '')}".strip(),
             "seed": self.config["seed"],

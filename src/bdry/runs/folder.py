@@ -41,9 +41,15 @@ def check_version(version: object, run: Run) -> None:
 
 def run_name(science: dict[str, Any]) -> str:
     """`<dataset>-<arch>-<adv>-<hash8>`, the hash over the canonical JSON of the config's science part."""
-    names = (science[group]["name"] for group in ("dataset", "arch", "adv"))
+    names = (science["dataset"]["name"], arch_name(science["arch"]), science["adv"]["name"])
     safe = [re.sub(r"[^A-Za-z0-9_.]", "_", name) for name in names]
     return "-".join([*safe, hash8(science)])
+
+
+def arch_name(arch: dict[str, Any]) -> str:
+    """What figures and folders call the architecture: for a network of the user's own the function that builds it."""
+    name: str = arch.get("build") or arch["name"]
+    return name
 
 
 class Run(OwnedFolder):

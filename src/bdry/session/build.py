@@ -16,13 +16,14 @@ from ..core.measuring import Model
 from ..data import DATASETS, Dataset
 from ..errors import ConfigError, UsageError, one_line, show_value
 from ..margins import ESTIMATORS, Estimator, MarginResult
-from ..models import Classifier, build_classifier
-from ..settings import PGD, Margin, Network, TrainConfig
+from ..models import Classifier, Normalise, build_classifier
+from ..settings import PGD, Margin, Network, OwnArch, Preprocessing, TrainConfig
 from ..settings import Dataset as DatasetConfig
 from ..studies.probes import Context, Probe, build_probe
 from ..training import OPTIMISERS, Plan, learning_rate
 from ..training.adversary import Adversary
 from .cores import num_cores
+from .own_arch import build_own_network
 
 
 def options(node: Any) -> dict[str, Any]:
@@ -63,14 +64,18 @@ def build_dataset(config: DatasetConfig, device: torch.device) -> Dataset:
 
 def build_network(config: TrainConfig, dataset: Dataset) -> Classifier:
     """The architecture for the data set's images and classes, freshly initialised, on the data set's device."""
-    mean, std = dataset.normalisation()
+    seed = _seed(config.training.init_seed, config)
+    mean, std = normalisation(config.preprocessing, dataset, own=isinstance(config.arch, OwnArch))
+    if isinstance(config.arch, OwnArch):
+        own = build_own_network(config.arch, dataset, Normalise(mean, std), seed)
+        return own.to(dataset.train.labels.device)
     classifier = build_classifier(
         config.arch.name,
         dataset.image_shape,
         dataset.num_classes,
         mean=mean,
         std=std,
-        seed=_seed(config.training.init_seed, config),
+        seed=seed,
         init=config.arch.init if isinstance(config.arch, Network) else "default",
         feature_dim=config.arch.feature_dim if isinstance(config.arch, Network) else None,
         feature_activation=config.arch.feature_activation if isinstance(config.arch, Network) else None,
@@ -78,6 +83,28 @@ def build_network(config: TrainConfig, dataset: Dataset) -> Classifier:
         options=options(config.arch),
     )
     return classifier.to(dataset.train.labels.device)
+
+
+def normalisation(given: Preprocessing, dataset: Dataset, *, own: bool) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel for the network's first layer, in pixel units of [0, 1].
+
+    Args:
+        given: what was asked for.
+        dataset: whose channels they are; where none are given, its own.
+        own: the network is a module of the user's own, which sees the images as they are unless told else.
+
+    Raises:
+        ConfigError: their number is not the number of channels.
+    """
+    channels = dataset.image_shape[0]
+    if given.mean is None or given.std is None:
+        return ([0.0] * channels, [1.0] * channels) if own else dataset.normalisation()
+    for key in ("mean", "std"):
+        if len(getattr(given, key)) not in (1, channels):
+            problem = f"images of {dataset.name} have {channels} channels: give {channels} numbers, or one"
+            raise ConfigError(f"preprocessing.{key}", getattr(given, key), problem)
+    mean, std = (value * channels if len(value) == 1 else value for value in (given.mean, given.std))
+    return mean, std
 
 
 def compile_network(network: nn.Module) -> None:

@@ -6,21 +6,21 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 # parts of a path below which nobody edits a forward: there the package's version tells
 INSTALLED = ("site-packages", "dist-packages")
 
 
-def weights_digest(module: nn.Module) -> str:
-    """SHA-256 of the state dict: the same weights from another file are the same classifier."""
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 of a state dict: the same weights from another file are the same classifier."""
     digest = hashlib.sha256()
-    for key, tensor in module.state_dict().items():
+    for key, tensor in weights.items():
         values = tensor.detach().cpu().contiguous()
         digest.update(f"{key}{values.dtype}{tuple(values.shape)}".encode())
         digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
@@ -38,12 +38,15 @@ def files_digest(places: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def code_digest(name: str, module: nn.Module) -> str:
+def code_digest(name: str, module: nn.Module | None = None) -> str | None:
     """SHA-256 of the source of the Python module `name`, of the classes inside `module`, and of all that these import.
 
-    Files of installed packages and of Python itself are left out.
+    Files of installed packages and of Python itself are left out; None where `name` itself is one. Files are read and
+    not run: of a name such as a.b, too, the package a is imported only where it is the user's own.
     """
-    waiting = {name, *(type(part).__module__ for part in module.modules())}
+    waiting = {name, *(type(part).__module__ for part in module.modules())} if module else {name}
+    if module is None and not (_is_own_package(name.partition(".")[0]) and _source(name)):
+        return None
     sources: dict[str, bytes] = {}
     while waiting:
         current = waiting.pop()
@@ -56,6 +59,14 @@ def code_digest(name: str, module: nn.Module) -> str:
     for current, content in sorted(sources.items()):
         digest.update(f"{current} {len(content)} ".encode() + content)
     return digest.hexdigest()
+
+
+def _is_own_package(name: str) -> bool:
+    """Whether looking for what is below it runs no code but the user's own: a package's, or none of a bare folder."""
+    spec = None
+    with suppress(Exception, SystemExit):
+        spec = importlib.util.find_spec(name)
+    return spec is not None and (not spec.has_location or _source(name) is not None)
 
 
 def _source(name: str) -> Path | None:

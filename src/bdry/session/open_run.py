@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,12 +15,13 @@ from ..core.moment import Moment
 from ..data import Dataset
 from ..errors import ConfigError, DataError, RunError, UsageError, one_line
 from ..models import Classifier
-from ..runs import Measurement, Run, check_version
+from ..runs import Measurement, Run, arch_name, check_version
 from ..runs.checkpoint import checkpoint_step, load_classifier
 from ..runs.reading import PARSING
-from ..settings import SCHEMAS, Torchvision, TrainConfig
+from ..settings import SCHEMAS, OwnArch, Torchvision, TrainConfig
 from ..settings import Dataset as DatasetConfig
 from .build import build_dataset, build_network, build_plan
+from .own_arch import check_remembered
 
 GROUPS = ("dataset", "arch", "adv", "optim", "margin")
 
@@ -43,7 +44,7 @@ class StoredRun:
     @property
     def title(self) -> str:
         """Data set, architecture and adversary."""
-        return f"{self.config.dataset.name}, {self.config.arch.name}, adv={self.config.adv.name}"
+        return f"{self.config.dataset.name}, {arch_name(asdict(self.config.arch))}, adv={self.config.adv.name}"
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -82,6 +83,8 @@ def open_run(folder: str, checkpoint: str, device: torch.device) -> StoredRun:
         )
     config = stored_config(run)
     steps = chosen_steps(run, checkpoint)
+    if isinstance(config.arch, OwnArch):
+        check_remembered(config.arch, str(run.path))
     dataset = _local_dataset(config.dataset, device)
     places = " and ".join(config.dataset.files())
     trained_on = [start["data"] for start in run.starts() if "data" in start]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,13 @@ from typing import Any
 from torch import nn
 
 from ..core.moment import Moment
-from ..core.seeds import derive, seeded_globally
 from ..data import Dataset
-from ..errors import ConfigError, did_you_mean
+from ..errors import ConfigError
 from ..runs import Measurement
 from ..runs.checkpoint import load_weights
 from .classifier_check import UnmeasurableError, check_classifier
 from .digests import code_digest, weights_digest
+from .own_function import call, first_line
 
 NUM_TRIED = 64
 
@@ -64,61 +62,31 @@ class OwnModule:
         return Measurement.of_module(self.outputs, self.name, {"command": command, **settings})
 
 
-def open_module(name: str, weights: str | None, dataset: Dataset, data_seed: int, outputs: str) -> OwnModule:
+def open_module(
+    name: str, weights: str | None, dataset: Dataset, data_seed: int, outputs: str, normalise: nn.Module | None = None
+) -> OwnModule:
     """The module that `<module>:<function>` builds, on the data set's device, in eval mode.
+
+    normalise: goes before it, once the weights are in; None: it sees the images as they are.
 
     Raises:
         ConfigError: no such module or function, or what it gives is not a classifier that can be measured.
         RunError: the weights are missing, no safetensors file, or do not fit.
     """
-    function = _function(name)
-    try:
-        # a module without weights of its own is the same at every start
-        with seeded_globally(derive(0, "init")):
-            module = function()
-    except (Exception, SystemExit) as error:
-        raise ConfigError("classifier", name, f"calling it failed ({_first_line(error)})") from None
-    if not isinstance(module, nn.Module):
-        raise ConfigError("classifier", name, f"gives a {type(module).__name__}, not a torch.nn.Module")
+    module, source = call("classifier", name)
     if weights is not None:
         load_weights(Path(weights).expanduser(), module)
+    if normalise is not None:
+        module = nn.Sequential(normalise, module)
     try:
         module = module.to(dataset.train.labels.device).eval()
     except (Exception, SystemExit) as error:
-        raise ConfigError("classifier", name, f"its eval() failed ({_first_line(error)})") from None
+        raise ConfigError("classifier", name, f"its eval() failed ({first_line(error)})") from None
     tried = dataset.test.balanced(NUM_TRIED, data_seed)
     called = f"images of {'x'.join(map(str, dataset.image_shape))} from {dataset.name}"
     try:
         measurable, notes = check_classifier(module, tried.pixels(), dataset.num_classes, called=called)
     except UnmeasurableError as error:
         raise ConfigError("classifier", name, str(error)) from None
-    code = code_digest(function.__module__, module)
-    return OwnModule(name, outputs, dataset, data_seed, measurable, notes, code, weights_digest(module))
-
-
-def _function(name: str) -> Callable[[], object]:
-    module_name, _, function_name = name.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
-        if isinstance(error, ModuleNotFoundError) and module_name.startswith(str(error.name)):
-            problem = f"there is no module {error.name} here or on the Python path"
-        else:
-            problem = f"importing {module_name} failed ({_first_line(error)})"
-        raise ConfigError("classifier", name, problem) from None
-    found = getattr(module, function_name, None)
-    if callable(found):
-        return found
-    if hasattr(module, function_name):
-        problem = f"{function_name} of {module_name} is a {type(found).__name__}, not a function that gives a module"
-    else:
-        functions = [key for key, value in vars(module).items() if not key.startswith("_") and callable(value)]
-        problem = f"{module_name} has no function {function_name}{did_you_mean(function_name, functions)}"
-    raise ConfigError("classifier", name, problem)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    code = code_digest(source, module) or ""
+    return OwnModule(name, outputs, dataset, data_seed, measurable, notes, code, weights_digest(module.state_dict()))

@@ -4,7 +4,7 @@ What a study measures is declared in `studies/<what>/settings.py`.
 """
 
 from .adv import PGD, Adv
-from .arch import MLP, Arch, Network
+from .arch import MLP, Arch, Network, OwnArch, Preprocessing
 from .dataset import Dataset, Torchvision, Toy
 from .figures import FiguresConfig
 from .margin import DeepFool, Margin
@@ -33,6 +33,8 @@ __all__ = [
     "Moments",
     "Network",
     "Optim",
+    "OwnArch",
+    "Preprocessing",
     "Probe",
     "PublishConfig",
     "ReportConfig",

@@ -1,7 +1,8 @@
-"""`arch=`: the classifier's architecture. Input shape and class count come from the data set."""
+"""`arch=`: the classifier's architecture, and `preprocessing`: its first layer. Shapes come from the data set."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from omegaconf import MISSING
@@ -85,3 +86,54 @@ class Airbench(Network):
         may_repeat=True,
     )
     norm: str = option("batch", "batch-norm before each activation in the blocks, or none", choices=("batch", "none"))
+
+
+@schema("arch", "module")
+@dataclass
+class OwnArch(Arch):
+    """A whole network of the user's own.
+
+    code, built: filled in by bdry, so that another network is another experiment; see `session.own_arch`.
+    """
+
+    build: str = option(MISSING, "my_module:build, a function without arguments that gives an nn.Module")
+    head: str | None = option(None, "name in it of the nn.Linear that gives the logits, as in fc; null: found")
+    code: str | None = option(None, "SHA-256 of my_module and of all that it imports", hidden=True)
+    built: str | None = option(None, "SHA-256 of what it builds for every seed", hidden=True)
+
+    def check_together(self) -> None:
+        """A function that can be found."""
+        check_function("build", self.build)
+
+
+def check_function(key: str, name: str) -> None:
+    """Raises `ConfigError` where `name` is not of the form <module>:<function>."""
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name):
+        raise ConfigError(key, name, "not of the form <module>:<function>, as in my_module:build")
+
+
+@dataclass
+class Preprocessing:
+    """What the network's first layer does to images in [0, 1]: (x - mean) / std."""
+
+    mean: list[float] | None = option(
+        None,
+        "of each channel, or one for all; null: the training split's, but 0 for a module of your own",
+        unit="pixel units of [0, 1]",
+        later=True,
+        may_repeat=True,
+    )
+    std: list[float] | None = option(
+        None,
+        "of each channel, or one for all; null: the training split's, but 1 for a module of your own",
+        unit="pixel units of [0, 1]",
+        gt=0,
+        later=True,
+        may_repeat=True,
+    )
+
+    def check_together(self) -> None:
+        """Both or none."""
+        for key, other in (("mean", "std"), ("std", "mean")):
+            if getattr(self, key) is not None and getattr(self, other) is None:
+                raise ConfigError(key, getattr(self, key), f"goes with preprocessing.{other}")

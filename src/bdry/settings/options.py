@@ -152,8 +152,10 @@ def science(config: object) -> dict[str, Any]:
     """The part of `config` that decides its results, as plain nested data: what a run's identity is made of."""
     found: dict[str, Any] = {}
     for key, value, declared in children(config):
-        if declared.metadata.get("later") and value is None:
+        plain = science(value) if is_dataclass(value) else value
+        # a node that came later is null where all of its keys are
+        if declared.metadata.get("later") and plain in (None, {}):
             continue
         if declared.metadata.get("science", True):
-            found[key] = science(value) if is_dataclass(value) else value
+            found[key] = plain
     return found

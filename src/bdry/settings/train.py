@@ -9,7 +9,7 @@ from omegaconf import MISSING
 from ..errors import ConfigError
 from ..names import NORMS, harmless
 from .adv import Adv
-from .arch import Arch
+from .arch import Arch, Preprocessing
 from .dataset import Dataset
 from .margin import Margin, refuse_own
 from .optim import Optim
@@ -63,6 +63,7 @@ class TrainConfig(Machine):
 
     dataset: Dataset = MISSING
     arch: Arch = MISSING
+    preprocessing: Preprocessing = field(default_factory=Preprocessing, metadata={"later": True})
     adv: Adv = MISSING
     optim: Optim = MISSING
     margin: Margin = MISSING

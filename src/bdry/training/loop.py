@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core.moment import Moment
-from ..core.seeds import generator
+from ..core.seeds import derive, generator, seeded_globally
 from ..data import Split
 from ..data.augment import augment
 from ..errors import TrainingError
@@ -134,7 +134,9 @@ def _step(classifier: nn.Module, batch: Split, optimiser: torch.optim.Optimizer,
         flip=plan.flip,
         generator=generator(plan.data_seed, "augmentation", before.step),
     )
-    with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=plan.precision == "bf16"):
+    # the layers' own chance, such as dropout's
+    chance = seeded_globally(derive(plan.seed, "layers", before.step))
+    with chance, torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=plan.precision == "bf16"):
         if plan.adversary is not None:
             x = plan.adversary.perturb(
                 classifier, x, batch.labels, before.epoch, generator(plan.seed, "attack", before.step)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import MISSING
 
 from ...errors import ConfigError
 from ...names import NORMS, SPLITS
-from ...settings.arch import Arch
+from ...settings.arch import Arch, Preprocessing, check_function
 from ...settings.dataset import Dataset
 from ...settings.groups import ESTIMATORS
 from ...settings.margin import Margin, refuse_own
@@ -61,6 +60,7 @@ class MarginConfig(Distances, Machine, Checkpoints):
     )
     weights: str | None = option(None, "safetensors file of that module's state dict", science=False)
     dataset: Dataset | None = option(None, "that module's data set; it sees images in [0, 1]")
+    preprocessing: Preprocessing = field(default_factory=Preprocessing, metadata={"later": True})
     margin: Margin = MISSING
     check: list[str] = option(
         [],
@@ -103,12 +103,13 @@ class MarginConfig(Distances, Machine, Checkpoints):
                 node = getattr(self, key)
                 if node is not None:
                     raise ConfigError(key, getattr(node, "name", node), "goes with classifier=; a run brings its own")
+            if self.preprocessing.mean is not None:
+                problem = "goes with classifier=; a run's network has its own"
+                raise ConfigError("preprocessing.mean", self.preprocessing.mean, problem)
         elif self.dataset is None:
             raise ConfigError("dataset", None, "must be given with classifier=, as in dataset=mnist")
-        if self.classifier is not None and not re.fullmatch(r"[\w.]+:\w+", self.classifier):
-            raise ConfigError(
-                "classifier", self.classifier, "not of the form <module>:<function>, as in my_module:build"
-            )
+        if self.classifier is not None:
+            check_function("classifier", self.classifier)
         if self.classifier is not None and self.checkpoint != "last":
             raise ConfigError("checkpoint", self.checkpoint, "goes with run=; a module's weights are weights=<file>")
         if self.batch_size != "auto" and (isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int)):

@@ -1,0 +1,72 @@
+"""A function of the user's own that builds a network, found by its name and called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import nn
+
+from .._vision import open_door
+from ..core.seeds import derive, seeded_globally
+from ..errors import ConfigError, did_you_mean
+
+
+def call(key: str, name: str, seed: int = 0) -> tuple[nn.Module, str]:
+    """What the function `<module>:<function>` gives, and the name of the Python module that the function is from.
+
+    Args:
+        key: the setting that names the function, for errors.
+        name: `<module>:<function>`; the module is looked for in the current folder first.
+        seed: of the weights that it draws.
+
+    Raises:
+        ConfigError: no such module or function, calling it failed, or it gives no nn.Module.
+    """
+    # a module without weights of its own is the same at every start
+    with seeded_globally(derive(seed, "init")):
+        function = _function(key, name)
+        try:
+            module = function()
+        except (Exception, SystemExit) as error:
+            raise ConfigError(key, name, f"calling it failed ({first_line(error)})") from None
+    if not isinstance(module, nn.Module):
+        raise ConfigError(key, name, f"gives a {type(module).__name__}, not a torch.nn.Module")
+    return module, function.__module__
+
+
+def look_here_first() -> None:
+    """Has Python look for modules in the current folder too."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+
+
+def first_line(error: BaseException) -> str:
+    """Kind and first line of what a user's code raised."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _function(key: str, name: str) -> Callable[[], object]:
+    module_name, _, function_name = name.partition(":")
+    look_here_first()
+    open_door()
+    try:
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and module_name.startswith(str(error.name)):
+            problem = f"there is no module {error.name} here or on the Python path"
+        else:
+            problem = f"importing {module_name} failed ({first_line(error)})"
+        raise ConfigError(key, name, problem) from None
+    found = getattr(module, function_name, None)
+    if callable(found):
+        return found
+    if hasattr(module, function_name):
+        problem = f"{function_name} of {module_name} is a {type(found).__name__}, not a function that gives a module"
+    else:
+        functions = [name for name, value in vars(module).items() if not name.startswith("_") and callable(value)]
+        problem = f"{module_name} has no function {function_name}{did_you_mean(function_name, functions)}"
+    raise ConfigError(key, name, problem)
