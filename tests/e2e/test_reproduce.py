@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+import bdry as bdry_package
 from bdry.claims import CLAIMS
+from bdry.commands import figures, publish, reproduce, train
+from bdry.commands.reproduce import IncompleteError
+from bdry.errors import UsageError
+from bdry.runs import Run
+from bdry.settings import Grid, PublishConfig, ReproduceConfig
+from bdry.settings.reproduce import Measuring, Training
 from bdry.studies.figures import FIGURES
 
 # of each paper's claims some that its smoke study can speak of, and some that it cannot: other data sets, more pairs
@@ -39,6 +48,87 @@ def test_a_smoke_study_ends_with_figures_and_claims_and_is_done_only_once(bdry, 
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("tables/*.csv")} == tables
     assert {path: path.read_bytes() for path in kept} == kept
+    redrawn_from_a_publication(bdry, tmp_path, paper, folder)
+
+
+def redrawn_from_a_publication(bdry, place, paper, folder):
+    """Every published figure and verdict comes out byte for byte from the published data."""
+    results = place / "results" / paper
+    published = bdry("publish", f"paper={paper}", f"runs={folder}", f"to={results}", cwd=place)
+    assert published.returncode == 0, published.stderr
+    redrawn = bdry("figures", f"paper={paper}", f"runs={results}", "outputs=again", cwd=place)
+    assert redrawn.returncode == 0, redrawn.stderr
+    drawn = [path for path in results.iterdir() if path.suffix in (".png", ".csv", ".md")]
+    assert len(drawn) > 20
+    for path in drawn:
+        assert (place / "again" / "figures" / paper / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+TINY = [
+    "dataset.num_train=100",
+    "dataset.num_test=50",
+    "training.epochs=2",
+    "arch.widths=[8]",
+    "probe=[margin]",
+    "probe.margin.num_train=20",
+    "probe.margin.num_test=20",
+    "evaluation.robust_images=0",
+    "threads=1",
+    "device=cpu",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_study_goes_on_from_what_is_published(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(bdry_package.__file__).parents[1]))
+    # figures are another test's
+    monkeypatch.setattr(reproduce, "draw_figures", lambda *given: [])
+
+    def study(seeds, outputs, num_test=10, **options):
+        training = Training(study="main", overrides=[*TINY, f"seed={seeds}"])
+        words = [f"num_test={num_test}", "num_train=10", "checkpoint=all", "threads=1"]
+        grid = Grid(train=[training], measure=[Measuring(command="margin", study="main", overrides=words)])
+        monkeypatch.setattr(reproduce, "load_grid", lambda paper, scale: grid)
+        capfd.readouterr()
+        try:
+            reproduce.run(ReproduceConfig(scale="smoke", outputs=outputs, **options))
+            code = 0
+        except IncompleteError as error:
+            code = error.exit_code
+        folder = Path(outputs) / "reproduce" / "mickisch2020-smoke"
+        return code, folder, "".join(capfd.readouterr())
+
+    def trained(folder):
+        return sorted(path.parent.name for path in folder.rglob("checkpoints"))
+
+    code, folder, _ = study("0,1", "first")
+    assert code == 0
+    assert trained(folder) == ["seed=0", "seed=1"]
+    monkeypatch.setattr(figures, "draw_figures", lambda *given: [])
+    given = PublishConfig(runs=[str(folder)], to="results")
+    publish.run(given)
+    verdicts = Path("results/claims.csv").read_bytes()
+
+    code, folder, said = study("0,1", "second", published="results")
+    assert code == 0, said
+    assert trained(folder) == []
+    assert said.count("finished already") == 4
+    assert (folder / "claims.csv").read_bytes() == verdicts
+
+    code, folder, said = study("0,1,2", "second", published="results")
+    assert code == 0, said
+    assert trained(folder) == ["seed=2"]
+    assert len(list(folder.rglob("measurements/*/tables/margins.csv"))) == 1
+
+    # another measurement needs the networks: a line for each run that has none
+    code, folder, said = study("0,1", "third", num_test=5, published="results")
+    assert code == 3
+    assert said.count("taken from a publication, without networks, and this measurement was not published") == 2
+    assert "Traceback" not in said
+    with pytest.raises(UsageError, match="published=nowhere: no publication"):
+        train.taken_from("nowhere", Run(tmp_path))
 
 
 def test_mistakes_are_answered_in_a_line(bdry, tmp_path):

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import lzma
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from bdry.commands import figures, publish
 from bdry.errors import ConfigError, RunError
-from bdry.runs import TABLES, find_runs, read_table
+from bdry.runs import TABLES, Measurement, Run, find_runs, read_table
 from bdry.runs.csvfile import COMPRESSED
+from bdry.runs.published import checksums, take
 from bdry.settings import FiguresConfig, PublishConfig, check
 from bdry.studies.figures import FIGURES
 
@@ -37,11 +46,26 @@ def runs(tmp_path, write_run, made):
     return str(tmp_path / "outputs")
 
 
+def content(place):
+    return {path.relative_to(place).as_posix(): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+def drawn(place):
+    """Figures, captions, tables and verdicts."""
+    return {name: found for name, found in content(place).items() if Path(name).suffix in (".png", ".md", ".csv")}
+
+
+def intact(place):
+    """Whether the files of a publication are those of its checksums, and no others."""
+    return {name: digest for digest, name in checksums(place)} == {
+        name: hashlib.sha256(found).hexdigest() for name, found in content(place).items() if name != "SHA256SUMS"
+    }
+
+
 @pytest.fixture
 def undrawn(monkeypatch):
     """What is drawn is another test's: drawing takes most of the time."""
-    monkeypatch.setattr(publish, "draw_figures", lambda *given: [])
-    monkeypatch.setattr(publish, "claims_of", lambda *given: [])
+    monkeypatch.setattr(publish, "redraw", lambda *given: [])
 
 
 SETTINGS = {
@@ -61,10 +85,13 @@ def test_what_is_published_is_redrawn_byte_for_byte(runs, tmp_path, monkeypatch)
     check(again)
     figures.run(again)
     redrawn = tmp_path / "again" / "figures" / "mickisch2020"
-    published = [path for path in place.iterdir() if path.is_file()]
-    assert {path.suffix for path in published} >= {".png", ".csv", ".md"}
-    for path in published:
-        assert (redrawn / path.name).read_bytes() == path.read_bytes(), path.name
+    assert {"claims.csv", "claims.md", "results.csv"} < drawn(place).keys()
+    assert {path.suffix for path in place.iterdir()} == {".png", ".csv", ".md", ".json", ""}
+    for name, content in drawn(place).items():
+        assert (redrawn / name).read_bytes() == content, name
+    with Image.open(next(place.glob("R1-*.png"))) as picture:
+        assert picture.mode == "P"
+        assert 1000 < picture.width < 2500
 
 
 def test_tables_keep_six_digits_and_their_checksums(undrawn, runs, tmp_path):
@@ -80,16 +107,14 @@ def test_tables_keep_six_digits_and_their_checksums(undrawn, runs, tmp_path):
         kept, whole = (read_table(one, TABLES["margins"]) for one in (path, original.run.table_path("margins")))
         pd.testing.assert_frame_equal(kept, whole, rtol=1e-5)
         assert not (record.run.path / "checkpoints").exists()
-    for line in (place / "data" / "SHA256SUMS").read_text().splitlines():
-        digest, name = line.split("  ")
-        assert hashlib.sha256((place / "data" / name).read_bytes()).hexdigest() == digest
+    assert intact(place)
 
 
 def test_too_large_data_leave_the_earlier_publication_as_it_was(undrawn, runs, tmp_path):
     place = tmp_path / "results"
     publish.run(config(runs=runs, to=str(place)))
     before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
-    with pytest.raises(RunError, match=r"more than max_mb=0.0001; the largest: runs/"):
+    with pytest.raises(RunError, match=r"more than max_mb=0.0001; the largest: data/runs/"):
         publish.run(config(runs=runs, to=str(place), max_mb=0.0001))
     assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
 
@@ -111,3 +136,106 @@ def test_a_damaged_or_swollen_published_table_is_a_line(undrawn, runs, tmp_path,
     path.write_bytes(lzma.compress(b"0" * 2000))
     with pytest.raises(RunError, match="too large when unpacked"):
         read_table(path, TABLES["history"])
+
+
+def test_a_study_that_grows_on_two_machines(undrawn, runs, tmp_path, write_run, made, capsys):
+    place = tmp_path / "results"
+    publish.run(config(runs=runs, to=str(place)))
+    first = content(place)
+    published = find_runs([str(place)])[0]
+    tables = {"history": made["history"](MOMENTS, [0.1, 0.8, 1.0])}
+    place_of_new = tmp_path / "elsewhere"
+    write_run(place_of_new, tables, seed=2, dataset="mnist", arch="lenet", settings=SETTINGS)
+    # cut short: told to the verdicts, without tables
+    torn = write_run(place_of_new, tables, seed=3, dataset="mnist", arch="lenet", settings=SETTINGS)
+    torn.set_status("failed", error="the loss is not a number")
+    # seed 0 was taken from the publication, and measured once more
+    again = Run(place_of_new / "runs" / published[0].run.path.parent.name / "seed=0")
+    take(place, again)
+    assert again.finished
+    further = Measurement.of_run(again, "margin", {"num_test": 3})
+    with further.claimed():
+        further.write_config({"command": "margin"})
+        further.set_status("finished")
+    publish.run(config(runs=str(place_of_new), to=str(place)))
+    assert intact(place)
+    second = content(place)
+    unchanged = {name for name in first if name.startswith("data/")}
+    assert {name: second[name] for name in unchanged} == {name: first[name] for name in unchanged}
+    added = {"/".join(name.split("/")[3:-1]) for name in second.keys() - unchanged if name.startswith("data/")}
+    assert added == {"seed=2", "seed=2/tables", "seed=3", f"seed=0/measurements/{further.path.name}"}
+    everything, _ = find_runs([str(place)], unfinished=True)
+    assert [(record.identity["seed"], record.state) for record in everything] == [
+        (0, "finished"),
+        (1, "finished"),
+        (2, "finished"),
+        (3, "failed"),
+    ]
+    # taken again, the measurement comes along
+    third = Run(tmp_path / "third" / "runs" / again.path.parent.name / "seed=0")
+    shutil.copytree(published[0].run.path, third.path, ignore=shutil.ignore_patterns("measurements"))
+    take(place, third)
+    assert Measurement(third.path / "measurements" / further.path.name).finished
+    # a failed run is none to take
+    fourth = Run(third.path.with_name("seed=3"))
+    take(place, fourth)
+    assert not fourth.path.exists()
+    # trained anew: the whole run is published anew, without measurements of the other training
+    shutil.rmtree(again.path)
+    write_run(place_of_new, tables, seed=0, dataset="mnist", arch="lenet", settings=SETTINGS)
+    (again.path / "status.json").write_text(json.dumps({"state": "finished", "pid": -1}))
+    publish.run(config(runs=str(place_of_new), to=str(place)))
+    assert not [name for name in content(place) if "measurements" in name]
+    assert not list(tmp_path.glob(".results*"))
+
+
+def test_other_files_are_not_replaced(undrawn, runs, tmp_path):
+    place = tmp_path / "docs"
+    place.mkdir()
+    (place / "mine.md").write_text("mine")
+    with pytest.raises(
+        RunError, match=r"holds files that bdry publish did not write \(mine.md\); name an empty folder"
+    ):
+        publish.run(config(runs=runs, to=str(place)))
+    assert content(place) == {"mine.md": b"mine"}
+
+
+KILLED = """
+import sys
+from bdry.commands import publish
+from bdry.settings import PublishConfig, check
+
+publish.redraw = lambda *given: []
+config = PublishConfig(runs=sys.argv[1], to=sys.argv[2])
+check(config)
+print("begun", flush=True)
+for _ in range(1000):
+    publish.run(config)
+"""
+
+
+def test_killed_at_any_moment_there_is_a_whole_publication(undrawn, runs, tmp_path):
+    place = tmp_path / "results"
+    publish.run(config(runs=runs, to=str(place)))
+    for position in range(8):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, runs, str(place)], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        time.sleep(0.05 + 0.013 * position)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert intact(place)
+    publish.run(config(runs=runs, to=str(place)))
+    assert intact(place)
+    assert not list(tmp_path.glob(".results*"))
+
+
+def test_where_names_cannot_be_exchanged_a_kill_between_two_renames_is_made_good(undrawn, runs, tmp_path, monkeypatch):
+    monkeypatch.setattr("bdry.runs.published._exchange_names", lambda *given: False)
+    place = tmp_path / "results"
+    for _ in range(2):
+        publish.run(config(runs=runs, to=str(place)))
+        assert intact(place)
+    place.rename(tmp_path / ".results.old")
+    with pytest.raises(RunError, match="more than max_mb"):
+        publish.run(config(runs=runs, to=str(place), max_mb=0.0001))
+    assert intact(place)

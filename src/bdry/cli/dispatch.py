@@ -34,7 +34,7 @@ from .workers import take_share
 
 # settings that are paths, and values of these that Hydra's grammar reads as they are meant: words that are no numbers,
 # what is quoted, interpolations; of `runs` and in a sweep several values too
-PATHS = ("outputs", "run", "runs", "weights")
+PATHS = ("outputs", "published", "run", "runs", "to", "weights")
 ONE_PATH = r"(?i:(?!(true|false|nan|inf|[\d_.e+-]*\d[\d_.e+-]*)$)[a-z0-9_./%@+*?:=-]*)|'.*'|\".*\"|.*\$\{.*"
 SEVERAL_PATHS = ONE_PATH + r"|\[.*\]|[^'\"(]*,.*|(choice|glob|range|interval|shuffle|sort)\(.*\)"
 

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from ..claims import CLAIMS, judge
 from ..errors import unwritable
+from ..figures.style import write_csv
 from ..runs import RunRecord, find_runs, find_unfinished
-from ..runs.files import write_text
 from ..selection import Evidence, in_words, passed_over
 from ..selection.overview import results
 from ..session.console import plain_console
@@ -29,22 +29,26 @@ def run(config: FiguresConfig) -> None:
         print(f"skipped: {reason}", file=sys.stderr)
     folder = Path(config.outputs).expanduser() / "figures" / config.paper
     try:
-        paths = draw_figures(config.paper, config.figure, records, folder)
-        table = results(records)
-        results_path = folder / "results.csv"
-        write_text(results_path, table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
-        if config.figure == "all":
-            paths += claims_of(config.paper, config.runs, records, folder)
-        else:
-            say_passed_over(passed_over(records, FIGURES[config.paper][config.figure].tables))
+        paths = redraw(config.paper, config.figure, records, config.runs, folder)
     except OSError as error:
         raise unwritable(folder, error, "; choose outputs=<folder>") from None
-    print_results(table)
-    for path in [*paths, results_path]:
+    for path in paths:
         print(path)
 
 
-def claims_of(paper: str, places: Sequence[str], records: Sequence[RunRecord], folder: Path) -> list[Path]:
+def redraw(paper: str, figure: str, records: Sequence[RunRecord], places: Sequence[str], folder: Path) -> list[Path]:
+    """Draws a figure of a paper, or `all` and the verdicts, from the runs found in `places`; the files in `folder`."""
+    paths = draw_figures(paper, figure, records, folder)
+    if figure == "all":
+        paths += claims_of(paper, records, places, folder)
+    else:
+        say_passed_over(passed_over(records, FIGURES[paper][figure].tables))
+    table = results(records)
+    print_results(table)
+    return [*paths, write_csv(table, folder / "results")]
+
+
+def claims_of(paper: str, records: Sequence[RunRecord], places: Sequence[str], folder: Path) -> list[Path]:
     """Judges the paper's claims on these runs, found in `places`; writes the verdicts into `folder` and shows them."""
     evidence = Evidence.of(records, find_unfinished(places, records))
     say_passed_over(evidence.passed)

@@ -2,64 +2,46 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
-from ..errors import RunError, UsageError, unwritable
+from ..errors import UsageError, unwritable
 from ..runs import find_runs
-from ..runs.files import refuse_links
-from ..runs.published import megabytes, publish_run, write_checksums
+from ..runs.files import write_json
+from ..runs.provenance import provenance
+from ..runs.published import DATA, add_run, check_size, renewing
 from ..settings import PublishConfig
-from ..studies.figures import draw_figures
-from .figures import claims_of
-
-# the part of the place that holds the runs
-DATA = "data"
+from .figures import redraw
 
 
 def run(config: PublishConfig) -> None:
-    """Writes <to>/data, then draws figures and judges claims from it into <to>.
+    """Adds the runs to <to>/data, then draws figures and judges claims from it into <to>.
 
     Raises:
-        RunError: the data are larger than config.max_mb; nothing of an earlier publication is touched then.
+        RunError: the publication would be larger than config.max_mb, or <to> holds other files. As after a kill, the
+            earlier publication is in <to> then.
     """
-    records, skipped = find_runs(config.runs)
+    records, skipped = find_runs(config.runs, unfinished=True)
     for reason in skipped:
         print(f"skipped: {reason}", file=sys.stderr)
-    if not records:
+    if not any(record.state == "finished" for record in records):
         raise UsageError(f"runs={' '.join(config.runs)}: no finished run among them")
     place = Path(config.to).expanduser()
-    data, fresh = place / DATA, place / f".{DATA}.part"
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        refuse_links(place)
-        shutil.rmtree(fresh, ignore_errors=True)
-        for record in records:
-            publish_run(record, fresh)
-        write_checksums(fresh)
-        _check_size(fresh, config.max_mb)
-        shutil.rmtree(data, ignore_errors=True)
-        fresh.rename(data)
-        published, _ = find_runs([str(data)])
-        paths = draw_figures(config.paper, "all", published, place)
-        paths += claims_of(config.paper, [str(data)], published, place)
-        for pdf in [path for path in paths if path.suffix == ".pdf"]:
-            # redrawn from the data by whoever wants it
-            pdf.unlink()
+        with renewing(place) as fresh:
+            for record in records:
+                add_run(record, fresh / DATA)
+            published, _ = find_runs([str(fresh / DATA)])
+            paths = redraw(config.paper, "all", published, [str(fresh / DATA)], fresh)
+            names = {path.name for path in paths}
+            for path in paths:
+                # what a picture shows is drawn from the data, by whoever wants it as PDF or CSV
+                if path.suffix == ".pdf" or (path.suffix == ".csv" and f"{path.stem}.png" in names):
+                    path.unlink()
+            write_json(fresh / "provenance.json", provenance(paper=config.paper))
+            size = check_size(fresh, config.max_mb)
     except OSError as error:
         raise unwritable(place, error, "; choose to=<folder>") from None
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    for path in paths:
-        if path.exists():
-            print(path)
-    print(f"{data}: {len(published)} runs, {megabytes([p for p in data.rglob('*') if p.is_file()]):.2f} MB")
-
-
-def _check_size(folder: Path, most: float) -> None:
-    files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: -path.stat().st_size)
-    size = megabytes(files)
-    if size > most:
-        largest = ", ".join(f"{path.relative_to(folder)} {megabytes([path]):.2f} MB" for path in files[:3])
-        raise RunError(f"the data are {size:.1f} MB, more than max_mb={most:g}; the largest: {largest}")
+    for path in sorted(place.iterdir()):
+        print(path)
+    print(f"{place}: {len(published)} runs, {size:.2f} MB")

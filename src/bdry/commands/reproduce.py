@@ -58,9 +58,10 @@ def run(config: ReproduceConfig) -> None:
 def _train(grid: Grid, config: ReproduceConfig, folder: Path) -> list[str]:
     """Every sweep of the grid; the commands that failed."""
     failed = []
+    published = [f"published={Path(config.published).expanduser()}"] if config.published else []
     for training in grid.train:
         words = ["train", "-m", *training.overrides, f"study='{training.study}'", f"launch={config.launcher}"]
-        failed += _command([*words, f"outputs={folder}", *config.overrides])
+        failed += _command([*words, *published, f"outputs={folder}", *config.overrides])
     return failed
 
 

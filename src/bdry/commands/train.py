@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+from ..errors import UsageError, unwritable
 from ..runs import SCHEMA_VERSION, TABLES, Run, read_table
+from ..runs.published import DATA, take
 from ..selection import main_margins
 from ..session.digests import files_digest
 from ..session.lifecycle import carry_out
@@ -21,6 +24,8 @@ def run(config: TrainConfig) -> Run:
         facts["files"] = files_digest(own)
     folder = Run.of(config.outputs, facts, config.seed)
     followed = subsets_follow(config)
+    if config.published:
+        taken_from(config.published, folder)
     carry_out(folder, lambda: TrainingRun(followed, folder))
     if folder.was_claimed:
         print(closing_line(folder))
@@ -32,6 +37,21 @@ def subsets_follow(config: TrainConfig) -> TrainConfig:
     if config.dataset.subset_seed is not None:
         return config
     return replace(config, dataset=replace(config.dataset, subset_seed=config.seed))
+
+
+def taken_from(published: str, folder: Run) -> None:
+    """Puts what the publication `published` has of the run into its folder.
+
+    Raises:
+        UsageError: there is no publication.
+    """
+    publication = Path(published).expanduser()
+    if not (publication / DATA).is_dir():
+        raise UsageError(f"published={published}: no publication, which has a folder {DATA}/ (bdry publish writes one)")
+    try:
+        take(publication, folder)
+    except OSError as error:
+        raise unwritable(folder.path, error, folder.way_out) from None
 
 
 def closing_line(folder: Run) -> str:

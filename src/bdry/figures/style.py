@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ..runs.files import replacing, write_text
 
@@ -44,19 +46,27 @@ RC: Any = {
 def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> list[Path]:
     """Writes `<stem>.png`, `<stem>.pdf`, `<stem>.csv`, which holds exactly what is drawn, and `<stem>.caption.md`.
 
-    Without a caption there is no file of it.
+    Without a caption there is no file of it. The PNG has a palette of 256 colours: a third of the size.
     """
-    paths = []
-    for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-        path = stem.with_name(f"{stem.name}.{ending}")
-        with replacing(path) as temporary, matplotlib.rc_context(RC):
-            figure.savefig(temporary, format=ending, metadata=metadata, bbox_inches="tight")
-        paths.append(path)
+    paths = [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "pdf")]
+    with replacing(paths[0]) as temporary:
+        _picture(figure).save(temporary, "PNG", optimize=True)
+    with replacing(paths[1]) as temporary, matplotlib.rc_context(RC):
+        figure.savefig(temporary, format="pdf", metadata={"CreationDate": None}, bbox_inches="tight")
     paths.append(write_csv(drawn, stem))
     if caption:
         paths.append(stem.with_name(f"{stem.name}.caption.md"))
         write_text(paths[-1], caption)
     return paths
+
+
+def _picture(figure: Figure) -> Image.Image:
+    """The figure in 256 colours at most, chosen by median cut, without dithering."""
+    drawn = io.BytesIO()
+    with matplotlib.rc_context(RC):
+        figure.savefig(drawn, format="png", bbox_inches="tight", pil_kwargs={"compress_level": 0})
+    with Image.open(drawn) as picture:
+        return picture.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
 
 
 def write_csv(rows: pd.DataFrame, stem: Path) -> Path:

@@ -93,6 +93,11 @@ class Run(OwnedFolder):
         patterns += ["checkpoints/step=*.safetensors"] if checkpoints else []
         return sorted({path for pattern in patterns for path in self.path.glob(pattern)})
 
+    @property
+    def without_networks(self) -> bool:
+        """Whether the run is finished and its networks are not here, as of one taken from a publication."""
+        return self.finished and not (self.moments() or self.last_checkpoint.exists())
+
     def moments(self) -> list[int]:
         """The steps whose classifier was kept, in order."""
         found = self.moment_checkpoint(0).parent.glob("step=*.safetensors")

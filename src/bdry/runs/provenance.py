@@ -13,7 +13,18 @@ from typing import Any
 
 from .. import __version__, plugins
 
-PACKAGES = ("torch", "torchvision", "numpy", "pandas", "hydra-core", "omegaconf", "scikit-learn")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+    "matplotlib",
+    "pillow",
+    "hydra-core",
+    "omegaconf",
+)
 
 
 def provenance(**facts: Any) -> dict[str, Any]:

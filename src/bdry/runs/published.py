@@ -1,50 +1,84 @@
 """A study's runs as they are published: without checkpoints, tables compressed, with checksums.
 
 A published run is a run's folder like any other: `find_runs` finds it, its tables are read by the same reader.
+
+<place>/
+    data/runs/<experiment>/seed=<n>/    config, status, provenance, tables/*.csv.xz, arrays, measurements/
+    *.png, *.md, *.csv                  figures, captions and verdicts, drawn from data/
+    provenance.json                     the commit and the versions that drew them
+    SHA256SUMS                          a line for each file
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import hashlib
 import lzma
+import os
 import shutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from ..errors import BusyError, RunError
 from .arrays import last_of
 from .collect import RunRecord
 from .csvfile import COMPRESSED, read_table, rounded
-from .files import replacing, write_text
+from .files import refuse_links, replacing, write_text
+from .folder import MEASUREMENTS, Run
 from .owned import OwnedFolder
 from .tables import TABLES
 
+# the part of a publication that holds the runs
+DATA = "data"
 # what a run says of itself
 WORDS = ("config.yaml", "status.json", "provenance.json")
 # tables that no figure and no verdict reads
 LEFT_OUT = ("batches",)
 CHECKSUMS = "SHA256SUMS"
+# of renameat2 on Linux: paths relative to the working folder, and both names exchanged in one step
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
-def publish_run(record: RunRecord, folder: Path) -> Path:
-    """Writes the run and its finished measurements below `folder`; the folder of the run.
+def add_run(record: RunRecord, data: Path) -> None:
+    """Puts the run and its finished measurements below `data`; what is there of the same training already stays.
 
-    Floating-point columns keep six significant digits. Of arrays those of the last moment are kept.
+    Floating-point columns keep six significant digits. Of arrays those of the last moment are kept. Of a run that was
+    not finished only config, status and provenance are put there, and only where no finished one is.
 
     Raises:
         RunError: a table of the run is damaged.
     """
-    place = folder / "runs" / record.run.name
-    _publish(record.run, place)
+    place = data / "runs" / record.run.name
+    if record.state != "finished":
+        if not Run(place).finished:
+            shutil.rmtree(place, ignore_errors=True)
+            _add_words(record.run, place)
+        return
+    if not _is_same(record.run.path, place):
+        # measurements of another training go too
+        shutil.rmtree(place, ignore_errors=True)
+        _add(record.run, place)
     for measurement in record.measurements():
-        _publish(measurement, place / "measurements" / measurement.path.name)
-    return place
+        folder = place / MEASUREMENTS / measurement.path.name
+        if not _is_same(measurement.path, folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            _add(measurement, folder)
 
 
-def _publish(source: OwnedFolder, place: Path) -> None:
-    (place / "tables").mkdir(parents=True, exist_ok=True)
-    for name in WORDS:
-        if (source.path / name).is_file():
-            shutil.copyfile(source.path / name, place / name)
+def _is_same(source: Path, place: Path) -> bool:
+    """Whether both are one piece of work, by the time and the process that finished it."""
+    first, second = source / "status.json", place / "status.json"
+    return first.is_file() and second.is_file() and first.read_bytes() == second.read_bytes()
+
+
+def _add(source: OwnedFolder, place: Path) -> None:
+    (place / "tables").mkdir(parents=True)
+    _add_words(source, place)
     for name in TABLES.keys() - LEFT_OUT:
         path = source.table_path(name)
         if path.exists():
@@ -56,13 +90,152 @@ def _publish(source: OwnedFolder, place: Path) -> None:
         shutil.copyfile(path, place / "arrays" / path.name)
 
 
-def write_checksums(folder: Path) -> None:
+def _add_words(source: OwnedFolder, place: Path) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    for name in WORDS:
+        if (source.path / name).is_file():
+            shutil.copyfile(source.path / name, place / name)
+
+
+def take(publication: Path, run: Run) -> None:
+    """Puts what is published of `run` into its folder: the whole run where there is none, else further measurements.
+
+    A run of another training than the published one stays as it is.
+    """
+    published = Run(publication / DATA / "runs" / run.path.parent.name / run.path.name)
+    if not published.finished:
+        return
+    if not run.path.exists():
+        _copy(published.path, run.path)
+    elif _is_same(published.path, run.path):
+        for folder in sorted((published.path / MEASUREMENTS).glob("*")):
+            place = run.path / MEASUREMENTS / folder.name
+            if not place.exists():
+                _copy(folder, place)
+
+
+def _copy(source: Path, place: Path) -> None:
+    """Copies a folder, whole or not at all."""
+    refuse_links(source)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        shutil.copytree(source, temporary)
+        # another process may have put it there
+        with suppress(FileExistsError):
+            temporary.rename(place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def renewing(place: Path) -> Iterator[Path]:
+    """A folder to write the next publication into, which replaces the one in `place` when the block ends.
+
+    It begins with the published data. A kill at any moment leaves the old publication in `place` or the one after it.
+
+    Raises:
+        RunError: `place` holds files that no publication wrote, or a link.
+        BusyError: another process publishes there.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    fresh, old = (place.with_name(f".{place.name}.{ending}") for ending in ("part", "old"))
+    lock = FileLock(place.with_name(f".{place.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BusyError(f"{place}: another process publishes there") from None
+    try:
+        if old.exists() and not place.exists():
+            # killed between two renames
+            old.rename(place)
+        for left_behind in (fresh, old):
+            shutil.rmtree(left_behind, ignore_errors=True)
+        _refuse_foreign(place)
+        fresh.mkdir()
+        if (place / DATA).is_dir():
+            shutil.copytree(place / DATA, fresh / DATA)
+        yield fresh
+        _write_checksums(fresh)
+        _exchange(fresh, place, old)
+    finally:
+        for left_behind in (fresh, old):
+            shutil.rmtree(left_behind, ignore_errors=True)
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _refuse_foreign(place: Path) -> None:
+    if not place.exists():
+        return
+    refuse_links(place)
+    known = {CHECKSUMS, *(name for _, name in checksums(place))}
+    foreign = sorted(
+        str(path.relative_to(place))
+        for path in place.rglob("*")
+        if path.is_file() and path.relative_to(place).as_posix() not in known
+    )
+    if foreign:
+        raise RunError(f"to={place}: holds files that bdry publish did not write ({foreign[0]}); name an empty folder")
+
+
+def _exchange(fresh: Path, place: Path, old: Path) -> None:
+    """Puts `fresh` in the place of `place`, in one step where the system can."""
+    if not place.exists():
+        fresh.rename(place)
+    elif not _exchange_names(fresh, place):
+        place.rename(old)
+        fresh.rename(place)
+
+
+def _exchange_names(first: Path, second: Path) -> bool:
+    """Lets two folders exchange their names; whether this system and this disk can do that."""
+    if not sys.platform.startswith("linux"):
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        return False
+    if libc.renameat2(AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS):
+        return False
+    raise OSError(code, os.strerror(code), str(second))
+
+
+def _write_checksums(folder: Path) -> None:
     """Writes SHA256SUMS, a line for each file below `folder`, as `sha256sum -c` takes it."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CHECKSUMS)
-    lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}" for path in files
-    ]
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [f"{sha256(path)}  {path.relative_to(folder).as_posix()}" for path in files]
     write_text(folder / CHECKSUMS, "\n".join(lines) + "\n")
+
+
+def checksums(place: Path) -> list[tuple[str, str]]:
+    """The checksum and the name of each file of a publication; empty where `place` holds none."""
+    path = place / CHECKSUMS
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    return [(digest, name) for digest, _, name in (line.partition("  ") for line in lines)]
+
+
+def sha256(path: Path) -> str:
+    """A file's SHA-256 as hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def check_size(folder: Path, most: float) -> float:
+    """How much a publication holds, MB. Raises `RunError` where that is more than `most`, with the largest files."""
+    files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: -path.stat().st_size)
+    size = megabytes(files)
+    if size > most:
+        largest = ", ".join(f"{path.relative_to(folder)} {megabytes([path]):.2f} MB" for path in files[:3])
+        parts = {
+            part: [p for p in files if (p.relative_to(folder).parts[0] == DATA) == (part == DATA)]
+            for part in (DATA, "figures")
+        }
+        shares = ", ".join(f"{part} {megabytes(paths):.1f} MB" for part, paths in parts.items())
+        raise RunError(f"this would be {size:.1f} MB ({shares}), more than max_mb={most:g}; the largest: {largest}")
+    return size
 
 
 def megabytes(paths: Sequence[Path]) -> float:

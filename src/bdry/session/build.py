@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..conf import option_defaults
 from ..core.measuring import Model
+from ..core.moment import moment_steps
 from ..data import DATASETS, Dataset
 from ..errors import ConfigError, UsageError, one_line, show_value
 from ..margins import ESTIMATORS, Estimator, MarginResult
@@ -155,6 +156,13 @@ def build_plan(config: TrainConfig) -> Plan:
         data_seed=_seed(training.data_seed, config),
         overlap=training.overlap or 0,
     )
+
+
+def planned_moments(config: TrainConfig, steps_per_epoch: int) -> dict[str, frozenset[int]]:
+    """The optimiser steps whose networks are kept: those of each probe by its name, the run's own by an empty one."""
+    total = config.training.epochs * steps_per_epoch
+    wanted = {"": config.moments, **{name: node.moments or config.moments for name, node in config.probe.items()}}
+    return {name: moment_steps(given.steps, given.epochs, steps_per_epoch, total) for name, given in wanted.items()}
 
 
 def build_estimator(config: Margin, key: str = "margin") -> Estimator:

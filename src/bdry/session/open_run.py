@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +21,7 @@ from ..runs.checkpoint import checkpoint_step, load_classifier
 from ..runs.reading import PARSING
 from ..settings import SCHEMAS, OwnArch, Torchvision, TrainConfig
 from ..settings import Dataset as DatasetConfig
-from .build import build_dataset, build_network, build_plan
+from .build import build_dataset, build_network, build_plan, planned_moments
 from .own_arch import check_remembered
 
 GROUPS = ("dataset", "arch", "adv", "optim", "margin")
@@ -64,6 +65,11 @@ class StoredRun:
         """The network as it was at the moment of `step`: always the same object, with other weights."""
         path = self.run.moment_checkpoint(step)
         path = path if path.exists() else self.run.last_checkpoint
+        if self.run.without_networks:
+            raise RunError(
+                f"{self.run.path}: taken from a publication, without networks, and this measurement was not published; "
+                "delete the folder and train without published="
+            )
         if load_classifier(path, self.network, self.run.name) != step:
             raise RunError(f"{path}: the run has gone on from step {step} since; start again")
         return self.network
@@ -82,7 +88,6 @@ def open_run(folder: str, checkpoint: str, device: torch.device) -> StoredRun:
             f"run={run.path}: no run itself but a folder of {', '.join(seeds)}; add one of these to the path"
         )
     config = stored_config(run)
-    steps = chosen_steps(run, checkpoint)
     if isinstance(config.arch, OwnArch):
         check_remembered(config.arch, str(run.path))
     dataset = _local_dataset(config.dataset, device)
@@ -91,6 +96,8 @@ def open_run(folder: str, checkpoint: str, device: torch.device) -> StoredRun:
     if places and trained_on and dataset.checksums() not in trained_on:
         raise RunError(f"{places}: not the images that run={run.path} was trained on; put these back, or train anew")
     steps_per_epoch = build_plan(config).steps_per_epoch(len(dataset.train))
+    kept = planned_moments(config, steps_per_epoch).values() if run.without_networks else ()
+    steps = chosen_steps(run, checkpoint, set().union(*kept))
     moments = [Moment(step, step / steps_per_epoch) for step in steps]
     return StoredRun(run, config, dataset, moments, build_network(config, dataset))
 
@@ -139,9 +146,12 @@ def _node(group: str, values: dict[str, Any]) -> Any:
     return OmegaConf.merge(OmegaConf.structured(min(fits, key=lambda schema: len(fields(schema)))), values)
 
 
-def chosen_steps(run: Run, checkpoint: str) -> list[int]:
-    """The steps that `last`, `all` or a number means, in order; `ConfigError` for a step that there is not."""
-    kept = run.moments()
+def chosen_steps(run: Run, checkpoint: str, planned: Iterable[int] = ()) -> list[int]:
+    """The steps that `last`, `all` or a number means, in order; `ConfigError` for a step that there is not.
+
+    planned: those that the run's networks had, of a run without networks.
+    """
+    kept = run.moments() or sorted(planned)
     last = checkpoint_step(run.last_checkpoint, run.name) if run.last_checkpoint.exists() else None
     there = sorted({*kept, *([] if last is None else [last])})
     if not there:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..attacks import robust_accuracy
 from ..core.measuring import measuring
-from ..core.moment import Moment, moment_steps
+from ..core.moment import Moment
 from ..core.seeds import generator
 from ..errors import ConfigError, RunError, TrainingError
 from ..runs import SCHEMA_VERSION, TABLES, Run, find_runs
@@ -18,7 +18,15 @@ from ..runs.checkpoint import load_training, save_classifier, save_training
 from ..settings import PGD, TrainConfig
 from ..studies.figures import draw_figures
 from ..training import State, fit, loss_and_accuracy
-from .build import build_dataset, build_network, build_optimiser, build_plan, build_probes, prepare_machine
+from .build import (
+    build_dataset,
+    build_network,
+    build_optimiser,
+    build_plan,
+    build_probes,
+    planned_moments,
+    prepare_machine,
+)
 from .loggers import scalar_logger
 from .progress import TrainingProgress
 from .stopping import Stop
@@ -49,20 +57,12 @@ class TrainingRun:
             raise ConfigError(
                 "training.epochs", self.plan.epochs, f"are {self.total_steps:.2g} steps, more than {MOST_STEPS:.0e}"
             )
-        self.probe_moments = {
-            name: self._moments((node.moments or settings.moments).steps, (node.moments or settings.moments).epochs)
-            for name, node in settings.probe.items()
-        }
-        self.kept_moments = self._moments(settings.moments.steps, settings.moments.epochs).union(
-            *self.probe_moments.values()
-        )
+        self.planned_moments = planned_moments(settings, self.steps_per_epoch)
+        self.kept_moments = frozenset().union(*self.planned_moments.values())
         self.state = State()
         self.log_scalars = scalar_logger(settings.logger, folder.tensorboard)
         self.progress = TrainingProgress(folder.name, self.total_steps)
         self.stop = Stop()
-
-    def _moments(self, steps: list[int], epochs: list[int]) -> frozenset[int]:
-        return moment_steps(steps, epochs, self.steps_per_epoch, self.total_steps)
 
     def resume(self) -> dict[str, Any]:
         """Puts back the last checkpoint's state, where there is one, and drops the tables' rows past it."""
@@ -90,7 +90,9 @@ class TrainingRun:
                 self.optimiser,
                 self.plan,
                 self.state,
-                moments=self.kept_moments | self._moments([], list(range(1, self.plan.epochs + 1))),
+                moments=self.kept_moments.union(
+                    range(self.steps_per_epoch, self.total_steps + 1, self.steps_per_epoch)
+                ),
                 measure=self.measure,
                 save=self.save,
                 save_is_due=self.save_is_due,
@@ -116,7 +118,7 @@ class TrainingRun:
         history = self._history_row(moment)
         tables = {"history": pd.DataFrame([history])}
         for name, probe in self.probes.items():
-            if moment.step in self.probe_moments[name]:
+            if moment.step in self.planned_moments[name]:
                 self.progress.say(f"measuring: {name}")
                 measured = probe.measure(self.classifier, self.dataset, moment)
                 tables |= measured.tables

@@ -47,4 +47,7 @@ class ReproduceConfig:
     scale: str = option("cpu", "how large", choices=SCALES, hidden=True)
     launcher: str = option("local", "how the runs are started; may be typed launch=", choices=LAUNCHERS)
     overrides: list[str] = option([], "further overrides for every training, as in [device=cuda]", may_be_empty=True)
+    published: str = option(
+        "", "a publication, as in docs/results/li2018: its runs and measurements are taken as finished"
+    )
     outputs: str = option("outputs", "everything goes to <outputs>/reproduce/<paper>-<scale>")

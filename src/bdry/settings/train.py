@@ -78,6 +78,9 @@ class TrainConfig(Machine):
     precision: str = option("fp32", "arithmetic of training; measurements are always fp32", choices=("fp32", "bf16"))
     logger: str = option("csv", "tensorboard: scalars there too", choices=("csv", "tensorboard"), science=False)
     outputs: str = option("outputs", "folder of runs, sweeps and figures", science=False)
+    published: str = option(
+        "", "a publication, as in docs/results/li2018: what it has of this run is taken from there", science=False
+    )
 
     def check_together(self) -> None:
         """A label is no formula; a preset has a part and a scale; no estimator is beside itself; PGD needs training."""

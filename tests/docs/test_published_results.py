@@ -1,0 +1,46 @@
+"""What lies in docs/results is whole, small, and redrawn from its own data byte for byte."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from bdry.commands import figures
+from bdry.runs.published import CHECKSUMS, checksums, megabytes, sha256
+from bdry.settings import FiguresConfig, check
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+PUBLISHED = sorted(path.parent for path in RESULTS.glob(f"*/{CHECKSUMS}"))
+MOST_MB, MOST_MB_IN_ALL = 4, 16
+
+
+@pytest.mark.parametrize("place", PUBLISHED, ids=lambda place: place.name)
+def test_its_files_are_those_of_its_checksums(place):
+    listed = {name: digest for digest, name in checksums(place)}
+    files = [path for path in place.rglob("*") if path.is_file() and path.name != CHECKSUMS]
+    assert listed == {path.relative_to(place).as_posix(): sha256(path) for path in files}
+    assert megabytes(files) < MOST_MB
+
+
+def test_all_of_it_is_small():
+    assert megabytes([path for place in PUBLISHED for path in place.rglob("*") if path.is_file()]) < MOST_MB_IN_ALL
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("place", PUBLISHED, ids=lambda place: place.name)
+def test_it_is_redrawn_byte_for_byte(place, tmp_path):
+    made_by = json.loads((place / "provenance.json").read_text())
+    config = FiguresConfig(paper=made_by["paper"], runs=str(place), outputs=str(tmp_path))
+    check(config)
+    figures.run(config)
+    # another version of a library may draw or round otherwise
+    is_same = all(version(name) == made_by["packages"][name] for name in ("matplotlib", "numpy", "pandas", "pillow"))
+    drawn = {path.name: path for path in (tmp_path / "figures" / made_by["paper"]).iterdir()}
+    for path in place.iterdir():
+        if path.suffix in (".png", ".csv", ".md"):
+            assert path.name in drawn
+            assert not is_same or drawn[path.name].read_bytes() == path.read_bytes(), path.name
