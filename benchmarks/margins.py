@@ -174,6 +174,9 @@ def main() -> None:
     parser.add_argument("--nets", nargs="+", choices=list(NETS), default=list(NETS))
     parser.add_argument("--norms", nargs="+", choices=BOTH, default=list(BOTH))
     parser.add_argument("--rows", nargs="+", default=[], metavar="WORD", help="only rows whose name begins so")
+    parser.add_argument(
+        "--airbench", type=Path, metavar="FILE", help="a checkpoint of recipe=cifar10_small; default: trained here"
+    )
     parser.add_argument("--print", action="store_true", help="only what earlier runs have left")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -181,7 +184,7 @@ def main() -> None:
     np.seterr(invalid="ignore")
     print(header() + "\n")
     for name in given.nets:
-        net, data = load(name)
+        net, data = load(name, given.airbench if name == "airbench" else None)
         x, labels, accuracy = right_images(net, data, given.images)
         by_norm = {}
         for norm in given.norms:

@@ -96,12 +96,15 @@ NETS = {
     "mlp": Recipe(mlp),
     "cnn": Recipe(cnn, epochs=3),
     "robust": Recipe(cnn, images=20_000, epochs=5, eps=0.1),
-    "airbench": Recipe(airbench, "cifar10", images=50_000, epochs=3, rate=5e-3, flip=True),
+    "airbench": Recipe(airbench, "cifar10", images=25_000, epochs=3, rate=5e-3, flip=True),
 }
 
 
-def load(name: str) -> tuple[nn.Module, Dataset]:
-    """The network in eval mode with frozen parameters, and its data set; trained first where it is not kept yet."""
+def load(name: str, checkpoint: Path | None = None) -> tuple[nn.Module, Dataset]:
+    """The network in eval mode with frozen parameters, and its data set; trained first where it is not kept yet.
+
+    checkpoint: of a run of the same architecture, whose weights are taken instead.
+    """
     recipe, path = NETS[name], CACHE / f"net-{name}.safetensors"
     try:
         data = DATASETS[recipe.dataset](root=os.environ.get("BDRY_DATA", "~/.cache/bdry"), download=False)
@@ -109,7 +112,10 @@ def load(name: str) -> tuple[nn.Module, Dataset]:
         raise SystemExit(f"{name} needs {recipe.dataset} in $BDRY_DATA or ~/.cache/bdry: {error}") from None
     with seeded_globally(0):
         net = recipe.build(*(list(values) for values in data.normalisation()))
-    if path.exists():
+    if checkpoint is not None:
+        weights = load_file(checkpoint)
+        net.load_state_dict({key.removeprefix("model."): value for key, value in weights.items() if "model." in key})
+    elif path.exists():
         net.load_state_dict(load_file(path))
     else:
         print(f"training {name}", flush=True)
@@ -117,7 +123,7 @@ def load(name: str) -> tuple[nn.Module, Dataset]:
         CACHE.mkdir(exist_ok=True)
         # under another name first: an interrupted save leaves no half file in its place
         partly = path.with_suffix(f".{os.getpid()}")
-        save_file(net.state_dict(), partly)
+        save_file({key: value.contiguous() for key, value in net.state_dict().items()}, partly)
         partly.replace(path)
     return net.eval().requires_grad_(False), data
 

@@ -22,6 +22,12 @@ def problem(n: int, shape: tuple[int, ...], seed: int, dtype=torch.float64, offs
     return x, w, b
 
 
+def project(x, w, b, norm, box):
+    """Onto <w, y> + b = 0; that sum in float64, as its rounding would move the plane."""
+    excess = ((w.double() * x.double()).flatten(1).sum(1) + b.double()).to(x.dtype)
+    return project_hyperplane(x, w, excess, norm, box)
+
+
 def residual(x, w, b, delta):
     return (w * (x + delta)).flatten(1).sum(1) + b
 
@@ -30,7 +36,7 @@ def residual(x, w, b, delta):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_in_the_whole_space_the_distance_is_the_dual_norms(norm, dtype):
     x, w, b = problem(50, (3, 4, 2), 0, dtype)
-    delta, reachable = project_hyperplane(x, w, b, norm, None)
+    delta, reachable = project(x, w, b, norm, None)
     assert bool(reachable.all())
     assert delta.dtype == dtype
     expected = residual(x, w, b, torch.zeros_like(x)).abs() / dual_norm(w, norm)
@@ -41,7 +47,7 @@ def test_in_the_whole_space_the_distance_is_the_dual_norms(norm, dtype):
 @pytest.mark.parametrize("offset", [0.3, 1.5])
 def test_in_the_box_linf_equals_linear_programming(offset):
     x, w, b = problem(40, (2, 3), 1, offset=offset)
-    delta, reachable = project_hyperplane(x, w, b, "linf", UNIT_BOX)
+    delta, reachable = project(x, w, b, "linf", UNIT_BOX)
     for i in range(len(x)):
         start, normal = x[i].flatten().numpy(), w[i].flatten().numpy()
         d = len(start)
@@ -59,7 +65,7 @@ def test_in_the_box_linf_equals_linear_programming(offset):
 @pytest.mark.parametrize("offset", [0.3, 1.5])
 def test_in_the_box_l2_equals_quadratic_programming(offset):
     x, w, b = problem(30, (2, 3), 2, offset=offset)
-    delta, reachable = project_hyperplane(x, w, b, "l2", UNIT_BOX)
+    delta, reachable = project(x, w, b, "l2", UNIT_BOX)
     assert int(reachable.sum()) > 0
     for i in reachable.nonzero()[:, 0]:
         start, normal = x[i].flatten().numpy(), w[i].flatten().numpy()
@@ -85,7 +91,7 @@ def test_in_the_box_l2_equals_quadratic_programming(offset):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_reachable_rows_land_on_the_plane_and_the_others_in_the_nearest_corner(norm, dtype):
     x, w, b = problem(200, (1, 5, 5), 3, dtype, offset=4.0)
-    delta, reachable = project_hyperplane(x, w, b, norm, UNIT_BOX)
+    delta, reachable = project(x, w, b, norm, UNIT_BOX)
     assert 0 < int(reachable.sum()) < 200
     assert float((x + delta).min()) >= -1e-7
     assert float((x + delta).max()) <= 1 + 1e-7
@@ -96,7 +102,7 @@ def test_reachable_rows_land_on_the_plane_and_the_others_in_the_nearest_corner(n
     corner = torch.where(toward > 0, 1.0, torch.where(toward < 0, 0.0, x))
     torch.testing.assert_close((x + delta)[~reachable], corner[~reachable])
     assert bool((left * before)[~reachable].gt(0).all())
-    free, _ = project_hyperplane(x, w, b, norm, None)
+    free, _ = project(x, w, b, norm, None)
     assert bool((norm_of(delta, norm) >= norm_of(free, norm) * (1 - 1e-5))[reachable].all())
 
 
@@ -109,7 +115,7 @@ def test_rows_without_an_answer_stay_where_they_are(norm, clipped):
     w[2, 1] = torch.nan
     x[3, 1] = torch.inf
     b[4] = -(w[4] * x[4]).sum()
-    delta, reachable = project_hyperplane(x, w, b, norm, UNIT_BOX if clipped else None)
+    delta, reachable = project(x, w, b, norm, UNIT_BOX if clipped else None)
     assert reachable[:5].tolist() == [False, True, False, False, True]
     assert bool((delta[:4] == 0).all())
     assert float(delta[4].abs().max()) < 1e-12
@@ -121,8 +127,8 @@ def test_rows_without_an_answer_stay_where_they_are(norm, clipped):
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_the_normals_length_does_not_matter(norm, clipped, scale):
     x, w, b = problem(20, (6,), 5, torch.float32)
-    plain = project_hyperplane(x, w, b, norm, UNIT_BOX if clipped else None)
-    scaled = project_hyperplane(x, scale * w, scale * b, norm, UNIT_BOX if clipped else None)
+    plain = project(x, w, b, norm, UNIT_BOX if clipped else None)
+    scaled = project(x, scale * w, scale * b, norm, UNIT_BOX if clipped else None)
     torch.testing.assert_close(plain[0], scaled[0], rtol=1e-4, atol=1e-5)
     assert torch.equal(plain[1], scaled[1])
 
@@ -130,7 +136,7 @@ def test_the_normals_length_does_not_matter(norm, clipped, scale):
 def test_no_pixels_of_the_plane_is_still_exact_when_the_gap_ends_at_the_corner():
     x, w, b = torch.full((1, 2), 0.5), torch.tensor([[1.0, 1.0]]), torch.tensor([-2.0])
     for norm in ("l2", "linf"):
-        delta, reachable = project_hyperplane(x, w, b, norm, UNIT_BOX)
+        delta, reachable = project(x, w, b, norm, UNIT_BOX)
         assert bool(reachable.all())
         torch.testing.assert_close(x + delta, torch.ones(1, 2))
 
@@ -149,7 +155,7 @@ def test_a_box_of_its_own_for_each_coordinate(norm):
     x, w, radius = (torch.rand(50, 8, generator=draw, dtype=torch.float64) for _ in range(3))
     b = -(w * x).sum(1) + 0.5 * (2 * torch.rand(50, generator=draw, dtype=torch.float64) - 1)
     low, high = x - radius, x + radius
-    delta, reachable = project_hyperplane(x, w, b, norm, (low, high))
+    delta, reachable = project(x, w, b, norm, (low, high))
     assert bool(((x + delta >= low - 1e-12) & (x + delta <= high + 1e-12)).all())
     torch.testing.assert_close((w * (x + delta)).sum(1)[reachable], -b[reachable])
     reach = (w * radius).sum(1)

@@ -202,9 +202,8 @@ class Search:
 
         Also which rows reach it, (R,) bool: see `core.halfspace.project_hyperplane`.
         """
-        # in float64, as a rounding of <w, z> would shift the hyperplane
-        offset = value.double() - (w.double() * z.double()).flatten(1).sum(1)
-        return project_hyperplane(origin, w, offset, self.norm, UNIT_BOX if self.clipped else None)
+        excess = value if origin is z else value + (w * (origin - z)).flatten(1).sum(1)
+        return project_hyperplane(origin, w, excess, self.norm, UNIT_BOX if self.clipped else None)
 
     def close(self, rounds: int = 2) -> Search:
         """Bisects, then steps from each image to the nearest of the boundaries linearised at its point; itself.

@@ -101,7 +101,8 @@ def walk(
     search = Search(model, x, start_class, norm=norm, towards=towards, clipped=clipped, graph=True)
     owner, target, value, w = _nearest_classes(search, plan.num_classes)
     aim = _aim(search, owner)
-    point = search.x[owner] + search.step(search.x[owner], search.x[owner], value - aim, w)[0]
+    origin = search.x[owner]
+    point = origin + search.step(origin, origin, value - aim, w)[0]
     _follow(search, owner, target, point, steps, plan)
     for restart in range(plan.restarts):
         _restart(search, restart, steps // 4, plan)
@@ -274,8 +275,8 @@ def _gently(x: Tensor, z: Tensor, value: Tensor, w: Tensor, given: Tensor, clipp
     if clipped:
         low, high = low.clamp_min(UNIT_BOX[0]), high.clamp_max(UNIT_BOX[1])
     inside = torch.minimum(torch.maximum(z, low), high)
-    offset = value.double() - (w.double() * z.double()).flatten(1).sum(1)
-    return inside + project_hyperplane(inside, w, offset, "l2", (low, high))[0]
+    excess = value + (w * (inside - z)).flatten(1).sum(1)
+    return inside + project_hyperplane(inside, w, excess, "l2", (low, high))[0]
 
 
 def _among_first(owner: Tensor, score: Tensor, kept: int, num_owners: int) -> Tensor:
