@@ -35,6 +35,8 @@ from .workers import take_share
 # settings that are paths, and values of these that Hydra's grammar reads as they are meant: words that are no numbers,
 # what is quoted, interpolations; of `runs` and in a sweep several values too
 PATHS = ("outputs", "published", "run", "runs", "to", "weights")
+# of these, those that may be lists
+LISTS = ("runs", "weights")
 ONE_PATH = r"(?i:(?!(true|false|nan|inf|[\d_.e+-]*\d[\d_.e+-]*)$)[a-z0-9_./%@+*?:=-]*)|'.*'|\".*\"|.*\$\{.*"
 SEVERAL_PATHS = ONE_PATH + r"|\[.*\]|[^'\"(]*,.*|(choice|glob|range|interval|shuffle|sort)\(.*\)"
 
@@ -137,7 +139,7 @@ def _escaped(word: str, sweep: bool) -> str:
     key, assigns, value = word.partition("=")
     if word.startswith("-") or not assigns:
         return word
-    if key in PATHS and not re.fullmatch(SEVERAL_PATHS if sweep or key == "runs" else ONE_PATH, value):
+    if key in PATHS and not re.fullmatch(SEVERAL_PATHS if sweep or key in LISTS else ONE_PATH, value):
         # within quotes a backslash is one, but before a quote, where it is doubled
         return f"{key}='" + re.sub(r"(\\*)('|$)", lambda at: at[1] * 2 + ("\\'" if at[2] else ""), value) + "'"
     if set(value) & set("'\"(\\"):

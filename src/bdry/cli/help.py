@@ -48,6 +48,7 @@ EXAMPLES = {
         "bdry svm run=... stage=accelerated",
         "bdry svm run=... stage=last_only_loss_scaled steps=10000 stop_degrees=0.2",
         "bdry svm run=... study=bias",
+        "bdry svm classifier=my_module:build weights=w.pt dataset=mnist",
     ),
     "deepdig": (
         "bdry deepdig run=outputs/runs/mnist-fcn-none-<hash>/seed=0 pairs=[[1,2],[4,9]]",

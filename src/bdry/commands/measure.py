@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
-from ..conf import COMMANDS
+from ..conf import COMMANDS, option_defaults
 from ..core.measuring import logits_in_batches, measuring
 from ..data import Dataset, Split
 from ..errors import ConfigError
 from ..lastlayer import TrainingRecipe
 from ..models import Normalise
-from ..runs import SCHEMA_VERSION, TABLES, Measurement, find_runs, read_table
+from ..runs import SCHEMA_VERSION, TABLES, Measurement, read_table
 from ..session.build import (
     build_dataset,
     build_estimator,
@@ -31,7 +31,7 @@ from ..session.measuring import MeasuringWork
 from ..session.open_run import StoredRun, open_run
 from ..session.opened import Opened
 from ..session.own_module import OwnModule, open_module
-from ..settings import Margin, RunTask, TrainConfig, science
+from ..settings import Margin, RunTask, science
 from ..studies.curvature import summary as curvature
 from ..studies.detection import summary as detection
 from ..studies.figures import draw_figures
@@ -49,18 +49,21 @@ from ..training import OPTIMISERS
 TRIED_BATCH = 512
 
 
-def no_recipe(config: Any, trained: TrainConfig) -> dict[str, Any]:
+def no_recipe(config: Any, opened: Opened) -> dict[str, Any]:
     """Nothing of how the run was trained."""
     return {}
 
 
-def recipe(config: SvmConfig, trained: TrainConfig) -> dict[str, Any]:
+def recipe(config: SvmConfig, opened: Opened) -> dict[str, Any]:
     """How the run was trained, for its last layer to be trained that way again.
 
-    Raises `ConfigError` where it was not trained at all.
+    Raises `ConfigError` where it was not trained at all, or is no run.
     """
     if config.study != "bias":
         return {}
+    if not isinstance(opened, StoredRun):
+        raise ConfigError("study", "bias", "needs run=<folder>: a module does not say how it was trained")
+    trained = opened.config
     if trained.training.epochs == 0:
         raise ConfigError("study", "bias", "this run has no epochs; there is nothing to compare with")
     plan = build_plan(trained)
@@ -77,7 +80,7 @@ class Command:
 
     paper: str
     summary: Summary = no_summary
-    further: Callable[[Any, TrainConfig], dict[str, Any]] = no_recipe
+    further: Callable[[Any, Opened], dict[str, Any]] = no_recipe
 
 
 MEASURING = {
@@ -112,7 +115,9 @@ def run(config: Any) -> Measurement:
                 # every checkpoint is loaded into this same module
                 compile_network(work.classifier)
             study.say = work.progress.note
-            _say_accuracy(work, study, opened)
+            _say_accuracy(work, study.images, opened)
+        elif isinstance(opened, OwnModule):
+            _say_accuracy(work, {"test": opened.dataset.test.balanced(TRIED_BATCH, opened.data_seed)}, opened)
         return work
 
     carry_out(folder, begin)
@@ -121,33 +126,25 @@ def run(config: Any) -> Measurement:
     return folder
 
 
-def _opened(config: Any, device: torch.device) -> Opened:
-    if getattr(config, "classifier", None) is None:
+def _opened(config: RunTask, device: torch.device) -> Opened:
+    if config.run is not None:
         return open_run(config.run, config.checkpoint, device)
+    assert config.dataset is not None
     dataset = build_dataset(config.dataset, device)
     first = None
     if config.preprocessing.mean is not None:
         first = Normalise(*normalisation(config.preprocessing, dataset, own=True))
-    return open_module(
-        config.classifier, config.weights, dataset, config.dataset.subset_seed or 0, config.outputs, first
-    )
+    return open_module(config, dataset, config.dataset.subset_seed or 0, first)
 
 
 def _probe(name: str, config: RunTask, opened: Opened) -> Study:
-    """The probe of the command's name, with the run's own margin estimator."""
-    assert isinstance(opened, StoredRun)
-    trained = opened.config
-    context = Context(
-        estimator=build_estimator(trained.margin),
-        estimator_name=trained.margin.name,
-        data_seed=opened.data_seed,
-    )
-    further = MEASURING[name].further(config, trained)
-    probe = build_probe(name, context, config, **further)
+    """The probe of the command's name; none of them measures with the estimator of training (`margin=`)."""
+    margin = opened.config.margin if isinstance(opened, StoredRun) else option_defaults("margin", "margin", "deepfool")
+    context = Context(build_estimator(margin), margin.name, opened.data_seed)
+    probe = build_probe(name, context, config, **MEASURING[name].further(config, opened))
 
     def draw(folder: Measurement) -> None:
-        records, _ = find_runs([str(opened.run.path)], unfinished=True)
-        draw_figures(MEASURING[name].paper, "all", [record.only(folder) for record in records], folder.figures)
+        draw_figures(MEASURING[name].paper, "all", [opened.record(folder)], folder.figures)
 
     return WholeMoments(probe, opened.dataset, draw)
 
@@ -166,6 +163,10 @@ def _margins(config: MarginConfig, opened: Opened, checks: dict[str, Margin]) ->
     if config.keep_points is not None:
         # of the images measured: a class-balanced subset of a class-balanced one
         points = {name: split.balanced(config.keep_points, opened.data_seed) for name, split in images.items()}
+
+    def draw(folder: Measurement) -> None:
+        draw_figures(MEASURING["margin"].paper, "margin_evolution", [opened.record(folder)], folder.figures)
+
     return MarginsInBatches(
         images=images,
         estimators={
@@ -179,6 +180,7 @@ def _margins(config: MarginConfig, opened: Opened, checks: dict[str, Margin]) ->
         points_at=opened.moments[-1].step,
         batch_size=None if config.batch_size == "auto" else config.batch_size,
         title=f"{opened.title}: {config.margin.name} margins",
+        draw=draw,
     )
 
 
@@ -196,12 +198,12 @@ def _chosen(config: MarginConfig, dataset: Dataset, data_seed: int) -> dict[str,
     return {name: chosen[name] for name in dataset.splits() if name in chosen}
 
 
-def _say_accuracy(work: MeasuringWork, study: MarginsInBatches, opened: Opened) -> None:
+def _say_accuracy(work: MeasuringWork, images: Mapping[str, Split], opened: Opened) -> None:
     """Before hours of measuring: what was noticed of a module, and whether it knows these images at all."""
     for note in opened.notes if isinstance(opened, OwnModule) else ():
         print(f"{opened.title}: {note}")
     with measuring(work.classifier):
-        for name, split in study.images.items():
+        for name, split in images.items():
             found = logits_in_batches(work.classifier, split.pixels(), TRIED_BATCH).argmax(1)
             accuracy = (found == split.labels).float().mean().item()
             print(margins.accuracy_line(accuracy, len(split), name))

@@ -60,7 +60,7 @@ class Normalise(nn.Module):
 class Classifier(nn.Module):
     """A network over images in [0, 1] of shape (N, C, H, W)."""
 
-    def __init__(self, normalise: Normalise, body: nn.Module, head: nn.Linear) -> None:
+    def __init__(self, normalise: nn.Module, body: nn.Module, head: nn.Linear) -> None:
         super().__init__()
         self.normalise = normalise
         self.body = body

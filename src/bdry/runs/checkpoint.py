@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import errno
 import json
+import pickle
 import re
 from collections.abc import Collection
 from contextlib import suppress
@@ -21,6 +22,9 @@ from .files import replacing
 from .reading import PARSING, regular
 
 FORMAT = "bdry-checkpoint-1"
+# torch's own files, and under which names trainers keep the weights in them
+PICKLED = (".pt", ".pth")
+STATE_DICTS = ("state_dict", "model_state_dict", "model")
 
 
 class DamagedError(RunError):
@@ -61,13 +65,20 @@ def checkpoint_step(path: Path, run: str) -> int:
 
 
 def load_weights(path: Path, module: nn.Module) -> None:
-    """Fills any module from a safetensors file of its state dict, or from a checkpoint of bdry."""
-    try:
-        tensors, metadata = _read(path, room=_room(module))
-    except DamagedError as error:
-        raise RunError(f"{path}: {_no_safetensors(path, error.reason)}") from None
-    if metadata.get("format") != FORMAT:
-        tensors = _prefixed("model", tensors)
+    """Fills any module from a file of its state dict: safetensors, a checkpoint of bdry, or torch's .pt or .pth.
+
+    Of a .pt or .pth file nothing but tensors and plain data is read (`weights_only`); a state dict may stand in it
+    under one of `STATE_DICTS`.
+    """
+    if path.suffix in PICKLED:
+        tensors = _prefixed("model", _read_pickled(path, room=_room(module)))
+    else:
+        try:
+            tensors, metadata = _read(path, room=_room(module))
+        except DamagedError as error:
+            raise RunError(f"{path}: {_no_safetensors(path, error.reason)}") from None
+        if metadata.get("format") != FORMAT:
+            tensors = _prefixed("model", tensors)
     _fill(path, module, tensors)
 
 
@@ -75,11 +86,20 @@ def _no_safetensors(path: Path, why: str) -> str:
     """What is wrong with a file of weights: torch.save's is told by its first bytes, a ZIP's or a pickle's."""
     with suppress(OSError), path.open("rb") as file:
         if file.read(2) in (b"PK", b"\x80\x02"):
-            return (
-                "a file of torch.save, which may run code when it is read; build() may read it, as in "
-                "net.load_state_dict(torch.load(file, weights_only=True)), or safetensors.torch.save_file rewrites it"
-            )
+            return "a file of torch.save, whose name must end in .pt or .pth"
     return f"not a whole safetensors file ({why})"
+
+
+def _read_pickled(path: Path, room: int) -> dict[str, Tensor]:
+    try:
+        found = torch.load(regular(path, room), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, *PARSING) as error:
+        raise RunError(f"{path}: not a state dict that is safe to read ({one_line(error)[:120]})") from None
+    if isinstance(found, dict):
+        found = next((found[key] for key in STATE_DICTS if isinstance(found.get(key), dict)), found)
+    if not isinstance(found, dict) or not found or not all(isinstance(one, Tensor) for one in found.values()):
+        raise RunError(f"{path}: no state dict; write it with torch.save(module.state_dict(), ...)")
+    return {str(name): tensor for name, tensor in found.items()}
 
 
 def load_training(

@@ -120,5 +120,5 @@ def _new(name: str, taken: Iterable[str], parts: Iterable[str]) -> None:
 
 
 STEP = Column("step", "int", "optimiser steps done; 0 is initialisation")
-EPOCH = Column("epoch", "float", "the same in passes over the training split")
+EPOCH = Column("epoch", "float", "the same in passes over the training split; of own weights the step once more")
 PIXELS = "pixel units of [0, 1]"

@@ -16,7 +16,7 @@ from ..core.moment import Moment
 from ..data import Dataset
 from ..errors import ConfigError, DataError, RunError, UsageError, one_line
 from ..models import Classifier
-from ..runs import Measurement, Run, arch_name, check_version
+from ..runs import Measurement, Run, RunRecord, arch_name, check_version, find_runs
 from ..runs.checkpoint import checkpoint_step, load_classifier
 from ..runs.reading import PARSING
 from ..settings import SCHEMAS, OwnArch, Torchvision, TrainConfig
@@ -60,6 +60,11 @@ class StoredRun:
     def folder(self, command: str, settings: dict[str, Any]) -> Measurement:
         """Inside the run's folder."""
         return Measurement.of_run(self.run, command, settings)
+
+    def record(self, folder: Measurement) -> RunRecord:
+        """This run, measured by `folder` alone."""
+        (record,), _ = find_runs([str(self.run.path)], unfinished=True)
+        return record.only(folder)
 
     def load(self, step: int) -> Classifier:
         """The network as it was at the moment of `step`: always the same object, with other weights."""

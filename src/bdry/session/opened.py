@@ -9,7 +9,7 @@ from torch import nn
 
 from ..core.moment import Moment
 from ..data import Dataset
-from ..runs import Measurement
+from ..runs import Measurement, RunRecord
 
 
 class Opened(Protocol):
@@ -47,6 +47,10 @@ class Opened(Protocol):
 
     def load(self, step: int) -> nn.Module:
         """The classifier as it was at the moment of `step`."""
+        ...
+
+    def record(self, folder: Measurement) -> RunRecord:
+        """The run that figures of what this folder measured are drawn of."""
         ...
 
     def folder(self, command: str, settings: dict[str, Any]) -> Measurement:

@@ -1,31 +1,36 @@
-"""A classifier of the user's own: imported by name, filled from safetensors, checked on images."""
+"""A classifier of the user's own: imported by name, filled from its weights, checked on images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..core.moment import Moment
 from ..data import Dataset
 from ..errors import ConfigError
-from ..runs import Measurement
+from ..runs import Measurement, Run, RunRecord
 from ..runs.checkpoint import load_weights
+from ..settings.run_task import LastLayerTask, RunTask
 from .classifier_check import UnmeasurableError, check_classifier
 from .digests import code_digest, weights_digest
 from .own_function import call, first_line
+from .own_head import with_head
+from .own_weights import weights_by_step
 
 NUM_TRIED = 64
 
 
 @dataclass(frozen=True)
 class OwnModule:
-    """The module that `<module>:<function>` builds, ready to be measured, as a single moment, step 0.
+    """The module that `<module>:<function>` builds, ready to be measured, at one moment, step 0, or several.
 
-    notes: what its user should know of it. code, weights: digests of its source files and of its state dict.
+    module: as it is measured. inner: what the weights are of. files: by step. head: None: the module is measured as it
+    is; else as features and a last linear layer, which has this name or, "", is found. notes: what its user should know
+    of it. code, weights: digests of its source files and of its state dicts, in the order of the steps.
     """
 
     name: str
@@ -33,10 +38,17 @@ class OwnModule:
     dataset: Dataset
     data_seed: int
     module: nn.Module
+    inner: nn.Module
+    files: Mapping[int, Path | None]
+    head: str | None
     notes: Sequence[str]
     code: str
-    weights: str
-    moments: Sequence[Moment] = (Moment(0, 0.0),)
+    weights: list[str]
+
+    @property
+    def moments(self) -> Sequence[Moment]:
+        """Of each file; a step that a name says stands for the epoch too."""
+        return [Moment(step, float(step)) for step in self.files]
 
     @property
     def title(self) -> str:
@@ -46,47 +58,78 @@ class OwnModule:
     @property
     def identity(self) -> dict[str, Any]:
         """Code, weights and images: wherever these come from, the same ones have the same margins."""
-        return {"code": self.code, "weights": self.weights, "data": self.dataset.checksums()}
+        several = {"checkpoint_steps": list(self.files)} if len(self.files) > 1 else {}
+        weights = self.weights if several else self.weights[0]
+        return {"code": self.code, "weights": weights, "data": self.dataset.checksums(), **several}
 
     @property
     def origin(self) -> dict[str, Any]:
         """Code and weights."""
-        return {"code_sha256": self.code, "weights_sha256": self.weights}
+        return {"code_sha256": self.code, "weights_sha256": " ".join(self.weights)}
 
     def load(self, step: int) -> nn.Module:
-        """The module."""
-        return self.module
+        """The module as it was at `step`: always the same object, with other weights."""
+        if len(self.files) > 1:
+            _fill(self.inner, self.files[step])
+        return self.module if self.head is None else self._with_head()
+
+    def _with_head(self) -> nn.Module:
+        try:
+            return with_head(self.module, self._tried(), self.head or None)
+        except ValueError as error:
+            raise ConfigError("classifier", self.name, str(error)) from None
+
+    def _tried(self) -> Tensor:
+        return self.dataset.test.balanced(NUM_TRIED, self.data_seed).pixels()
 
     def folder(self, command: str, settings: dict[str, Any]) -> Measurement:
         """Below `outputs`."""
         return Measurement.of_module(self.outputs, self.name, {"command": command, **settings})
 
+    def record(self, folder: Measurement) -> RunRecord:
+        """A run of this network that was measured by `folder` alone, so that figures can be drawn of it."""
+        about = {"dataset": {"name": self.dataset.name}, "arch": {"name": self.name}, "adv": {"name": "none"}}
+        return RunRecord(Run(folder.path / "seed=0"), {**about, "seed": 0}, "finished", folder)
 
-def open_module(
-    name: str, weights: str | None, dataset: Dataset, data_seed: int, outputs: str, normalise: nn.Module | None = None
-) -> OwnModule:
-    """The module that `<module>:<function>` builds, on the data set's device, in eval mode.
+
+def open_module(config: RunTask, dataset: Dataset, data_seed: int, normalise: nn.Module | None = None) -> OwnModule:
+    """The module that `classifier=<module>:<function>` builds, on the data set's device, in eval mode.
+
+    Where the study is of the last layer (`LastLayerTask`), it is given as features and that layer.
 
     normalise: goes before it, once the weights are in; None: it sees the images as they are.
 
     Raises:
         ConfigError: no such module or function, or what it gives is not a classifier that can be measured.
-        RunError: the weights are missing, no safetensors file, or do not fit.
+        RunError: weights are missing, no state dict, or do not fit.
     """
-    module, source = call("classifier", name)
-    if weights is not None:
-        load_weights(Path(weights).expanduser(), module)
-    if normalise is not None:
-        module = nn.Sequential(normalise, module)
-    try:
-        module = module.to(dataset.train.labels.device).eval()
-    except (Exception, SystemExit) as error:
-        raise ConfigError("classifier", name, f"its eval() failed ({first_line(error)})") from None
+    name = str(config.classifier)
+    files = weights_by_step(config.weights)
+    own, source = call("classifier", name)
+    module = own if normalise is None else nn.Sequential(normalise, own)
     tried = dataset.test.balanced(NUM_TRIED, data_seed)
     called = f"images of {'x'.join(map(str, dataset.image_shape))} from {dataset.name}"
-    try:
-        measurable, notes = check_classifier(module, tried.pixels(), dataset.num_classes, called=called)
-    except UnmeasurableError as error:
-        raise ConfigError("classifier", name, str(error)) from None
+    measurable, notes, weights = module, list[str](), list[str]()
+    for step, file in files.items():
+        _fill(own, file)
+        try:
+            module = module.to(dataset.train.labels.device).eval()
+        except (Exception, SystemExit) as error:
+            raise ConfigError("classifier", name, f"its eval() failed ({first_line(error)})") from None
+        try:
+            found, said = check_classifier(module, tried.pixels(), dataset.num_classes, called=called)
+        except UnmeasurableError as error:
+            at = f"at step {step} it " if len(files) > 1 else ""
+            raise ConfigError("classifier", name, f"{at}{error}") from None
+        # what stands between the module and its images in one moment does so in all
+        measurable = found if found is not module else measurable
+        notes += [note for note in said if note not in notes]
+        weights.append(weights_digest(module.state_dict()))
     code = code_digest(source, module) or ""
-    return OwnModule(name, outputs, dataset, data_seed, measurable, notes, code, weights_digest(module.state_dict()))
+    head = (config.head or "") if isinstance(config, LastLayerTask) else None
+    return OwnModule(name, config.outputs, dataset, data_seed, measurable, own, files, head, notes, code, weights)
+
+
+def _fill(module: nn.Module, file: Path | None) -> None:
+    if file is not None:
+        load_weights(file, module)

@@ -10,7 +10,7 @@ from ...names import AUTOENCODERS, GENERATORS, SPLITS
 from ...settings.groups import ESTIMATORS
 from ...settings.options import option, schema
 from ...settings.probe import Probe
-from ...settings.run_task import RunTask
+from ...settings.run_task import LastLayerTask
 
 
 @dataclass
@@ -106,5 +106,5 @@ class DeepDigProbeConfig(DeepDigSettings, Probe):
 
 
 @dataclass
-class DeepDigConfig(DeepDigSettings, RunTask):
+class DeepDigConfig(DeepDigSettings, LastLayerTask):
     """The whole config of `bdry deepdig`."""

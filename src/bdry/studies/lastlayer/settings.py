@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ...errors import ConfigError
 from ...settings.options import option, schema
 from ...settings.probe import Probe
-from ...settings.run_task import RunTask
+from ...settings.run_task import LastLayerTask
 
 VARIANTS = ("S1", "S2", "S3", "paper", "hard_ovr", "soft")
 STAGES = ("whole", "last_only", "last_only_loss_scaled", "accelerated")
@@ -88,7 +88,7 @@ class StageSettings:
 
 
 @dataclass
-class SvmConfig(SvmSettings, StageSettings, RunTask):
+class SvmConfig(SvmSettings, StageSettings, LastLayerTask):
     """The whole config of `bdry svm`."""
 
     def check_together(self) -> None:

@@ -31,7 +31,7 @@ class MarginsInBatches:
 
     images: by split. towards: distances to the region of this class; None: to the nearest other one. points: the
     images, by split, whose nearest boundary points at the moment `points_at` are kept as arrays. batch_size: None: 512
-    images; halved where memory runs out. say: told of such a change.
+    images; halved where memory runs out. draw: the curve over several moments. say: told of a smaller batch.
     """
 
     images: Mapping[str, Split]
@@ -43,6 +43,7 @@ class MarginsInBatches:
     points_at: int
     batch_size: int | None
     title: str
+    draw: Callable[[Measurement], object]
     say: Callable[[str], None] = print
     unit: str = "image"
     batches: FittingBatches = field(init=False)
@@ -69,12 +70,14 @@ class MarginsInBatches:
                 yield Piece(POINTS, sum(map(len, self.points.values())), Measured({}, {POINTS: arrays}))
 
     def finish(self, folder: Measurement) -> None:
-        """The table `margin_summary` and the histograms."""
+        """The table `margin_summary`, the histograms and, of several moments, the curve."""
         margins = read_table(folder.table_path("margins"), TABLES["margins"])
         # a CSV's digits tell every float32 apart; the summary is then that of the values as they were measured
         margins = margins.astype({"margin": np.float32, "lower_bound": np.float32})
         folder.writer("margin_summary").replace(summarise(margins))
         draw_histograms(margins, self.title, folder.figures)
+        if margins["step"].nunique() > 1 and margins["success"].any():
+            self.draw(folder)
 
     def _measured(self, classifier: nn.Module, batch: Split) -> dict[str, pd.DataFrame]:
         rows = [

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import MISSING
 
 from ...errors import ConfigError
 from ...names import NORMS, SPLITS
-from ...settings.arch import Arch, Preprocessing, check_function
 from ...settings.dataset import Dataset
 from ...settings.groups import ESTIMATORS
 from ...settings.margin import Margin, refuse_own
-from ...settings.optim import Optim
 from ...settings.options import option, schema
 from ...settings.probe import Probe
-from ...settings.run_task import Checkpoints, Machine
+from ...settings.run_task import RunTask
 
 
 @dataclass
@@ -49,18 +47,11 @@ class MarginProbeConfig(MarginSettings, Probe):
 
 
 @dataclass
-class MarginConfig(Distances, Machine, Checkpoints):
+class MarginConfig(Distances, RunTask):
     """The whole config of `bdry margin`."""
 
-    run: str | None = option(
-        None, "a run's folder, outputs/runs/<name>/seed=<n>; it brings its data set", science=False
-    )
-    classifier: str | None = option(
-        None, "instead of a run, my_module:build: a function without arguments that gives an nn.Module", science=False
-    )
-    weights: str | None = option(None, "safetensors file of that module's state dict", science=False)
+    # without later=True, as in measurements that keep their names
     dataset: Dataset | None = option(None, "that module's data set; it sees images in [0, 1]")
-    preprocessing: Preprocessing = field(default_factory=Preprocessing, metadata={"later": True})
     margin: Margin = MISSING
     check: list[str] = option(
         [],
@@ -89,29 +80,9 @@ class MarginConfig(Distances, Machine, Checkpoints):
     )
     batch_size: Any = option("auto", "images at a time; auto: 512; halved where memory runs out", ge=1)
     compile: bool = option(False, "compile the network with torch.compile: for long measurements", science=False)
-    outputs: str = option("outputs", "with classifier=: results go to <outputs>/measurements", science=False)
-    # a data set's YAML chooses these for training (an override in its defaults list), and it serves here too
-    arch: Arch | None = option(None, "not used", science=False, hidden=True)
-    optim: Optim | None = option(None, "not used", science=False, hidden=True)
 
     def check_together(self) -> None:
-        """One classifier, given by a run or by a function."""
-        if (self.run is None) == (self.classifier is None):
-            raise ConfigError("run", self.run, "give either run=<folder> or classifier=<module>:<function>")
-        if self.run is not None:
-            for key in ("weights", "dataset"):
-                node = getattr(self, key)
-                if node is not None:
-                    raise ConfigError(key, getattr(node, "name", node), "goes with classifier=; a run brings its own")
-            if self.preprocessing.mean is not None:
-                problem = "goes with classifier=; a run's network has its own"
-                raise ConfigError("preprocessing.mean", self.preprocessing.mean, problem)
-        elif self.dataset is None:
-            raise ConfigError("dataset", None, "must be given with classifier=, as in dataset=mnist")
-        if self.classifier is not None:
-            check_function("classifier", self.classifier)
-        if self.classifier is not None and self.checkpoint != "last":
-            raise ConfigError("checkpoint", self.checkpoint, "goes with run=; a module's weights are weights=<file>")
+        """Points are of the nearest other class; no estimator is checked against itself."""
         if self.batch_size != "auto" and (isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int)):
             raise ConfigError("batch_size", self.batch_size, "must be a whole number or auto")
         if self.keep_points is not None and self.towards is not None:

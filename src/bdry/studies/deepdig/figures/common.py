@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ....figures.captions import keep
 from ....figures.drawing import Draw
-from ....runs import RunRecord
+from ....runs import TABLES, RunRecord
 from ....runs.files import file_name
 from ....selection import IDENTITY, Source, rank, select
 from ....selection.units import study_of
@@ -46,8 +46,11 @@ class Detailed:
 
     def table(self, name: str) -> pd.DataFrame:
         """The rows of the last moment, the run's identity behind the columns of the table."""
-        rows = self.source.table(name)
         about = [*IDENTITY, "measurement"]
+        if not self.source.folder.table_path(name).exists():
+            # no instance was generated, hence nothing measured on any
+            return pd.DataFrame(columns=[*TABLES[name].column_names, *about])
+        rows = self.source.table(name)
         ordered = rows[
             [
                 *(column for column in rows if column not in about and not column.startswith("is_main")),

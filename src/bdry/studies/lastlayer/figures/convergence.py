@@ -230,6 +230,8 @@ def bias_data(records: Sequence[RunRecord]) -> pd.DataFrame:
         return rows
     # the arms of the experiment, and the whole training of the same runs
     arms = rows[rows["fresh"] & (rows["stage"] != "accelerated")]
+    if arms.empty:
+        return arms
     rows = pd.concat([arms, rows[(rows["stage"] == "whole") & rows["experiment"].isin(arms["experiment"])]])
     epochs = {record.identity["experiment"]: record.config["training"]["epochs"] for record in records}
     seed = [*PLACE, "seed", "stage", "rescaled"]
