@@ -54,10 +54,16 @@ def test_every_success_is_true(estimator, norm, clipped, name):
 @pytest.mark.parametrize("estimator", GENERAL)
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_batched_equals_one_by_one(estimator, norm):
+    """Each margin in float64, where rounding turns no decision of a walk; in float32 all but single ones."""
     model, x = network(name="plaincnn"), images(10)
-    together = ESTIMATORS[estimator](model, x, norm=norm)
+    together = ESTIMATORS[estimator](model, x, norm=norm).margin
     alone = torch.cat([ESTIMATORS[estimator](model, one[None], norm=norm).margin for one in x])
-    torch.testing.assert_close(together.margin, alone, rtol=1e-4, atol=0, equal_nan=True)
+    assert float((together / alone - 1).abs().nan_to_num(0.0).median()) < 1e-4
+    assert torch.equal(together.isnan(), alone.isnan())
+    model, x = model.double(), x.double()
+    together = ESTIMATORS[estimator](model, x, norm=norm).margin
+    alone = torch.cat([ESTIMATORS[estimator](model, one[None], norm=norm).margin for one in x])
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=0, equal_nan=True)
 
 
 class NoEmptyBatch(nn.Module):

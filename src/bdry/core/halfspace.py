@@ -21,9 +21,9 @@ def project_hyperplane(
 ) -> tuple[Tensor, Tensor]:
     """The displacement of least `norm` that brings each x onto the plane {y: excess + <w, y - x> = 0}.
 
-    Every coordinate moves the way that brings the excess to 0: for l2 by lambda |w_i|, for linf by lambda. In
-    the box it stops where its room ends, so that what is closed of it is a concave, piecewise linear function of
-    lambda, with a break where a coordinate stops.
+    Every coordinate moves the way that brings the excess to 0: for l2 by lambda |w_i|, for linf by lambda. In the
+    box it stops where its room ends, so that what is closed of it is a concave, piecewise linear function of lambda,
+    with a break where a coordinate stops.
 
     Args:
         x: (N, ...), in the box if there is one. w: (N, ...), one normal a row.
