@@ -132,4 +132,4 @@ def test_mistakes_are_answered_in_a_line(command, arch, words, line, trained, tm
 def test_without_a_run_there_is_nothing_to_measure(command, bdry):
     done = bdry(command)
     assert done.returncode == 2
-    assert "run: must be given" in done.stderr.replace("run=null: ", "run: ")
+    assert "run=null: give either run=<folder> or classifier=<module>:<function>" in done.stderr

@@ -110,8 +110,9 @@ def test_all_checkpoints_are_measured_as_in_training_and_the_same_command_skips(
     histograms = {
         f"figures/margin_histogram-step={step:08d}.{ending}" for step in STEPS for ending in ("png", "pdf", "csv")
     }
+    evolution = {f"figures/margin_evolution-digits-mlp.{ending}" for ending in ("png", "pdf", "csv", "caption.md")}
     names = ("margins", "margin_summary", "batches")
-    assert found == {"config.yaml", "status.json", "provenance.json", "lock", *histograms} | {
+    assert found == {"config.yaml", "status.json", "provenance.json", "lock", *histograms, *evolution} | {
         f"tables/{name}.csv" for name in names
     }
     # the same images by the same code: the probe's batches come in the order norm, image, as here
@@ -267,7 +268,6 @@ def test_mistakes_that_only_the_task_can_see(words, message, trained, refused):
         ("settings", "not readable by this version (arch=mlp has other settings now)"),
         ("foreign config", "not the config of a run"),
         ("foreign weights", "weights do not fit"),
-        ("no checkpoints", "has no checkpoint yet"),
     ],
 )
 def test_runs_that_cannot_be_measured(damage, message, folder, refused):
@@ -280,9 +280,16 @@ def test_runs_that_cannot_be_measured(damage, message, folder, refused):
         config.write_text(text.replace("activation: relu", "activation: relu\n  depth: 3"))
     elif damage == "foreign config":
         config.write_text("a: 1")
-    elif damage == "foreign weights":
-        config.write_text(text.replace("- 16", "- 17"))
     else:
-        shutil.rmtree(run / "checkpoints")
+        config.write_text(text.replace("- 16", "- 17"))
     assert message in refused(folder, f"run={run}", *SMALL)
     assert not list(folder.rglob("measurements"))
+
+
+def test_a_run_without_checkpoints_cannot_be_measured(folder, bdry):
+    run = run_of(folder)
+    shutil.rmtree(run / "checkpoints")
+    done = bdry("margin", f"run={run}", *SMALL, cwd=folder)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert "has no checkpoint; a run taken from a publication brings none" in line

@@ -122,7 +122,7 @@ def test_a_study_goes_on_from_what_is_published(tmp_path, monkeypatch, capfd):
     assert code == 3
     assert trained(folder) == ["seed=1"]
     assert len(list(folder.rglob("measurements/*/tables/margins.csv"))) == 1
-    assert said.count("taken from a publication, without networks, and this measurement was not published") == 1
+    assert said.count("brings none, and this measurement was not published") == 1
     assert "Traceback" not in said
     with pytest.raises(UsageError, match="published=nowhere: no publication"):
         train.taken_from("nowhere", Run(tmp_path))

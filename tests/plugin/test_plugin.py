@@ -69,7 +69,7 @@ def test_a_plugin_takes_part_in_everything(site, tmp_path):
         "bdry: dataset.noise=-1.0: must be at least 0",
         "code 2",
     ]
-    for words in ("moons | plates | sectors | stripes", "mlp | onehidden", "downhill", "confidence"):
+    for words in ("moons | plates | sectors | stripes", "mlp | module | onehidden", "downhill", "confidence"):
         assert words in " ".join(done.stdout.split())
     (run,) = (tmp_path / "outputs" / "runs").glob("stripes-onehidden-none-*/seed=0")
     margins = pd.read_csv(run / "tables" / "margins.csv")

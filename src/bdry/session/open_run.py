@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ..conf import option_defaults, typed
 from ..core.moment import Moment
 from ..data import Dataset
-from ..errors import ConfigError, DataError, RunError, UsageError, one_line
+from ..errors import ConfigError, DataError, MeasuringError, RunError, UsageError, one_line
 from ..models import Classifier
 from ..runs import Measurement, Run, RunRecord, arch_name, check_version, find_runs
 from ..runs.checkpoint import checkpoint_step, load_classifier
@@ -71,9 +71,10 @@ class StoredRun:
         path = self.run.moment_checkpoint(step)
         path = path if path.exists() else self.run.last_checkpoint
         if self.run.without_networks:
-            raise RunError(
-                f"{self.run.path}: taken from a publication, without networks, and this measurement was not published; "
-                "delete the folder and train without published="
+            # of a whole study one measurement that fails, and no mistake of the command line
+            raise MeasuringError(
+                f"{self.run.path}: has no checkpoint; a run taken from a publication brings none, and this measurement "
+                "was not published; delete the folder and train without published="
             )
         if load_classifier(path, self.network, self.run.name) != step:
             raise RunError(f"{path}: the run has gone on from step {step} since; start again")
