@@ -73,7 +73,8 @@ def generation(
 def idc(rng, *, seeds=SEEDS, more=0.6, hysteresis=0.06):
     frame = crossed(seeds, PAIRS).assign(method="deepdig", alpha=0.8, grid=50)
     flips = 0.8 + more * (frame["arch"] == "cnn") + jitter(rng, frame, 0.05, 0.05)
-    return frame.assign(flips=flips, hysteresis=hysteresis * flips * np.exp(rng.normal(0, 0.05, len(frame))))
+    own = hysteresis * flips * np.exp(rng.normal(0, 0.05, len(frame)))
+    return frame.assign(flips=flips, first_step=0.4 * flips, hysteresis=own)
 
 
 def edc(rng, *, seeds=SEEDS, lost=0.5, nearer=0.4, own=1e-5):
@@ -116,6 +117,7 @@ TRUTHS = {
     "K5": (of(common={"margin_bisect": 3.0}), of(), of(common={"margin_bisect": 4.0})),
     "K6": (of(common={"real_ae1": 3.0}), of(), of(common={"real_ae1": 4.0})),
     "K7": (flipping(hysteresis=0.5), flipping(), flipping(hysteresis=0.8)),
+    "B4": (flipping(hysteresis=1 / 3), flipping(hysteresis=0.15), flipping(hysteresis=0.7)),
     "K8": (flipping(more=0.0), flipping(), flipping(more=-0.5)),
     "K9": (planes(lost=0.25), planes(), planes(lost=0.05)),
     "K10": (planes(nearer=0.0), planes(), planes(nearer=-0.3)),
@@ -218,3 +220,16 @@ def test_what_checks_the_implementation_and_what_nobody_ran_is_listed_apart():
     assert set(table.loc[table["checks"], "claim"]) == {"K11"}
     assert set(table.loc[table["dataset"] == "cifar10", "part"]) == {"resnet34", "googlenet"}
     assert set(table.loc[table["whose"] == "abstract", "claim"]) == {"K1"}
+
+
+def test_noise_of_the_ends_is_told_at_the_authors_settings_alone():
+    found = verdict("B4", flipping(hysteresis=0.15)(RNG))
+    values = {part.label: part.effect.value for part in found.parts if part.label.startswith("fcn")}
+    assert values["fcn"] == pytest.approx(0.85, abs=0.01)
+    assert values["fcn, first_step"] == pytest.approx(0.4, abs=0.01)
+    assert values["fcn, flips"] == pytest.approx(1 - 0.5 / 0.8, abs=0.1)
+    assert [part.secondary for part in found.parts] == [False, False, True, True, True, True]
+    tables = flipping()(RNG).tables
+    for column, value in (("grid", 200), ("alpha", 3.0)):
+        other = Evidence(tables | {"idc": tables["idc"].assign(**{column: value})})
+        assert verdict("B4", other).verdict == "not run"

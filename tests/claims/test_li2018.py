@@ -32,6 +32,7 @@ def steps(rng, stage, angles, ratios=None, *, spread=0.05, variant="S1", seeds=S
         "n_times_loss": losses,
         "w_norm_centred": 1.0 + numbers,
         "svm_to_s1_full_deg": 0.0 if variant == "S1" else 20.0,
+        "svm_min_margin": 1.0,
     }
     ratios = np.array(ratios if ratios is not None else [0.995] * len(angles))
     parts = [
@@ -101,6 +102,24 @@ def compared(theirs, own=0.9):
     )
 
 
+def two_classes(without_slack, with_slack):
+    """Of two classes: degrees between SVC and S3 where SVC has no slack, and between SVC and S1 where it has some."""
+
+    def draw(rng):
+        tables, configs = [], {}
+        for number, (hard, degrees) in enumerate(((True, without_slack), (False, with_slack))):
+            about = {"experiment": f"digits-mlp-none-{number}", "study": "toys"}
+            configs[about["experiment"]] = SGD
+            free = 5 * np.exp(rng.normal(0, 0.5, len(SEEDS)))
+            own = degrees * np.exp(rng.normal(0, 0.2, len(SEEDS)))
+            for variant, angles in (("SVC", free + own if hard else own), ("S3", free)):
+                rows = steps(rng, SCALED, [20, 1], variant=variant, svm_min_margin=1.0 if hard else 0.6, **about)
+                tables.append(rows.assign(svm_to_s1_full_deg=angles[rows["seed"]]))
+        return Evidence({CONVERGENCE: pd.concat(tables, ignore_index=True)}, configs)
+
+    return draw
+
+
 LEVEL = [30.0] * 12
 # claim -> studies under no effect, under the claimed one, under the opposite one
 TRUTHS = {
@@ -120,6 +139,7 @@ TRUTHS = {
     "R2": (rates(PLAIN, slope=-0.75), rates(PLAIN), rates(PLAIN, slope=-0.4)),
     "R3": (rates(PLAIN, growth=1.5), rates(PLAIN), rates(PLAIN, growth=0.8)),
     "R4": (slowly(3.0), slowly(17.0), slowly(1.0, noise=0.2)),
+    "B5": (two_classes(1.1, 1.1), two_classes(0.05, 8.0), two_classes(2.0, 0.5)),
     "S": (compared(0.9), compared(20.0), compared(0.1)),
 }
 
@@ -154,6 +174,7 @@ def test_one_seed_and_no_number_are_rows_that_say_so(name):
     assert found.verdict == "undecided"
     assert "1 of the 5 seeds that an interval needs" in found.reason
     values = ["angle_full_deg", "margin_ratio", "beta_nn", "r2", "log_loss_per_log_step", "norm_per_log_step"]
+    values += ["svm_to_s1_full_deg"]
     empty = {
         key: rows.assign(**dict.fromkeys([column for column in values if column in rows], np.nan))
         for key, rows in made.tables.items()
@@ -224,3 +245,16 @@ def test_theorems_in_the_limit_check_the_implementation():
     assert set(table.loc[table["checks"], "claim"]) == {"C1", "C1m", "R1"}
     assert set(table.loc[table["primary"], "claim"]) == {"C1w"}
     assert set(table.loc[table["dataset"] == "cifar10", "part"]) == {"densenet40"}
+
+
+def test_slack_decides_what_svc_is_compared_with():
+    made = two_classes(0.01, 12.0)(np.random.default_rng(0))
+    found = {part.label: part for part in verdict("B5", made).parts}
+    assert found["without slack"].effect.value == pytest.approx(0.01, rel=0.3)
+    assert found["with slack"].effect.value == pytest.approx(12, rel=0.3)
+    assert [part.secondary for part in found.values()] == [False, False, True]
+    rows = made.tables[CONVERGENCE]
+    few = rows[(rows["svm_min_margin"] == 1) | (rows["seed"] < 3)]
+    told = {part.label: part.secondary for part in verdict("B5", Evidence({CONVERGENCE: few}, made.configs)).parts}
+    assert told == {"without slack": False, "with slack": True, "at S1": True}
+    assert verdict("B5", Evidence({CONVERGENCE: rows[rows["variant"] == "SVC"]}, made.configs)).verdict == "not run"

@@ -166,6 +166,32 @@ def split_by(gap, gradient, fall=-0.3):
     return draw
 
 
+def biased(standard, pgd):
+    """DeepFool's margins over walk's, whose factor grows by these logs in standard and in PGD training."""
+
+    def draw(rng):
+        tables = []
+        for training, growth in (("standard", standard), ("pgd linf", pgd)):
+            walk = margins(rng, -0.3, training=training, estimator="walk")
+            bias = (growth + rng.normal(0, 0.01, len(SEEDS)))[codes(walk["seed"])] * np.array(COME)[walk["step"]]
+            noise = rng.normal(0, 0.01, len(walk))
+            tables += [walk, walk.assign(estimator="deepfool", margin=walk["margin"] * np.exp(0.1 + bias + noise))]
+        return study(*tables)
+
+    return draw
+
+
+def bracketed(lower, upper, **more):
+    """`margin=bracket` whose bounds' logs change so much."""
+
+    def draw(rng):
+        table = margins(rng, upper, estimator="bracket", **more)
+        low = 0.3 * margins(rng, lower, estimator="bracket", **more)["margin"]
+        return study(table.assign(lower_bound=low))
+
+    return draw
+
+
 # claim -> studies under no effect, under the claimed one, under the opposite one
 TRUTHS = {
     "C1": (falling(0.0), falling(-0.25), falling(0.25)),
@@ -186,6 +212,8 @@ TRUTHS = {
         falling(0.0, confidence=1.0, right=0.0),
     ),
     "F7": (controlled(2, change=0.0), controlled(2, change=-0.25), controlled(2, odd=0.25)),
+    "B1": (biased(0.0, 0.0), biased(0.05, 0.15), biased(-0.05, -0.15)),
+    "B2": (bracketed(0.0, -0.3), bracketed(-0.25, -0.3), bracketed(0.25, -0.3)),
     "B3": (split_by(0.0, 0.0), split_by(0.3, 0.6), split_by(-0.6, -0.3)),
 }
 
@@ -387,3 +415,34 @@ def test_the_factors_of_the_first_order_margin_are_geometric_means():
     values = {label.rpartition(", ")[2]: part.effect.value for label, part in found.items() if "l2" in label}
     expected = {"dual norm of the gap's gradient": 9, "logit gap": 3, "margin to first order": 1 / 3}
     assert values == pytest.approx(expected)
+
+
+def test_the_bias_is_of_the_images_and_moments_that_walk_measured():
+    made = biased(0.05, 0.15)(np.random.default_rng(0))
+    found = parts("B1", made)
+    assert list(found) == ["standard, l2", "PGD against standard, l2", "standard, linf", "PGD against standard, linf"]
+    assert found["standard, l2"].effect.value == pytest.approx(np.exp(0.05), abs=0.02)
+    rows = made.tables["margins"]
+    further = rows[rows["estimator"] == "deepfool"].assign(index=lambda part: part["index"] + 1000, margin=1e6)
+    more = parts("B1", Evidence(made.tables | {"margins": pd.concat([rows, further])}))
+    assert [part.effect for part in more.values()] == [part.effect for part in found.values()]
+    alone = rows[(rows["training"] == "standard") | (rows["estimator"] == "deepfool")]
+    assert list(parts("B1", Evidence(made.tables | {"margins": alone}))) == ["standard, l2", "standard, linf"]
+
+
+def test_bounds_of_a_study_of_their_own_count_and_images_without_a_bound_do_not():
+    made = bracketed(-0.25, -0.3, study="bracket")(np.random.default_rng(0))
+    found = parts("B2", made)
+    assert "bracket, train, l2, certified lower bound" in found
+    rows = made.tables["margins"]
+    unbounded = rows.assign(lower_bound=rows["lower_bound"].where(rows["index"] >= 5))
+    left = parts("B2", Evidence(made.tables | {"margins": unbounded}))["bracket, train, l2, upper bound"]
+    assert left.left_out == f"{5 * len(SEEDS)} images without a margin"
+
+
+def test_seeds_that_one_training_lacks_are_counted():
+    made = transferring(1.6)(np.random.default_rng(0))
+    rows = made.tables["margins"]
+    kept = rows[(rows["training"] != "pgd l2") | (rows["seed"] < 6)]
+    found = parts("F5", Evidence(made.tables | {"margins": kept}))["pgd l2 measured in linf (deepfool)"]
+    assert (found.effect.num_seeds, found.left_out) == (6, "1 seeds that not all trainings have (6)")

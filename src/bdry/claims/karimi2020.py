@@ -17,8 +17,7 @@ import pandas as pd
 from ..selection.claim import ABSTRACT, OURS, THEORY, claim
 from ..selection.effects import DIFFERENCE, RATE, RATIO, Scale, two_way
 from ..selection.evidence import Evidence
-from ..selection.margin_changes import joined
-from ..selection.verdicts import BAND, Part, Verdict, decide, not_run
+from ..selection.verdicts import BAND, Part, Verdict, decide
 
 PAPER = "karimi2020"
 IN_ABSTRACT = "abstract"
@@ -258,55 +257,6 @@ def _nearer(evidence: Evidence, other: str) -> Verdict:
     samples = by_pair(found[found["num_common"] >= 20], "distance_common", [other, "deepdig"])
     statistic = "ratio of median distances on common images"
     return decide(over_pairs(samples, statistic, geometric, 1, False, scale=RATIO, of_frame=log_ratio))
-
-
-def oscillation(evidence: Evidence) -> pd.DataFrame:
-    """The table `idc` of deepdig's instances at the main alpha and grid, where there were segments."""
-    found = main_rows(evidence, "idc")
-    return found[found["flips"].notna() & (found["method"] == "deepdig")]
-
-
-@claim(
-    PAPER,
-    "K7",
-    "Most of the oscillation that IDC counts is not the boundary's: the ends lie on it by construction.",
-    says=f"the paper reads IDC as the boundary's complexity (a secondary source); {EXPECTED}",
-    whose=OURS,
-    needs=NAMED,
-)
-def mostly_ends(evidence: Evidence) -> Verdict:
-    """Of deepdig's instances: hysteresis flips over flips a segment, of the means over ordered pairs: below 0.5."""
-    found = oscillation(evidence)
-    kinds = ["hysteresis", "flips"]
-    samples = by_pair(pd.concat([found.assign(kind=kind, value=found[kind]) for kind in kinds]), "value", kinds, "kind")
-    of_means: OfMeans = lambda means: means[..., 0] / means[..., 1]  # noqa: E731
-    return decide(over_pairs(samples, "hysteresis flips / flips", of_means, 0.5, False, scale=RATE))
-
-
-@claim(
-    PAPER,
-    "K8",
-    "By IDC the convolutional network's boundary is more complex than the fully connected one's.",
-    says=f"the paper compares networks by IDC (code); the direction is {EXPECTED}",
-    whose=OURS,
-    needs=NAMED,
-)
-def convolutional_flips_more(evidence: Evidence) -> Verdict:
-    """Flips a segment of deepdig's instances, cnn minus fcn on the ordered pairs that both have, mean: above 0. The
-    same of hysteresis flips and of the spread of the instances, beside which flips are to be read, is told beside
-    it."""
-    parts = []
-    tables = {"flips": oscillation(evidence), "hysteresis": oscillation(evidence), "spread": generation(evidence)}
-    for name, found in tables.items():
-        samples = by_pair(found, name, ["deepdig"])
-        if not {"cnn", "fcn"} <= set(samples):
-            continue
-        (cnn, lost), (fcn, lost_too) = samples["cnn"], samples["fcn"]
-        effect = two_way(minus, joined(cnn, fcn), DIFFERENCE, "ordered pairs")
-        left_out = "; ".join(f"{arch}: {words}" for arch, words in (("cnn", lost), ("fcn", lost_too)) if words)
-        statistic = f"difference of {name}" + (" a segment" if name != "spread" else "")
-        parts.append(Part(f"cnn - fcn, {name}", statistic, effect, 0, True, BAND, name != "flips", left_out))
-    return decide(parts) if parts else not_run("needs cnn and fcn")
 
 
 @claim(

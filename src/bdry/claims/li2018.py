@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..selection.claim import ABSTRACT, OURS, SECONDARY, THEORY, claim
+from ..selection.claim import ABSTRACT, SECONDARY, THEORY, claim
 from ..selection.effects import CORRELATION, DIFFERENCE, RATE, RATIO, Scale, over_seeds
 from ..selection.evidence import Evidence
 from ..selection.verdicts import Part, Verdict, decide
@@ -29,15 +29,13 @@ SOUDRY = "Soudry et al. 2018, not the paper"
 FEWEST_MOMENTS = 4
 # the angle to S1 from which on the paper's comparators may be told from it, and within which rates in the limit hold
 CLOSE = 10.0
-# a comparator nearer to S1 than this cannot be told from it by a layer that ends within a degree of S1
-APART = 1.1
 # what a checkpoint must bring for a layer to be on its way still: of the angle this share, of the ratio this much
 STILL_MOVES = 0.01
 # how far a rate may be from the theory's
 RATE_WITHIN = 0.25
 
 
-def _rows(evidence: Evidence, table: str) -> pd.DataFrame:
+def judged_rows(evidence: Evidence, table: str) -> pd.DataFrame:
     """The rows of judged networks."""
     rows = evidence.rows(table)
     judged = [experiment for experiment, config in evidence.configs.items() if _plain(config)]
@@ -51,14 +49,14 @@ def _plain(config: dict[str, Any]) -> bool:
     return optim.get("name") == "sgd" and not optim.get("weight_decay") and not smoothing
 
 
-def _networks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def networks(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each experiment's rows, called by its study."""
     several = rows.groupby("study")["experiment"].nunique() > 1 if len(rows) else {}
     for (study, run), part in rows.groupby(["study", "experiment"], sort=True):
         yield (f"{study} ({run.rpartition('-')[2]})" if several[study] else study), part
 
 
-def _part(
+def part_of(
     label: str,
     statistic: str,
     values: pd.Series[float],
@@ -77,14 +75,14 @@ def _part(
     return Part(label, statistic, over_seeds(values, scale), bound, above, band, secondary, said)
 
 
-def _ends(rows: pd.DataFrame, stage: str, variant: str = "S1") -> pd.DataFrame:
+def stage_ends(rows: pd.DataFrame, stage: str, variant: str = "S1") -> pd.DataFrame:
     """Of layers trained on from where the network left them, features as they are: each seed's last moment's end."""
     chosen = rows[(rows["stage"] == stage) & ~rows["fresh"].astype(bool) & ~rows["rescaled"].astype(bool)]
     ordered = chosen[chosen["variant"] == variant].sort_values(["step", "stage_step"])
     return ordered.groupby(["experiment", "seed"], as_index=False).tail(1)
 
 
-def _separable(ends: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def with_separable(ends: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Those with separable features, and in words how many have not."""
     is_separable = ends["separable"].astype(bool)
     lost = int((~is_separable).sum())
@@ -93,13 +91,13 @@ def _separable(ends: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 def _reached(evidence: Evidence, column: str, statistic: str, bound: float, above: bool, scale: Scale) -> Verdict:
     """Where loss-scaled steps end; what is on its way there still is left out and counted."""
-    rows, stage = _rows(evidence, "svm_convergence"), "last_only_loss_scaled"
+    rows, stage = judged_rows(evidence, "svm_convergence"), "last_only_loss_scaled"
     parts = []
-    for name, part in _networks(rows):
-        every = _ends(part, stage)
+    for name, part in networks(rows):
+        every = stage_ends(part, stage)
         if every.empty:
             continue
-        ends, lost = _separable(every)
+        ends, lost = with_separable(every)
         moved = [one[column] - _before(part, stage, one, column) for one in ends.to_dict("records")]
         toward = np.array(moved) > STILL_MOVES if above else np.array(moved) < -STILL_MOVES * ends[column]
         arrived = ends[column] > bound if above else ends[column] < bound
@@ -107,14 +105,14 @@ def _reached(evidence: Evidence, column: str, statistic: str, bound: float, abov
         sign = "<=" if not above else ">="
         words = f"{censored.sum()} of {len(every)} seeds end on the way ({sign} {ends[column][censored].mean():.3g})"
         left_out = "; ".join(line for line in (lost, words if censored.any() else "") if line)
-        parts.append(_part(name, statistic, ends[column][~censored], bound, above, left_out, scale=scale))
+        parts.append(part_of(name, statistic, ends[column][~censored], bound, above, left_out, scale=scale))
     return decide(parts)
 
 
 def _before(rows: pd.DataFrame, stage: str, end: dict[Any, Any], column: str) -> float:
     """The value at the checkpoint before a seed's end; nan where there is none."""
     own = rows[(rows["seed"] == end["seed"]) & (rows["step"] == end["step"]) & (rows["stage_step"] < end["stage_step"])]
-    earlier = _ends(own, stage)
+    earlier = stage_ends(own, stage)
     return float(earlier[column].iloc[0]) if len(earlier) else np.nan
 
 
@@ -171,10 +169,10 @@ def _late_correlation(column: str, sign: int) -> Callable[[pd.DataFrame], float]
 def turns_in_whole_training(evidence: Evidence) -> Verdict:
     """Moments of whole training with separable features and N loss < 1, at least 4: rank correlations with the layer's
     norm of the angle to S1, its sign reversed, and of the margin ratio are both above 0.9."""
-    rows = _rows(evidence, "svm_convergence")
+    rows = judged_rows(evidence, "svm_convergence")
     rows = rows[(rows["stage"] == "whole") & (rows["variant"] == "S1") & ~rows["rescaled"].astype(bool)]
     parts = []
-    for name, part in _networks(rows):
+    for name, part in networks(rows):
         for what, column, sign in (("-angle", "angle_full_deg", -1), ("margin ratio", "margin_ratio", 1)):
             statistic = _late_correlation(column, sign)
             found = pd.Series([statistic(one) for _, one in part.groupby("seed", sort=True)])
@@ -183,7 +181,7 @@ def turns_in_whole_training(evidence: Evidence) -> Verdict:
             label = f"{name}, {what}"
             known = found.dropna()
             told = "rank correlation with the norm"
-            parts.append(_part(label, told, known, 0.9, True, words, scale=CORRELATION, band=0.05))
+            parts.append(part_of(label, told, known, 0.9, True, words, scale=CORRELATION, band=0.05))
     return decide(parts)
 
 
@@ -199,18 +197,18 @@ def whole_training_has_the_better_bias(evidence: Evidence) -> Verdict:
     """A fresh last layer on the frozen features, the run's optimiser and epochs. |beta - 0.5|, median over class
     pairs, of that layer minus the whole network's, is above 0 (band: 0.02). Beside it both arms' state of
     convergence."""
-    bias, rows = _rows(evidence, "svm_bias"), _rows(evidence, "svm_convergence")
+    bias, rows = judged_rows(evidence, "svm_bias"), judged_rows(evidence, "svm_convergence")
     bias = bias[~bias["rescaled"].astype(bool)]
     bias = bias.assign(off=(bias["beta_nn"] - 0.5).abs())
     parts, states = [], []
-    for name, part in _networks(bias):
+    for name, part in networks(bias):
         whole, alone = _medians(part[part["stage"] == "whole"]), _medians(_fresh_ends(part, "last_only"))
         both = (alone - whole).dropna()
         values = both.groupby("seed").last()
         lost = part["seed"].nunique() - len(values)
         words = f"{lost} of {part['seed'].nunique()} seeds lack one of the two" if lost else ""
         statistic = "|beta - 0.5| of the last layer alone minus the whole network's"
-        parts.append(_part(name, statistic, values, 0, True, words, band=0.02))
+        parts.append(part_of(name, statistic, values, 0, True, words, band=0.02))
         states.append(f"{name}: {_state(rows[rows['experiment'] == part['experiment'].iloc[0]])}")
     return decide(parts, "; ".join(states))
 
@@ -239,7 +237,7 @@ def _state(rows: pd.DataFrame) -> str:
 
 
 def _fits(evidence: Evidence, stage: str) -> pd.DataFrame:
-    rows = _rows(evidence, "svm_rate_fit")
+    rows = judged_rows(evidence, "svm_rate_fit")
     chosen = rows[(rows["stage"] == stage) & ~rows["fresh"].astype(bool) & ~rows["rescaled"].astype(bool)]
     return chosen[chosen["step"] == chosen.groupby(["experiment", "seed"])["step"].transform("max")]
 
@@ -258,16 +256,16 @@ def angle_falls_with_the_norm(evidence: Evidence) -> Verdict:
     0.9."""
     fits = _fits(evidence, "last_only_loss_scaled")
     return decide(
-        [_part(name, "R2 of angle = c / norm", fit["r2"], 0.9, True, scale=RATE) for name, fit in _networks(fits)]
+        [part_of(name, "R2 of angle = c / norm", fit["r2"], 0.9, True, scale=RATE) for name, fit in networks(fits)]
     )
 
 
 def _in_the_limit(evidence: Evidence) -> Iterator[tuple[str, pd.DataFrame, str]]:
     """Fits of plain steps that end within 10 degrees of S1, and how many end before: their budget is no limit."""
-    rows = _rows(evidence, "svm_convergence")
-    ends, _ = _separable(_ends(rows, "last_only"))
+    rows = judged_rows(evidence, "svm_convergence")
+    ends, _ = with_separable(stage_ends(rows, "last_only"))
     near = set(ends.loc[ends["angle_full_deg"] < CLOSE, ["experiment", "seed"]].itertuples(index=False, name=None))
-    for name, fit in _networks(_fits(evidence, "last_only")):
+    for name, fit in networks(_fits(evidence, "last_only")):
         is_near = [one in near for one in fit[["experiment", "seed"]].itertuples(index=False, name=None)]
         lost = len(fit) - sum(is_near)
         words = f"{lost} of {len(fit)} seeds: steps end more than {CLOSE:g} degrees from S1, before rates hold"
@@ -289,7 +287,7 @@ def loss_falls_with_time(evidence: Evidence) -> Verdict:
     statistic = "slope of log loss by log t"
     return decide(
         [
-            _part(name, statistic, fit["log_loss_per_log_step"], -1 + side * RATE_WITHIN, side < 0, words)
+            part_of(name, statistic, fit["log_loss_per_log_step"], -1 + side * RATE_WITHIN, side < 0, words)
             for name, fit, words in _in_the_limit(evidence)
             for side in (-1, 1)
         ]
@@ -309,7 +307,9 @@ def norm_grows_with_log_time(evidence: Evidence) -> Verdict:
     statistic = "slope of the norm by ln t / S1's norm"
     return decide(
         [
-            _part(name, statistic, fit["norm_per_log_step"] / fit["svm_norm"], 1 + side * RATE_WITHIN, side < 0, words)
+            part_of(
+                name, statistic, fit["norm_per_log_step"] / fit["svm_norm"], 1 + side * RATE_WITHIN, side < 0, words
+            )
             for name, fit, words in _in_the_limit(evidence)
             for side in (-1, 1)
         ]
@@ -327,45 +327,13 @@ def norm_grows_with_log_time(evidence: Evidence) -> Verdict:
 def plain_steps_are_slow(evidence: Evidence) -> Verdict:
     """Both from the trained layer on frozen features with the same bound on steps: the final angle to S1 of plain steps
     (momentum) minus that of loss-scaled ones is above 0 (band: 1 degree)."""
-    rows = _rows(evidence, "svm_convergence")
+    rows = judged_rows(evidence, "svm_convergence")
     parts = []
-    for name, part in _networks(rows):
-        plain, lost = _separable(_ends(part, "last_only"))
-        scaled, _ = _separable(_ends(part, "last_only_loss_scaled"))
+    for name, part in networks(rows):
+        plain, lost = with_separable(stage_ends(part, "last_only"))
+        scaled, _ = with_separable(stage_ends(part, "last_only_loss_scaled"))
         both = plain.merge(scaled, on=["seed", "step"], suffixes=("", "_scaled"))
         if len(both):
             slower = both["angle_full_deg"] - both["angle_full_deg_scaled"]
-            parts.append(_part(name, "difference of final angles to S1 (degrees)", slower, 0, True, lost, band=1.0))
-    return decide(parts)
-
-
-@claim(
-    PAPER,
-    "S",
-    "Of the SVMs, S1 is the limit: the paper's own comparators stay farther away.",
-    says="no: the paper compares with SVC and one-vs-rest (authors' code)",
-    whose=OURS,
-    needs=NAMED,
-)
-def the_papers_svm_is_not_the_limit(evidence: Evidence) -> Verdict:
-    """Where loss-scaled steps on frozen features end within 10 degrees of S1, and SVC or one-vs-rest is more than 1.1
-    degrees from S1: the layer's angle to that SVM minus its angle to S1 is above 0 (band: 0.1 degrees). Networks whose
-    comparator is nearer to S1 cannot tell the two apart: they are left out and counted."""
-    rows = _rows(evidence, "svm_convergence")
-    parts = []
-    for name, part in _networks(rows):
-        s1, lost = _separable(_ends(part, "last_only_loss_scaled"))
-        theirs = part[part["variant"].isin(["SVC", "OvR"])]
-        keys = ["seed", "step", "stage", "fresh", "rescaled", "stage_step"]
-        both = s1.merge(theirs, on=keys, suffixes=("", "_theirs"))
-        if both.empty:
-            continue
-        far, same = both["angle_full_deg"] >= CLOSE, both["svm_to_s1_full_deg_theirs"] <= APART
-        words = [f"{far.sum()} end more than {CLOSE:g} degrees from S1"] if far.any() else []
-        words += [f"{same.sum()} comparators within {APART:g} degrees of S1"] if same.any() else []
-        kept = both[~far & ~same]
-        left_out = "; ".join(line for line in (lost, *words) if line)
-        farther = kept["angle_full_deg_theirs"] - kept["angle_full_deg"]
-        statistic = "angle to the paper's SVM minus angle to S1 (degrees)"
-        parts.append(_part(name, statistic, farther, 0, True, left_out, band=0.1))
+            parts.append(part_of(name, "difference of final angles to S1 (degrees)", slower, 0, True, lost, band=1.0))
     return decide(parts)

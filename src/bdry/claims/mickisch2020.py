@@ -21,6 +21,7 @@ from ..selection.margin_changes import (
     PAPERS,
     Frames,
     Sample,
+    Since,
     accurate,
     at_end,
     before_after,
@@ -28,6 +29,7 @@ from ..selection.margin_changes import (
     joined,
     judged,
     margin_rows,
+    unmatched,
 )
 from ..selection.verdicts import SUPPORTED, Part, Verdict, decide, not_run
 
@@ -137,18 +139,22 @@ def approaches_late(evidence: Evidence) -> Verdict:
     return decide(parts, said(parts))
 
 
+def matched_accuracy(evidence: Evidence) -> Since:
+    """The moments at which a network has nine tenths of the smaller of the last training accuracies of standard and
+    linf PGD training; none of a seed that lacks one of them."""
+    history = [histories(evidence, training) for training in ("standard", "pgd linf")]
+    levels = {
+        seed: MATCHED * min(one[seed]["train_accuracy"].iloc[-1] for one in history)
+        for seed in set.intersection(*(set(one) for one in history))
+    }
+    return lambda seed, rows: rows["train_accuracy"] >= levels.get(seed, np.inf)
+
+
 def matched(evidence: Evidence, split: str, subset: str) -> tuple[list[Part], list[Part]]:
     """Standard and linf PGD training from the same training accuracy on, linf margins: the parts of PGD, by estimator,
     that its change is above standard training's and that its mean stays level; and those that standard's falls."""
     history = {training: histories(evidence, training) for training in ("standard", "pgd linf")}
-    levels = {
-        seed: MATCHED * min(one[seed]["train_accuracy"].iloc[-1] for one in history.values())
-        for seed in set.intersection(*(set(one) for one in history.values()))
-    }
-
-    def since(seed: int, rows: pd.DataFrame) -> pd.Series:
-        return rows["train_accuracy"] >= levels.get(seed, np.inf)
-
+    since = matched_accuracy(evidence)
     plain, pgd = (margin_rows(evidence, training=one, split=split, norm="linf") for one in history)
     parts, falls = [], []
     for name, beside in judged([name for name in plain if name in pgd]):
@@ -351,7 +357,9 @@ def training_matters_most(evidence: Evidence) -> Verdict:
         ends = [{seed: part[["margin"]] for seed, part in frames.items()} for frames in every]
         effect = two_way(_over_controls, joined(*ends), RATIO)
         statistic = "factor of PGD training over the factor among controls"
-        parts.append(Part(f"test, linf ({name})", statistic, effect, 1, True, secondary=beside))
+        parts.append(
+            Part(f"test, linf ({name})", statistic, effect, 1, True, secondary=beside, left_out=unmatched(*ends))
+        )
     return decide(parts, "; ".join(line for line in (said(parts), f"controls: {', '.join(studies[1:])}") if line))
 
 
@@ -360,7 +368,7 @@ def _over_controls(means: np.ndarray) -> np.ndarray:
     return means[..., 0] / means[..., 1] / (controls.max(-1) / controls.min(-1))
 
 
-def last_ratio(first_frames: Frames, second_frames: Frames) -> Effect:
-    """Mean margin of the first over the second's on the images that both have, over the seeds that both have."""
+def last_ratio(first_frames: Frames, second_frames: Frames) -> tuple[Effect, str]:
+    """Mean margin of the first over the second's on the images and seeds that both have; which seeds one lacks."""
     sides = [{seed: part[["margin"]] for seed, part in frames.items()} for frames in (first_frames, second_frames)]
-    return two_way(ratio, joined(*sides), RATIO)
+    return two_way(ratio, joined(*sides), RATIO), unmatched(*sides)

@@ -210,9 +210,10 @@ def transfers_between_norms(evidence: Evidence) -> Verdict:
         if not standard or not transfer:
             return not_run("needs standard, linf PGD and l2 PGD training")
         for name, beside in judged([name for name in standard if name in transfer]):
-            effect = last_ratio(transfer[name], at_end(standard[name]))
+            effect, left_out = last_ratio(transfer[name], at_end(standard[name]))
             label = f"{training} measured in {norm} ({name})"
-            parts.append(Part(label, "mean test margin, PGD / standard training", effect, 1, True, 0.05, beside))
+            statistic = "mean test margin, PGD / standard training"
+            parts.append(Part(label, statistic, effect, 1, True, 0.05, beside, left_out))
     return decide(parts, said(parts))
 
 

@@ -164,3 +164,10 @@ def joined(*frames: Mapping[int, pd.DataFrame]) -> Frames:
         seed: pd.concat(parts, axis=1, join="inner").set_axis(range(sum(part.shape[1] for part in parts)), axis=1)
         for seed, parts in sides.items()
     }
+
+
+def unmatched(*frames: Mapping[int, pd.DataFrame]) -> str:
+    """In words, which seeds not all have, so that `joined` leaves them out; empty where there is none."""
+    every: set[int] = set().union(*frames)
+    lost = sorted(seed for seed in every if not all(seed in frame for frame in frames))
+    return f"{len(lost)} seeds that not all trainings have ({', '.join(map(str, lost))})" if lost else ""
