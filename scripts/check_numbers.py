@@ -97,5 +97,6 @@ def is_among(number: str, decimals: int, percent: bool, values: list[float]) -> 
 
 if __name__ == "__main__":
     found = check(Path(__file__).resolve().parents[1])
-    print("\n".join(found))
+    for line in found:
+        print(line)
     sys.exit(1 if found else 0)

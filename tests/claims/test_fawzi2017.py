@@ -166,17 +166,17 @@ def test_every_claim_is_simulated():
 
 @pytest.mark.parametrize("name", TRUTHS)
 def test_no_effect_is_hardly_ever_supported(name):
-    assert shares(PAPER, name, TRUTHS[name][0], 10)["supported"] <= 0.05
+    assert shares(PAPER, name, TRUTHS[name][0], 6)["supported"] <= 0.05
 
 
 @pytest.mark.parametrize("name", TRUTHS)
 def test_the_claimed_effect_is_supported(name):
-    assert shares(PAPER, name, TRUTHS[name][1], 5)["supported"] >= 0.8
+    assert shares(PAPER, name, TRUTHS[name][1], 4)["supported"] >= 0.8
 
 
 @pytest.mark.parametrize("name", TRUTHS)
 def test_the_opposite_is_contradicted(name):
-    assert shares(PAPER, name, TRUTHS[name][2], 5)["contradicted"] >= 0.8
+    assert shares(PAPER, name, TRUTHS[name][2], 3)["contradicted"] >= 0.8
 
 
 RNG = np.random.default_rng(5)

@@ -225,7 +225,7 @@ def test_every_claim_is_simulated():
 @pytest.mark.parametrize("name", TRUTHS)
 def test_no_effect_is_hardly_ever_supported(name):
     # most claims have several parts, so that this is far from the bound; one of a single part is drawn often below
-    assert shares(PAPER, name, TRUTHS[name][0], 6)["supported"] <= 0.05
+    assert shares(PAPER, name, TRUTHS[name][0], 5)["supported"] <= 0.05
 
 
 def test_no_effect_is_supported_in_at_most_five_percent_of_many_studies():
@@ -241,12 +241,12 @@ def test_no_effect_is_supported_in_at_most_five_percent_of_many_studies():
 
 @pytest.mark.parametrize("name", TRUTHS)
 def test_the_claimed_effect_is_supported(name):
-    assert shares(PAPER, name, TRUTHS[name][1], 5)["supported"] >= 0.8
+    assert shares(PAPER, name, TRUTHS[name][1], 4)["supported"] >= 0.8
 
 
 @pytest.mark.parametrize("name", [name for name in TRUTHS if name != "C6"])
 def test_the_opposite_is_contradicted(name):
-    found = shares(PAPER, name, TRUTHS[name][2], 4)
+    found = shares(PAPER, name, TRUTHS[name][2], 3)
     assert found["contradicted"] >= 0.8
     assert found["supported"] == 0
 
