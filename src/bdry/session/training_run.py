@@ -12,6 +12,7 @@ from ..attacks import robust_accuracy
 from ..core.measuring import measuring
 from ..core.moment import Moment
 from ..core.seeds import generator
+from ..data import Dataset
 from ..errors import ConfigError, RunError, TrainingError
 from ..runs import SCHEMA_VERSION, TABLES, Run, find_runs
 from ..runs.checkpoint import load_training, save_classifier, save_training
@@ -33,6 +34,8 @@ from .stopping import Stop
 
 EVALUATION_BATCH = 500
 MOST_STEPS = 10**9
+# what is proposed where a run is long
+MANY_IMAGES, FEW_STEPS = 5000, 3
 
 
 class TrainingRun:
@@ -62,6 +65,7 @@ class TrainingRun:
         self.state = State()
         self.log_scalars = scalar_logger(settings.logger, folder.tensorboard)
         self.progress = TrainingProgress(folder.name, self.total_steps)
+        self.progress.quicker = "; ".join(quicker(settings, self.dataset))
         self.stop = Stop()
 
     def resume(self) -> dict[str, Any]:
@@ -197,3 +201,17 @@ class TrainingRun:
     def save_is_due(self) -> bool:
         """Whether the last checkpoint is long ago, or the process has been asked to stop."""
         return self.stop.requested or time.monotonic() - self.last_save > 60 * self.settings.training.checkpoint_minutes
+
+
+def quicker(settings: TrainConfig, dataset: Dataset) -> list[str]:
+    """What would make this training quicker, as one would type it."""
+    found = []
+    if dataset.train.labels.device.type == "cpu":
+        found.append("a GPU (device=cuda)")
+    if settings.arch.name != "airbench" and dataset.image_shape[1:] == (32, 32):
+        found.append("arch=airbench, as recipe=cifar10_fast has it")
+    if len(dataset.train) > MANY_IMAGES:
+        found.append(f"dataset.num_train={MANY_IMAGES}")
+    if isinstance(settings.adv, PGD) and settings.adv.steps > FEW_STEPS:
+        found.append(f"adv.steps={FEW_STEPS}")
+    return [*found, f"training.epochs={max(1, settings.training.epochs // 4)}"]
