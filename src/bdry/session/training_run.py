@@ -28,7 +28,7 @@ from .build import (
     planned_moments,
     prepare_machine,
 )
-from .loggers import scalar_logger
+from .loggers import open_logger
 from .progress import TrainingProgress
 from .stopping import Stop
 
@@ -63,7 +63,7 @@ class TrainingRun:
         self.planned_moments = planned_moments(settings, self.steps_per_epoch)
         self.kept_moments = frozenset().union(*self.planned_moments.values())
         self.state = State()
-        self.log_scalars = scalar_logger(settings.logger, folder.tensorboard)
+        self.log = open_logger(settings.logger, folder, self.config)
         self.progress = TrainingProgress(folder.name, self.total_steps)
         self.progress.quicker = "; ".join(quicker(settings, self.dataset))
         self.stop = Stop()
@@ -112,9 +112,10 @@ class TrainingRun:
             raise ConfigError("training.batch_size", self.plan.batch_size, problem) from None
 
     def finish(self) -> None:
-        """Draws the run's own figures."""
+        """Draws the run's own figures, and hands them to the logger."""
         records, _ = find_runs([str(self.folder.path)], unfinished=True)
-        draw_figures("mickisch2020", "margin_evolution", records, self.folder.figures)
+        drawn = draw_figures("mickisch2020", "margin_evolution", records, self.folder.figures)
+        self.log(self.state.step, {}, [path for path in drawn if path.suffix == ".png"])
 
     def measure(self, moment: Moment) -> None:
         """Evaluates the classifier, lets the probes that are due measure it, and appends all rows to the tables."""
@@ -133,7 +134,7 @@ class TrainingRun:
         tables["timings"] = pd.DataFrame([{**timing, "measuring_seconds": self.clock - trained}])
         for name, rows in tables.items():
             self.folder.writer(name).append(rows)
-        self.log_scalars(moment.step, tables)
+        self.log(moment.step, tables)
 
     def _history_row(self, moment: Moment) -> dict[str, object]:
         self.progress.say("evaluating")
