@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
+from filelock import FileLock
 
 from ..errors import UsageError, show_value
 from ..runs import TABLES, Run
@@ -93,28 +94,16 @@ def _wandb(folder: Run, config: dict[str, Any]) -> Logger:
 
 
 def _mlflow(folder: Run, config: dict[str, Any]) -> Logger:
-    from mlflow.entities import Metric, Param
-    from mlflow.tracking import MlflowClient
+    from mlflow.entities import Metric
 
     found: list[tuple[Any, str]] = []
 
     def begin() -> tuple[Any, str]:
         outputs = folder.path.resolve().parents[2]
-        client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{outputs / 'mlflow.db'}")
-        experiment = client.get_experiment_by_name(folder.experiment)
-        if experiment is None:
-            place = None if "MLFLOW_TRACKING_URI" in os.environ else (outputs / "mlartifacts").as_uri()
-            number = client.create_experiment(folder.experiment, artifact_location=place)
-        else:
-            number = experiment.experiment_id
-        before = client.search_runs([number], f"tags.bdry_run = '{folder.name}'", max_results=1)
-        if before:
-            return client, before[0].info.run_id
-        run = client.create_run(number, tags={"bdry_run": folder.name}, run_name=folder.name).info.run_id
-        keys = [Param(key, show_value(value)[:LETTERS]) for key, value in flattened(config).items()]
-        for first in range(0, len(keys), PARAMETERS):
-            client.log_batch(run, params=keys[first : first + PARAMETERS])
-        return client, run
+        outputs.mkdir(parents=True, exist_ok=True)
+        # the first of a sweep's jobs makes the data base
+        with FileLock(outputs / "mlflow.lock"):
+            return _mlflow_run(folder, config, outputs)
 
     def log(step: int, tables: dict[str, pd.DataFrame], figures: Sequence[Path] = ()) -> None:
         if not found:
@@ -130,6 +119,29 @@ def _mlflow(folder: Run, config: dict[str, Any]) -> Logger:
             client.set_terminated(run)
 
     return log
+
+
+def _mlflow_run(folder: Run, config: dict[str, Any], outputs: Path) -> tuple[Any, str]:
+    """The client and the run's number, its own of before where it goes on; a data base in `outputs` by default."""
+    from mlflow.entities import Param
+    from mlflow.tracking import MlflowClient
+
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    client = MlflowClient(given or f"sqlite:///{outputs / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name(folder.experiment)
+    if experiment is None:
+        place = None if given else (outputs / "mlartifacts").as_uri()
+        number = client.create_experiment(folder.experiment, artifact_location=place)
+    else:
+        number = experiment.experiment_id
+    before = client.search_runs([number], f"tags.bdry_run = '{folder.name}'", max_results=1)
+    if before:
+        return client, before[0].info.run_id
+    run = client.create_run(number, tags={"bdry_run": folder.name}, run_name=folder.name).info.run_id
+    keys = [Param(key, show_value(value)[:LETTERS]) for key, value in flattened(config).items()]
+    for first in range(0, len(keys), PARAMETERS):
+        client.log_batch(run, params=keys[first : first + PARAMETERS])
+    return client, run
 
 
 _LOGGERS: dict[str, Callable[[Run, dict[str, Any]], Logger]] = {
