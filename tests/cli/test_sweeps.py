@@ -69,7 +69,7 @@ def test_a_sweep_ends_with_a_table_of_its_jobs(ran, capsys):
     assert said[0] == "job 1 of 6, seed=0"
     # one job has been worked on, hence it is known how long another takes
     assert said[1].startswith("job 2 of 6, seed=1, about ")
-    assert said[-1].startswith("job 6 of 6, seed=6, about 1 s left")
+    assert said[-1].startswith("job 6 of 6, seed=6, about ")
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in captured.out.splitlines() if "=" in line}
     assert rows["seed=0"] == "finished outputs/runs/zero"
     assert rows["seed=1"] == "skipped outputs/runs/one"

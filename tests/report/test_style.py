@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from bdry.cli import main
 from bdry.conf import compose, typed
 from bdry.errors import ConfigError
-from bdry.figures.style import RC, Style, save, styled, write_table
+from bdry.figures.style import RC, Style, most_columns, save, styled, write_table
 from bdry.figures.titles import TITLES, titled
 from bdry.runs.differences import differing, short_names
 from bdry.settings.figures import WIDTHS
@@ -65,6 +65,15 @@ def test_the_same_style_gives_the_same_bytes_and_the_default_is_left(tmp_path):
             with styled(style):
                 found.append([path.read_bytes() for path in save(figure(), DRAWN, tmp_path / part / "f")])
         assert found[0] == found[1]
+
+
+def test_a_legend_fits_the_column_and_the_axes_stay():
+    labels = {f"label number {n}": {} for n in range(6)}
+    assert most_columns(labels) >= 5
+    with styled(Style(width=3.25, size=8.0)):
+        narrow = most_columns(labels)
+    with styled(Style(width=6.75, size=8.0)):
+        assert 1 <= narrow < most_columns(labels)
 
 
 def test_a_long_title_is_broken_and_not_cut(tmp_path):

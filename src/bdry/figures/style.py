@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from typing import Any
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
-from PIL import Image
 from matplotlib.text import Text
+from PIL import Image
 
 from ..runs.files import replacing, write_text
 
@@ -101,6 +101,17 @@ def styled(style: Style) -> Iterator[None]:
         RC.clear()
         RC.update(kept)
         _STYLE.reset(token)
+
+
+def most_columns(labels: Iterable[str]) -> int:
+    """How many of these labels stand beside each other in a legend, at the width and size of letters asked for."""
+    style = _STYLE.get(Style())
+    if style.width is None:
+        return 100
+    em = RC["legend.fontsize"] / 72 * style.size / Style.size
+    # the line, the space after it and the space to the next; mathematics is shorter than its source
+    widest = max(len(label) if "$" not in label else len(label) - 6 for label in labels)
+    return max(1, int(style.width / (em * (6.0 + 0.62 * widest))))
 
 
 def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> list[Path]:

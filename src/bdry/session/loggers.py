@@ -79,7 +79,13 @@ def _wandb(folder: Run, config: dict[str, Any]) -> Logger:
         if not runs:
             # the same run again goes on under the same id
             name = folder.name.replace("/", "-")
-            about = {"project": PROJECT, "group": folder.experiment, "name": name, "id": name, "resume": "allow"}
+            about: dict[str, Any] = {
+                "project": PROJECT,
+                "group": folder.experiment,
+                "name": name,
+                "id": name,
+                "resume": "allow",
+            }
             settings = wandb.Settings(silent=True, console="off")
             runs.append(wandb.init(**about, dir=str(folder.path), config=config, settings=settings))
         last.update(_scalars(tables))
