@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
@@ -61,6 +62,80 @@ def test_runs_are_listed_sorted_and_filtered(runs, capsys):
     assert "no such folder" in capsys.readouterr().err
     assert main(["runs", "--csvv"]) == 2
     assert "unrecognized arguments: --csvv" in capsys.readouterr().err
+
+
+def listed(capsys, *words):
+    """The rows of `bdry runs --csv`."""
+    assert main(["runs", *words, "--csv"]) == 0
+    return pd.read_csv(io.StringIO(capsys.readouterr().out), keep_default_na=False)
+
+
+def test_any_config_key_filters_sorts_and_is_shown(runs, capsys):
+    assert listed(capsys, "optim.lr=1e-1", "adv=none").seed.tolist() == [0]
+    assert listed(capsys, "optim.lr=0.3").empty
+    assert listed(capsys, "adv=none", "--sort", "-optim.lr").seed.tolist() == [1, 0]
+    assert listed(capsys, "adv=none", "--sort=optim.lr", "--columns=optim.lr,training.epochs")["optim.lr"].tolist() == [
+        0.1,
+        0.2,
+    ]
+    # the largest first, by a short name
+    assert listed(capsys, "--sort", "-accuracy").test_accuracy.tolist()[0] == 0.9
+    assert main(["runs", "--columns", "optim.lr", "--sort", "-linf"]) == 0
+    out = capsys.readouterr().out
+    assert "optim.lr" in out
+    assert "0.2" in out
+    for words, line in (
+        (["optm.lr=0.1"], "optm.lr=: no such column, did you mean optim.lr?"),
+        (["--columns=foo"], "foo=: no such column"),
+        (["--sort", "-accuracyy"], "accuracyy=: no such column, did you mean accuracy?"),
+    ):
+        assert main(["runs", *words]) == 2
+        assert line in capsys.readouterr().err
+
+
+def test_a_formula_in_a_config_is_a_text_in_the_csv(runs, capsys):
+    path = runs[0].path / "config.yaml"
+    path.write_text(path.read_text() + "note: '=cmd()'\n")
+    assert listed(capsys, "--columns=note", "adv=none").note.tolist() == ["text =cmd()", "null"]
+
+
+def test_seeds_are_grouped_with_mean_and_interval(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    accuracies = [0.7, 0.72, 0.74, 0.76, 0.78]
+    for seed, accuracy in enumerate(accuracies):
+        make_run("outputs", seed, accuracy=accuracy)
+        if seed < 3:
+            make_run("outputs", seed, accuracy=accuracy + 0.1, adv="pgd")
+    rows = listed(capsys, "--group", "--sort", "-accuracy")
+    assert rows.seed.tolist() == [3, 5]
+    assert rows.test_accuracy.tolist() == pytest.approx([0.82, 0.74])
+    # Student's t of 4 degrees: 2.776 * 0.0316 / sqrt(5)
+    assert rows["test_accuracy spread"].tolist() == ["0.82 (0.8 to 0.84)", "0.74 [0.701, 0.779]"]
+    assert main(["runs", "--group"]) == 0
+    out = capsys.readouterr().out
+    assert "0.74 [0.701, 0.779]" in out
+    assert "2 experiments" in out
+
+
+def test_experiments_are_compared_seed_by_seed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for seed in range(5):
+        make_run("outputs", seed, accuracy=0.7 + 0.02 * seed)
+        make_run("outputs", seed, accuracy=0.8 + 0.02 * seed + 0.001 * (seed - 2), adv="pgd")
+    first = sorted((tmp_path / "outputs" / "runs").glob("*none*"))[0]
+    assert main(["compare", str(first), "outputs/runs/*-pgd-*"]) == 0
+    out = capsys.readouterr().out
+    assert "adv.name" in out
+    row = next(line for line in out.splitlines() if "difference" in line and "to" not in line)
+    # 2.776 * 0.00158 / sqrt(5)
+    assert "0.1 [0.098, 0.102]" in row
+    assert main(["compare", str(first)]) == 2
+    assert "all are seeds of" in capsys.readouterr().err
+    assert main(["compare", str(first / "seed=0")]) == 2
+    assert "needs two runs or experiments" in capsys.readouterr().err
+    assert main(["compare", "outputs/runs/*"]) == 0
+    assert main(["compare", str(first), "nowhere"]) == 2
+    assert "nowhere: no such folder" in capsys.readouterr().err
 
 
 def test_a_narrow_terminal_folds_the_names_of_runs(runs, capsys, monkeypatch):

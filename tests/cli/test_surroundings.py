@@ -16,7 +16,7 @@ from bdry.cli import main
 from bdry.errors import ConfigError, StoppedError, TrainingError, UsageError
 from bdry.runs import SCHEMA_VERSION, Run
 from bdry.session.build import prepare_machine
-from bdry.session.loggers import means, scalar_logger
+from bdry.session.loggers import means
 
 SMALL = ["dataset.num_train=20", "dataset.num_test=20", "training.epochs=1", "arch.widths=[4]", "moments.steps=[0]"]
 SMALL += ["probe.margin.num_train=2", "probe.margin.num_test=2", "evaluation.robust_images=0", "device=cpu"]
@@ -172,13 +172,6 @@ def test_exit_codes(raised, words, code, tmp_path, monkeypatch, capsys):
         found = left.code
     assert found == code
     assert "Traceback" not in capsys.readouterr().err
-
-
-def test_tensorboard_that_is_not_installed_is_a_line(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UsageError, match=r"pip install 'bdry\[tensorboard\]'"):
-        scalar_logger("tensorboard", tmp_path)
-    assert scalar_logger("csv", tmp_path)(0, {}) is None
 
 
 def test_tensorboard_gets_the_mean_of_each_kind_of_row():

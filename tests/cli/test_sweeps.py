@@ -47,10 +47,29 @@ def ran(tmp_path, monkeypatch):
     return seen
 
 
+def test_ctrl_c_in_a_sweep_ends_with_its_table_too(ran, monkeypatch, capsys):
+    monkeypatch.setitem(SEEDS, 7, lambda: raising(KeyboardInterrupt()))
+    assert main(["train", "-m", "seed=0,1,7,2", "training.epochs=1"]) == 130
+    captured = capsys.readouterr()
+    table = [line.split() for line in captured.out.splitlines() if line.startswith("seed=")]
+    assert table == [
+        ["seed=0", "finished", "outputs/runs/zero"],
+        ["seed=1", "skipped", "outputs/runs/one"],
+        ["seed=7", "stopped", "interrupted"],
+        ["seed=2", "stopped", "interrupted"],
+    ]
+    assert captured.err.splitlines() == ["bdry: interrupted; the same command goes on from the last checkpoint"]
+
+
 def test_a_sweep_ends_with_a_table_of_its_jobs(ran, capsys):
     assert main(["train", "-m", "seed=0,1,2,3,4,6", "training.epochs=1"]) == 3
     assert ran == [0, 1, 2, 3, 4, 6]
     captured = capsys.readouterr()
+    said = [line for line in captured.out.splitlines() if line.startswith("job ") and " of 6" in line]
+    assert said[0] == "job 1 of 6, seed=0"
+    # one job has been worked on, hence it is known how long another takes
+    assert said[1].startswith("job 2 of 6, seed=1, about ")
+    assert said[-1].startswith("job 6 of 6, seed=6, about ")
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in captured.out.splitlines() if "=" in line}
     assert rows["seed=0"] == "finished outputs/runs/zero"
     assert rows["seed=1"] == "skipped outputs/runs/one"

@@ -242,13 +242,6 @@ def test_without_probes_there_are_no_margins(tmp_path, bdry):
     assert not (only_run(tmp_path) / "tables" / "margins.csv").exists()
 
 
-def test_tensorboard_gets_the_scalars_too(tmp_path, bdry):
-    pytest.importorskip("tensorboard")
-    done = bdry("train", *SMALL, "logger=tensorboard", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert list((only_run(tmp_path) / "tensorboard").glob("events.*"))
-
-
 def test_paths_with_spaces_and_umlauts(tmp_path, bdry):
     folder = tmp_path / "größe und form"
     folder.mkdir()
@@ -268,7 +261,7 @@ def test_figures_are_redrawn_without_torch(swept, tmp_path, bdry_without_torch):
     drawn = folder / "outputs" / "figures" / "mickisch2020"
     assert {path.name for path in drawn.iterdir()} == {
         *(f"margin_evolution-digits-mlp.{ending}" for ending in ("png", "pdf", "csv", "caption.md")),
-        "results.csv",
+        *(f"results.{ending}" for ending in ("csv", "tex", "md")),
     }
     results = pd.read_csv(drawn / "results.csv")
     assert results["num_seeds"].tolist() == [2, 2]

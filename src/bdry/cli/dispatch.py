@@ -200,6 +200,8 @@ def _run_task(config: DictConfig) -> object:
         take_share(config, cast(DictConfig, hydra_config))
     # before the import, which loads torch
     checked = typed(config)
+    if sys.stdout.isatty() and hydra_config.mode == RunMode.RUN:
+        print(f"bdry {hydra_config.job.config_name}: starting", flush=True)
     return importlib.import_module(module_of(str(hydra_config.job.config_name))).run(checked)
 
 

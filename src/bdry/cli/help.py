@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from ..conf import COMMANDS, compose, groups
 from ..errors import show_value
+from ..figures.titles import TITLES
 from ..settings import children
 from ..settings.groups import conf_dir
 from .plain import PLAIN
@@ -62,6 +63,7 @@ EXAMPLES = {
     "figures": (
         "bdry figures runs=outputs",
         "bdry figures paper=mickisch2020 'runs=outputs/runs/mnist-*'",
+        "bdry figures figure=R3 style.width=icml style.font=serif style.size=8 style.format=[pdf] style.titles=false",
     ),
     "publish": (
         "bdry publish paper=mickisch2020 runs=outputs/reproduce/mickisch2020-cpu to=docs/results/mickisch2020",
@@ -112,6 +114,10 @@ def command_help(command: str, overrides: list[str]) -> str:
     lines.append("Settings of these choices, with their defaults:" if available else "Settings:")
     for key, value, declared in _leaves(OmegaConf.to_object(config)):
         lines += _row(f"{key}={value}", _describe(declared), width, 44)
+    if command == "figures":
+        for paper, titles in TITLES.items():
+            lines += ["", f"Figures of paper={paper}:"]
+            lines += [line for name, title in titles.items() for line in _row(name, title, width, 26)]
     lines += ["", "Examples:", *(f"  {example}" for example in EXAMPLES[command]), "", "Flags:"]
     lines += [
         "  -m, --multirun        sweep: one job for each combination of key=a,b,c",

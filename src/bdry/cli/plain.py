@@ -13,7 +13,7 @@ from ..errors import UsageError
 PLAIN = {
     "runs": "list runs: what was trained, how far, how well, and whether it still runs",
     "show": "everything about one run",
-    "compare": "two runs side by side: what differs in the config, and the results",
+    "compare": "runs or experiments side by side: what differs in the config, and the effects over seeds",
     "rerun": "the command that made a run, printed or executed",
     "export": "configs, tables, figures and provenance of runs as one archive",
     "doctor": "check this installation: versions, devices, data, estimators against exact answers",
@@ -34,8 +34,16 @@ def run_plain(command: str, words: list[str]) -> None:
     parser = Parser(prog=f"bdry {command}", description=PLAIN[command])
     task.arguments(parser)
     try:
-        parsed = parser.parse_args(words)
+        parsed = parser.parse_args(_joined(words))
     except SystemExit:
         # argparse has printed its help
         return
     task.run(parsed)
+
+
+def _joined(words: list[str]) -> list[str]:
+    """`--sort -linf` as `--sort=-linf`, which argparse takes for another flag otherwise."""
+    if "--sort" in words[:-1]:
+        at = words.index("--sort")
+        return [*words[:at], f"--sort={words[at + 1]}", *words[at + 2 :]]
+    return words

@@ -41,9 +41,13 @@ def attempt(task: Callable[[], Any]) -> None:
     but for the signal that stops a sweep whose jobs run in the launching process.
     """
     from ..runs import Outcome, Sweep
+    from ..session.progress import time_left
 
     config = HydraConfig.get()
     sweep, number = Sweep(Path(config.runtime.output_dir).parent), int(config.job.num)
+    if found := sweep.how_far():
+        left = "" if found.seconds_left is None else time_left(found.seconds_left)
+        print(", ".join(filter(None, [f"job {number + 1} of {found.total}", sweep.label(number), left])), flush=True)
     try:
         folder = task()
         place = str(folder.path) if folder else ""
@@ -59,6 +63,14 @@ def attempt(task: Callable[[], Any]) -> None:
         outcome = Outcome("failed", str(log), reason(error))
         _complain(f"{' '.join(config.overrides.task)}: {outcome.reason}")
     sweep.end(number, outcome)
+
+
+def interrupted(folder: Path, jobs: Sequence[Sequence[str]]) -> None:
+    """Prints how far each job of a sweep that is cut short has come."""
+    from ..runs import Sweep
+
+    if jobs:
+        _print_table(labels(jobs), Sweep(folder).outcomes(len(jobs), interrupted=True))
 
 
 def close(folder: Path, jobs: Sequence[Sequence[str]]) -> None:

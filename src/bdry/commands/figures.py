@@ -11,13 +11,14 @@ from rich import box
 from rich.table import Table
 
 from ..claims import CLAIMS, judge
-from ..errors import unwritable
-from ..figures.style import write_csv
+from ..errors import ConfigError, unwritable
+from ..figures.style import Style, known_font, styled, write_table
 from ..runs import RunRecord, find_runs, find_unfinished
 from ..selection import Evidence, in_words, passed_over
 from ..selection.overview import results
-from ..session.console import plain_console
+from ..session.console import Steps, plain_console
 from ..settings import FiguresConfig
+from ..settings.figures import StyleConfig
 from ..studies.figures import FIGURES, draw_figures
 from .verdicts import show, write_claims
 
@@ -29,7 +30,8 @@ def run(config: FiguresConfig) -> None:
         print(f"skipped: {reason}", file=sys.stderr)
     folder = Path(config.outputs).expanduser() / "figures" / config.paper
     try:
-        paths = redraw(config.paper, config.figure, records, config.runs, folder)
+        with styled(_style(config.style)):
+            paths = redraw(config.paper, config.figure, records, config.runs, folder)
     except OSError as error:
         raise unwritable(folder, error, "; choose outputs=<folder>") from None
     for path in paths:
@@ -38,14 +40,30 @@ def run(config: FiguresConfig) -> None:
 
 def redraw(paper: str, figure: str, records: Sequence[RunRecord], places: Sequence[str], folder: Path) -> list[Path]:
     """Draws a figure of a paper, or `all` and the verdicts, from the runs found in `places`; the files in `folder`."""
-    paths = draw_figures(paper, figure, records, folder)
+    with Steps("figure") as say:
+        paths = draw_figures(paper, figure, records, folder, say)
     if figure == "all":
         paths += claims_of(paper, records, places, folder)
     else:
         say_passed_over(passed_over(records, FIGURES[paper][figure].tables))
     table = results(records)
     print_results(table)
-    return [*paths, write_csv(table, folder / "results")]
+    return [*paths, *write_table(table, folder / "results", markdown=True)]
+
+
+def _style(config: StyleConfig) -> Style:
+    """The style with inches; raises `ConfigError` for a font that is not here."""
+    if config.font is not None and not known_font(config.font):
+        raise ConfigError("style.font", config.font, "no such font is installed here (serif, sans-serif always are)")
+    return Style(
+        width=config.width,
+        height=config.height,
+        font=config.font,
+        size=config.size,
+        formats=tuple(config.format),
+        dpi=config.dpi,
+        titles=config.titles,
+    )
 
 
 def claims_of(paper: str, records: Sequence[RunRecord], places: Sequence[str], folder: Path) -> list[Path]:

@@ -35,8 +35,8 @@ def run(config: PublishConfig) -> None:
             paths = redraw(config.paper, "all", published, [str(fresh / DATA)], fresh)
             names = {path.name for path in paths}
             for path in paths:
-                # what a picture shows is drawn from the data, by whoever wants it as PDF or CSV
-                if path.suffix == ".pdf" or (path.suffix == ".csv" and f"{path.stem}.png" in names):
+                # what a picture shows is drawn from the data, by whoever wants it as PDF, CSV or for LaTeX
+                if path.suffix in (".pdf", ".tex") or (path.suffix == ".csv" and f"{path.stem}.png" in names):
                     path.unlink()
             write_json(fresh / "provenance.json", provenance(paper=config.paper))
             size = check_size(fresh, config.max_mb)

@@ -12,6 +12,7 @@ from ..html import Explorer, Paper, explore, forest_panel, origin, page, panels
 from ..runs import RunRecord, find_runs, find_unfinished
 from ..runs.files import write_text
 from ..selection import Evidence
+from ..session.console import Steps
 from ..session.made_by import made_by
 from ..settings.report import ReportConfig
 
@@ -23,7 +24,10 @@ def run(config: ReportConfig) -> None:
         print(f"skipped: {reason}", file=sys.stderr)
     drawn = [record for record in records if config.unfinished or record.state == "finished"]
     evidence = Evidence.of(drawn, find_unfinished(config.runs, drawn))
-    papers = [_paper(name, evidence, drawn) for name in config.papers]
+    papers = []
+    for name in config.papers:
+        with Steps(f"{name}, figure") as say:
+            papers.append(_paper(name, evidence, drawn, say))
     origins = [origin(record, [(made_by(entry), entry) for entry in record.run.starts()]) for record in records]
     explorer = _explorer(drawn, config.num_images)
     path = Path(config.outputs).expanduser() / "report.html"
@@ -35,9 +39,9 @@ def run(config: ReportConfig) -> None:
     print(f"{path}: {len(records)} runs, {path.stat().st_size / 1e6:.1f} MB")
 
 
-def _paper(name: str, evidence: Evidence, drawn: Sequence[RunRecord]) -> Paper:
+def _paper(name: str, evidence: Evidence, drawn: Sequence[RunRecord], say: Steps) -> Paper:
     verdicts = judge(name, evidence)
-    return Paper(name, verdicts, panels(name, drawn), forest_panel(verdicts, name))
+    return Paper(name, verdicts, panels(name, drawn, say), forest_panel(verdicts, name))
 
 
 def _explorer(records: Sequence[RunRecord], num_images: int) -> Explorer:

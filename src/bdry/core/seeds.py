@@ -26,7 +26,16 @@ def generator(seed: int, purpose: str, *counters: int) -> torch.Generator:
 
 @contextmanager
 def seeded_globally(seed: int) -> Iterator[None]:
-    """torch's global CPU generator seeded inside, as it was afterwards: for initialisers that take no generator."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    """torch's global CPU generator seeded inside, as it was afterwards: for layers that take no generator.
+
+    Those of GPUs in use are seeded too.
+    """
+    # torch.manual_seed also notes the call stack for GPUs that are not in use, which takes longer than a small step
+    state = torch.default_generator.get_state()
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+    try:
         yield
+    finally:
+        torch.default_generator.set_state(state)

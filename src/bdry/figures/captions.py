@@ -13,6 +13,7 @@ from ..runs import RunRecord
 from ..runs.files import file_name
 from .points import TRAININGS
 from .style import save
+from .titles import titled
 
 # draws one data set and architecture's points under a title
 MakeFigure = Callable[[pd.DataFrame, str], Figure]
@@ -38,7 +39,7 @@ def save_each(
     for values, part in drawn.groupby(list(by), sort=True):
         title = ", ".join(values)
         text = caption(f"{name}: {title}", what, part, records, quartiles=quartiles, note=notes(part))
-        paths += save(figure(part, f"{name}: {title}"), part, folder / file_name(name, *values), text)
+        paths += save(figure(part, titled(name, title)), part, folder / file_name(name, *values), text)
     return paths
 
 

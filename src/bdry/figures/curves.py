@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from .style import COLOURS, NORM_LABELS, RC, shown
+from .style import COLOURS, NORM_LABELS, RC, most_columns, shown
 
 LINES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
 MARKERS = "os^DvP*X"
@@ -168,5 +168,5 @@ def add_legend(figure: Figure, legend: Legend) -> None:
     if len(entries) < 2 and not legend.lines:
         return
     handles = [Line2D([], [], **style) for style in entries.values()]
-    columns = min(len(entries), 5 if max(map(len, entries)) < 18 else 3)
+    columns = min(len(entries), 5 if max(map(len, entries)) < 18 else 3, most_columns(entries))
     figure.legend(handles, entries, loc="outside lower center", ncols=columns, handlelength=3)

@@ -14,8 +14,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..runs import RunRecord
+from ..runs.differences import short_names
 from ..runs.files import file_name
 from .captions import keep, save_each
+from .titles import titled
 
 Data = Callable[[Sequence[RunRecord]], pd.DataFrame]
 # a picture of these data under a title
@@ -71,14 +73,14 @@ def each(
 
 
 def each_network(data: Data, picture: Picture, what: str) -> Draw:
-    """A figure for each data set and architecture, without a sentence on seeds and images; its title has no name."""
+    """A figure for each data set and architecture, without a sentence on seeds and images."""
 
     def draw(name: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
         drawn = data(records)
         paths = []
         for values, part in drawn.groupby(["dataset", "arch"], sort=True) if len(drawn) else ():
             title, stem = ", ".join(values), file_name(name, *values)
-            paths += keep(name, title, stem, picture(part, title), part, records, folder, what)
+            paths += keep(name, title, stem, picture(part, titled(name, title)), part, records, folder, what)
         return paths
 
     return draw
@@ -93,12 +95,18 @@ def each_experiment(data: Data, picture: Picture, what: str) -> Draw:
         for (dataset, study, experiment), part in (
             drawn.groupby(["dataset", "study", "experiment"], sort=True) if len(drawn) else ()
         ):
-            title, stem = f"{dataset}, {study}", file_name(f"{name}-{experiment}")
-            figure = picture(part, f"{name}: {title}")
+            title, stem = f"{dataset}, {study}", experiment_stem(name, experiment, records)
+            figure = picture(part, titled(name, title))
             paths += keep(name, title, stem, figure, part, records, folder, f"{what} {seeds_shown(part)}")
         return paths
 
     return draw
+
+
+def experiment_stem(name: str, experiment: str, records: Sequence[RunRecord]) -> str:
+    """The name of an experiment's file, beside those of the others in `records`."""
+    configs = {record.identity["experiment"]: record.config for record in records}
+    return file_name(name, short_names(configs)[experiment])
 
 
 def seeds_shown(drawn: pd.DataFrame) -> str:

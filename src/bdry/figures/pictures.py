@@ -18,6 +18,7 @@ from .drawing import Draw
 from .networks import series_of
 from .points import of_study
 from .style import save, shown
+from .titles import titled
 
 Arrays = dict[str, np.ndarray]
 
@@ -50,10 +51,10 @@ def each_series(
         for (dataset, arch, series), (record, rows, found) in sorted(chosen.items(), key=lambda item: item[0]):
             drawn = data(rows, found)
             if len(drawn):
-                title = f"{name}: {dataset}, {arch}, {series}"
+                of_what = f"{dataset}, {arch}, {series}"
                 stem = file_name(name, dataset, arch, *series.split(", "))
-                text = "\n".join([f"**{title}.** {what} One seed.", "", *describe_runs([record])]) + "\n"
-                paths += save(picture(drawn, found, title), drawn, folder / stem, text)
+                text = "\n".join([f"**{name}: {of_what}.** {what} One seed.", "", *describe_runs([record])]) + "\n"
+                paths += save(picture(drawn, found, titled(name, of_what)), drawn, folder / stem, text)
         return paths
 
     return draw

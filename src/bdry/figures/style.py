@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import io
+import textwrap
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from ..runs.files import replacing, write_text
@@ -43,16 +49,90 @@ RC: Any = {
 }
 
 
-def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> list[Path]:
-    """Writes `<stem>.png`, `<stem>.pdf`, `<stem>.csv`, which holds exactly what is drawn, and `<stem>.caption.md`.
+# of each format: what would make the same figure other bytes
+METADATA: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+# letters of a title for each inch of width, at 10.5 points
+LETTERS_AN_INCH = 12.5
 
-    Without a caption there is no file of it. The PNG has a palette of 256 colours: a third of the size.
+
+@dataclass(frozen=True)
+class Style:
+    """How figures are saved, where that is not as they were designed.
+
+    Args:
+        width: of every figure, inches; None: as designed.
+        height: inches; None: as the width asks for.
+        font: family of all letters; None: matplotlib's.
+        size: of axis labels, points; other letters are larger or smaller with them.
+        formats: of `png`, `pdf` and `svg`.
+        dpi: of a PNG and of pictures inside the others.
+        titles: whether figures have one; a paper's caption says it.
     """
-    paths = [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "pdf")]
-    with replacing(paths[0]) as temporary:
-        _picture(figure).save(temporary, "PNG", optimize=True)
-    with replacing(paths[1]) as temporary, matplotlib.rc_context(RC):
-        figure.savefig(temporary, format="pdf", metadata={"CreationDate": None}, bbox_inches="tight")
+
+    width: float | None = None
+    height: float | None = None
+    font: str | None = None
+    size: float = RC["font.size"]
+    formats: tuple[str, ...] = ("png", "pdf")
+    dpi: int = RC["figure.dpi"]
+    titles: bool = True
+
+
+_STYLE: ContextVar[Style] = ContextVar("style")
+
+
+def known_font(name: str) -> bool:
+    """Whether a family of fonts is installed here, or one of matplotlib's general ones."""
+    from matplotlib.font_manager import fontManager
+
+    return name in ("serif", "sans-serif", "monospace") or name in fontManager.get_font_names()
+
+
+@contextmanager
+def styled(style: Style) -> Iterator[None]:
+    """Figures that are drawn inside are saved in this style."""
+    kept, token = dict(RC), _STYLE.set(style)
+    RC.update({"figure.dpi": style.dpi, "svg.hashsalt": "bdry"})
+    if style.font is not None:
+        RC.update({"font.family": [style.font], "mathtext.fontset": "stix"})
+    try:
+        yield
+    finally:
+        RC.clear()
+        RC.update(kept)
+        _STYLE.reset(token)
+
+
+def most_columns(labels: Iterable[str]) -> int:
+    """How many of these labels stand beside each other in a legend, at the width and size of letters asked for."""
+    style = _STYLE.get(Style())
+    if style.width is None:
+        return 100
+    em = RC["legend.fontsize"] / 72 * style.size / Style.size
+    # the line, the space after it and the space to the next; mathematics is shorter than its source
+    widest = max(len(label) if "$" not in label else len(label) - 6 for label in labels)
+    return max(1, int(style.width / (em * (6.0 + 0.62 * widest))))
+
+
+def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> list[Path]:
+    """Writes the picture, `<stem>.png` and `<stem>.pdf` by default, `<stem>.csv`, and `<stem>.caption.md`.
+
+    The CSV holds exactly what is drawn. Without a caption there is no file of it. A PNG has a palette of 256 colours: a
+    third of the size.
+    """
+    style = _STYLE.get(Style())
+    paths = []
+    with matplotlib.rc_context(RC):
+        _fit(figure, style)
+        for ending in style.formats:
+            paths.append(stem.with_name(f"{stem.name}.{ending}"))
+            # a width that is asked for is kept to: nothing is cut off it
+            box = "tight" if style.width is None else None
+            with replacing(paths[-1]) as temporary:
+                if ending == "png":
+                    _picture(figure, box, style.dpi).save(temporary, "PNG", optimize=True)
+                else:
+                    figure.savefig(temporary, format=ending, metadata=METADATA[ending], bbox_inches=box, dpi=style.dpi)
     paths.append(write_csv(drawn, stem))
     if caption:
         paths.append(stem.with_name(f"{stem.name}.caption.md"))
@@ -60,13 +140,33 @@ def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> 
     return paths
 
 
-def _picture(figure: Figure) -> Image.Image:
+def _picture(figure: Figure, box: str | None, dpi: int) -> Image.Image:
     """The figure in 256 colours at most, chosen by median cut, without dithering."""
     drawn = io.BytesIO()
-    with matplotlib.rc_context(RC):
-        figure.savefig(drawn, format="png", bbox_inches="tight", pil_kwargs={"compress_level": 0})
+    figure.savefig(drawn, format="png", bbox_inches=box, dpi=dpi, pil_kwargs={"compress_level": 0})
     with Image.open(drawn) as picture:
         return picture.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+
+
+def _fit(figure: Figure, style: Style) -> None:
+    """Brings a figure to the style's size and letters, and breaks a title that is wider than the figure."""
+    width, height = figure.get_size_inches()
+    if style.width is not None or style.height is not None:
+        wide = style.width or width
+        # letters do not shrink with a narrow figure, hence its height shrinks less than its width
+        high = style.height or height * max(wide / width, 0.75)
+        figure.set_size_inches(wide, high)
+    if style.size != Style.size or style.font is not None:
+        figure.draw_without_rendering()
+        for text in figure.findobj(Text):
+            text.set_fontsize(float(text.get_fontsize()) * style.size / Style.size)
+            if style.font is not None:
+                text.set_fontfamily(style.font)
+    title = figure.get_suptitle()
+    for text in figure.texts:
+        if title and text.get_text() == title:
+            letters = LETTERS_AN_INCH * figure.get_size_inches()[0] * Style.size / style.size
+            text.set_text("\n".join(textwrap.wrap(title, int(letters))) if style.titles else "")
 
 
 def write_csv(rows: pd.DataFrame, stem: Path) -> Path:
@@ -74,3 +174,22 @@ def write_csv(rows: pd.DataFrame, stem: Path) -> Path:
     path = stem.with_name(f"{stem.name}.csv")
     write_text(path, rows.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
     return path
+
+
+def write_table(rows: pd.DataFrame, stem: Path, *, markdown: bool = False) -> list[Path]:
+    """Writes `<stem>.csv`, and with three significant digits `<stem>.tex`, for LaTeX's package booktabs.
+
+    markdown: also `<stem>.md`.
+    """
+    words = rows.copy()
+    for column in words.columns:
+        if pd.api.types.is_float_dtype(words[column]):
+            words[column] = ["--" if pd.isna(value) else f"{value:.3g}" for value in words[column]]
+    words.columns = [str(column).replace("_", " ") for column in words.columns]
+    paths = {"tex": words.style.hide(axis="index").format(escape="latex").to_latex(hrules=True)}
+    if markdown:
+        cells = [words.columns, ["---"] * len(words.columns), *words.astype(str).to_numpy().tolist()]
+        paths["md"] = "".join(f"| {' | '.join(row)} |\n" for row in cells)
+    for ending, text in paths.items():
+        write_text(stem.with_name(f"{stem.name}.{ending}"), text)
+    return [write_csv(rows, stem), *(stem.with_name(f"{stem.name}.{ending}") for ending in paths)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +32,16 @@ class Panel:
     height: int = 0
 
 
-def panels(paper: str, records: Sequence[RunRecord]) -> list[Panel]:
-    """Every figure and table of a paper that these runs have data for, in the order of `bdry figures`."""
+def panels(
+    paper: str, records: Sequence[RunRecord], say: Callable[[int, int, str], None] = lambda done, total, name: None
+) -> list[Panel]:
+    """Every figure and table of a paper that these runs have data for, in the order of `bdry figures`.
+
+    say: is told of each before it is drawn, as by `draw_figures`.
+    """
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        stems = [_stem(path) for path in draw_figures(paper, "all", records, folder)]
+        stems = [_stem(path) for path in draw_figures(paper, "all", records, folder, say)]
         found = [_panel(folder, stem) for stem in dict.fromkeys(stems)]
     return [panel for panel in found if panel is not None]
 

@@ -2,6 +2,7 @@
 
 outputs/sweeps/<time>/
     multirun.yaml             Hydra's: what was swept
+    jobs.json                 when it began, and what tells its jobs apart
     .submitit/<job>/          launch=slurm: each job's log
     <number>/outcome.json     how the job ended; a job without had begun, and its process died
     <number>/error.txt        the traceback of one that failed
@@ -10,10 +11,11 @@ outputs/sweeps/<time>/
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from .files import write_json, write_text
 
@@ -30,6 +32,15 @@ class Outcome:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class HowFar:
+    """How far a sweep is: jobs in all, jobs that have ended, and seconds left, None while no job has been worked on."""
+
+    total: int
+    ended: int
+    seconds_left: float | None
+
+
 class Sweep:
     """One sweep's folder; its jobs are numbered from 0."""
 
@@ -39,6 +50,37 @@ class Sweep:
     def job(self, number: int) -> Path:
         """The job's folder, which Hydra creates when the job begins."""
         return self.path / str(number)
+
+    def begin(self, labels: Sequence[str]) -> None:
+        """Before the first job. labels: what tells each job from the others."""
+        write_json(self.path / "jobs.json", {"labels": list(labels), "time": time.time()})
+
+    def label(self, number: int) -> str:
+        """What tells the job from the others; "" where the sweep does not say."""
+        labels = self._jobs().get("labels", [])
+        return str(labels[number]) if number < len(labels) else ""
+
+    def how_far(self) -> HowFar | None:
+        """How far the sweep is, from the jobs that have ended; None where it does not say how many it has.
+
+        What is left takes as long as the jobs that were worked on took in the time since the sweep began, however many
+        of them run side by side.
+        """
+        jobs = self._jobs()
+        if not jobs:
+            return None
+        total = len(jobs["labels"])
+        outcomes = [outcome for number in range(total) if (outcome := self.outcome(number)) is not None]
+        worked = sum(outcome.state == "finished" for outcome in outcomes)
+        each = (time.time() - float(jobs["time"])) / worked if worked else None
+        return HowFar(total, len(outcomes), None if each is None else each * (total - len(outcomes)))
+
+    def _jobs(self) -> dict[str, Any]:
+        try:
+            found = json.loads((self.path / "jobs.json").read_text(encoding="utf-8"))
+            return {"labels": [*found["labels"]], "time": float(found["time"])}
+        except (OSError, ValueError, TypeError, KeyError):
+            return {}
 
     def has_begun(self, number: int) -> bool:
         """Whether the job ever started."""
@@ -51,9 +93,10 @@ class Sweep:
         except (OSError, ValueError, TypeError):
             return None
 
-    def outcomes(self, num_jobs: int) -> Sequence[Outcome]:
-        """How each job of a sweep that is over ended."""
-        return [self.outcome(number) or self._died(number) for number in range(num_jobs)]
+    def outcomes(self, num_jobs: int, *, interrupted: bool = False) -> Sequence[Outcome]:
+        """How each job of a sweep that is over ended; of an interrupted one the jobs without an outcome are stopped."""
+        stopped = Outcome("stopped", "", "interrupted") if interrupted else None
+        return [self.outcome(number) or stopped or self._died(number) for number in range(num_jobs)]
 
     def end(self, number: int, outcome: Outcome) -> None:
         """Writes how the job ended."""

@@ -28,6 +28,7 @@ COLUMNS = (
     "linf_median",
     "path",
 )
+MEASURED = ("test_accuracy", "robust_accuracy", "l2_median", "linf_median")
 
 
 def inventory(records: Sequence[RunRecord]) -> pd.DataFrame:

@@ -1,8 +1,11 @@
-"""Small tables for a terminal."""
+"""Small tables for a terminal, and what is being done of many steps."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Sequence
+from types import TracebackType
 
 from rich import box
 from rich.console import Console
@@ -26,3 +29,34 @@ def show(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for row in rows:
         shown.add_row(*row)
     console.print(shown)
+
+
+class Steps:
+    """Says on standard error which of many steps is going on, as in "figure 3 of 14: R2". A context manager.
+
+    In a terminal the line is overwritten and goes at the end; elsewhere there is one every ten seconds.
+    """
+
+    every_s = 10.0
+
+    def __init__(self, what: str) -> None:
+        self.what, self.last = what, time.monotonic()
+        self.terminal = sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int, name: str) -> None:
+        """`done` of `total` steps are done, and `name` is going on."""
+        line = f"{self.what} {done + 1} of {total}: {name}"
+        if self.terminal:
+            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - self.last >= self.every_s:
+            self.last = time.monotonic()
+            print(line, file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self.terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -7,11 +7,60 @@ from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 P = TypeVar("P", bound="Counting")
 
 LINE_EVERY_S = 60.0
+# how often the time left is reckoned, and by how much two reckonings in a row may differ to be told
+ESTIMATE_EVERY_S = 10.0
+AGREEMENT = 1.35
+ENOUGH_S = 180.0
+LONG_S = 24 * 3600.0
+
+
+class Estimate:
+    """How long counted work will go on, by the rate of the later half of the time so far.
+
+    It is told once two reckonings in a row agree and a twentieth is done, or after three minutes: early ones are wild.
+    """
+
+    def __init__(self) -> None:
+        # seconds and pieces done, every ten seconds
+        self.seen: list[tuple[float, int]] = []
+        self.seconds: float | None = None
+        self.told = False
+
+    def see(self, done: int, total: int, now: float) -> None:
+        """`done` of `total` are done `now`, in seconds of any clock."""
+        if self.seen and now < self.seen[-1][0] + ESTIMATE_EVERY_S:
+            return
+        # what came before the first piece, such as the measurement of initialisation, is no rate
+        self.seen.append((now, done))
+        begun = self.seen[0][0]
+        middle = next(one for one in self.seen if one[0] >= (begun + now) / 2)
+        first = middle if middle[1] < done else self.seen[0]
+        if first[1] == done:
+            return
+        before = None if self.seconds is None else self.seconds - (now - self.seen[-2][0])
+        self.seconds = (total - done) * (now - first[0]) / (done - first[1])
+        ratio = 0.0 if before is None else (self.seconds + ESTIMATE_EVERY_S) / max(before + ESTIMATE_EVERY_S, 1e-9)
+        enough = done - self.seen[0][1] >= total / 20 or now - begun >= ENOUGH_S
+        self.told = enough and 1 / AGREEMENT < ratio < AGREEMENT
+
+    def words(self) -> str:
+        """As in "about 3 min left"; "" while it is not known."""
+        if self.seconds is None or not self.told:
+            return ""
+        return time_left(self.seconds)
+
+
+def time_left(seconds: float) -> str:
+    """As in "about 3 min left"."""
+    minutes = seconds / 60
+    if minutes < 1.5:
+        return f"about {max(seconds, 1):.0f} s left"
+    return f"about {minutes:.0f} min left" if minutes < 120 else f"about {minutes / 60:.0f} h left"
 
 
 class Counting:
@@ -27,13 +76,16 @@ class Counting:
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[doing]}"),
             console=self.console,
             disable=not self.console.is_terminal,
             transient=True,
         )
-        self.task = self.bar.add_task(name, total=total, rate="", doing="")
+        self.task = self.bar.add_task(name, total=total, rate="", left="", doing="")
+        self.estimate = Estimate()
+        # what would be quicker than what is going to take more than a day
+        self.quicker = ""
 
     def begin_at(self, done: int) -> None:
         """What is resumed starts with `done` done."""
@@ -53,7 +105,12 @@ class Counting:
     def count(self, number: int, doing: str) -> None:
         """`number` more are done; `doing` stands beside the rate."""
         self.done += number
-        self.bar.update(self.task, completed=self.done, rate=f"{self._rate():.1f} {self.unit}s/s", doing=doing)
+        self.estimate.see(self.done, self.total, time.monotonic())
+        left = self.estimate.words()
+        self.bar.update(
+            self.task, completed=self.done, rate=f"{self._rate():.1f} {self.unit}s/s", left=left, doing=doing
+        )
+        self._say_if_long()
         if not self.console.is_terminal and time.monotonic() - self.last_line >= LINE_EVERY_S:
             self._line(doing)
 
@@ -66,8 +123,17 @@ class Counting:
 
     def _line(self, doing: str) -> None:
         self.last_line = time.monotonic()
-        left = (self.total - self.done) / max(self._rate(), 1e-9) / 60
-        self.note(f"{self.name}: {self.unit} {self.done} of {self.total}, {doing}, about {left:.0f} min left")
+        parts = [f"{self.name}: {self.unit} {self.done} of {self.total}", doing, self.estimate.words()]
+        self.note(", ".join(filter(None, parts)))
+
+    def _say_if_long(self) -> None:
+        """Once, after the first minute: work that takes more than a day, and what would be quicker."""
+        seconds = self.estimate.seconds
+        if self.quicker and seconds is not None and time.monotonic() - self.started >= LINE_EVERY_S:
+            if seconds > LONG_S:
+                days = f"{seconds / 86400:.0f} days" if seconds > 2 * LONG_S else f"{seconds / 3600:.0f} hours"
+                self.note(f"{self.name}: this will take about {days} on this machine; quicker: {self.quicker}")
+            self.quicker = ""
 
     def note(self, text: str) -> None:
         """A line that stays, above the bar."""

@@ -12,6 +12,7 @@ from ..attacks import robust_accuracy
 from ..core.measuring import measuring
 from ..core.moment import Moment
 from ..core.seeds import generator
+from ..data import Dataset
 from ..errors import ConfigError, RunError, TrainingError
 from ..runs import SCHEMA_VERSION, TABLES, Run, find_runs
 from ..runs.checkpoint import load_training, save_classifier, save_training
@@ -27,12 +28,14 @@ from .build import (
     planned_moments,
     prepare_machine,
 )
-from .loggers import scalar_logger
+from .loggers import open_logger
 from .progress import TrainingProgress
 from .stopping import Stop
 
 EVALUATION_BATCH = 500
 MOST_STEPS = 10**9
+# what is proposed where a run is long
+MANY_IMAGES, FEW_STEPS = 5000, 3
 
 
 class TrainingRun:
@@ -60,8 +63,9 @@ class TrainingRun:
         self.planned_moments = planned_moments(settings, self.steps_per_epoch)
         self.kept_moments = frozenset().union(*self.planned_moments.values())
         self.state = State()
-        self.log_scalars = scalar_logger(settings.logger, folder.tensorboard)
+        self.log = open_logger(settings.logger, folder, self.config)
         self.progress = TrainingProgress(folder.name, self.total_steps)
+        self.progress.quicker = "; ".join(quicker(settings, self.dataset))
         self.stop = Stop()
 
     def resume(self) -> dict[str, Any]:
@@ -108,9 +112,10 @@ class TrainingRun:
             raise ConfigError("training.batch_size", self.plan.batch_size, problem) from None
 
     def finish(self) -> None:
-        """Draws the run's own figures."""
+        """Draws the run's own figures, and hands them to the logger."""
         records, _ = find_runs([str(self.folder.path)], unfinished=True)
-        draw_figures("mickisch2020", "margin_evolution", records, self.folder.figures)
+        drawn = draw_figures("mickisch2020", "margin_evolution", records, self.folder.figures)
+        self.log(self.state.step, {}, [path for path in drawn if path.suffix == ".png"])
 
     def measure(self, moment: Moment) -> None:
         """Evaluates the classifier, lets the probes that are due measure it, and appends all rows to the tables."""
@@ -129,7 +134,7 @@ class TrainingRun:
         tables["timings"] = pd.DataFrame([{**timing, "measuring_seconds": self.clock - trained}])
         for name, rows in tables.items():
             self.folder.writer(name).append(rows)
-        self.log_scalars(moment.step, tables)
+        self.log(moment.step, tables)
 
     def _history_row(self, moment: Moment) -> dict[str, object]:
         self.progress.say("evaluating")
@@ -197,3 +202,17 @@ class TrainingRun:
     def save_is_due(self) -> bool:
         """Whether the last checkpoint is long ago, or the process has been asked to stop."""
         return self.stop.requested or time.monotonic() - self.last_save > 60 * self.settings.training.checkpoint_minutes
+
+
+def quicker(settings: TrainConfig, dataset: Dataset) -> list[str]:
+    """What would make this training quicker, as one would type it."""
+    found = []
+    if dataset.train.labels.device.type == "cpu":
+        found.append("a GPU (device=cuda)")
+    if settings.arch.name != "airbench" and dataset.image_shape[1:] == (32, 32):
+        found.append("arch=airbench, as recipe=cifar10_fast has it")
+    if len(dataset.train) > MANY_IMAGES:
+        found.append(f"dataset.num_train={MANY_IMAGES}")
+    if isinstance(settings.adv, PGD) and settings.adv.steps > FEW_STEPS:
+        found.append(f"adv.steps={FEW_STEPS}")
+    return [*found, f"training.epochs={max(1, settings.training.epochs // 4)}"]

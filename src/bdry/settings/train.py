@@ -76,7 +76,12 @@ class TrainConfig(Machine):
     study: str = option("", "label for figures and claims: the part of a study; empty: main", science=False)
     seed: int = option(0, "seed of everything random in training", ge=0, science=False)
     precision: str = option("fp32", "arithmetic of training; measurements are always fp32", choices=("fp32", "bf16"))
-    logger: str = option("csv", "tensorboard: scalars there too", choices=("csv", "tensorboard"), science=False)
+    logger: str = option(
+        "csv",
+        "where numbers and figures go beside the tables; csv: nowhere",
+        choices=("csv", "tensorboard", "wandb", "mlflow"),
+        science=False,
+    )
     outputs: str = option("outputs", "folder of runs, sweeps and figures", science=False)
     published: str = option(
         "", "a publication, as in docs/results/li2018: what it has of this run is taken from there", science=False

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import RunError, UsageError, did_you_mean, one_line
 from ..figures.drawing import Drawing
+from ..figures.titles import TITLES
 from ..runs import RunRecord
 from ..runs.files import refuse_links, write_text
 from ..selection import in_words, passed_over
@@ -22,26 +23,25 @@ from .regions import figures as regions
 from .shared import figures as shared
 
 STUDIES = (margins, directions, noise, lastlayer, deepdig, regions, curvature, shared, detection)
-# in the order in which they are listed and drawn
-NAMES = {
-    "fawzi2017": "filmstrips paths convexity profile sections families sensitivity shared_rho shared_directions "
-    "shared_energy shared_noise detect_signs detect_roc detect_recovery curvature_over_training regions_over_training",
-    "karimi2020": "strips embedding bisection segments success idc distance alpha pairs",
-    "li2018": "convergence slowness maps bias overlap margin_histograms solver pair_angles",
-    "mickisch2020": "margin_evolution R1 R2 R3 R4 R5 T1 T2 trend transfer calibration noise controls estimators "
-    "factors",
-}
 _BY_NAME = {drawing.name: drawing for study in STUDIES for drawing in study.FIGURES}
 FIGURES: dict[str, dict[str, Drawing]] = {
-    paper: {name: _BY_NAME[name] for name in names.split()} for paper, names in NAMES.items()
+    paper: {name: _BY_NAME[name] for name in titles} for paper, titles in TITLES.items()
 }
 
 
-def draw_figures(paper: str, figure: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
+def draw_figures(
+    paper: str,
+    figure: str,
+    records: Sequence[RunRecord],
+    folder: Path,
+    say: Callable[[int, int, str], None] = lambda done, total, name: None,
+) -> list[Path]:
     """Draws one figure of a paper, or `all`, from the tables of `records`; the files written.
 
     A figure is PNG, PDF, CSV and caption, a table CSV and Markdown. `all` leaves out what these runs have no data for.
     A caption says which measured rows of its experiments were passed over, and why.
+
+    say: is told, before each figure, how many of how many are done, and its name.
 
     Raises:
         UsageError: the paper has no such figure, or the runs have no data for the one that is named.
@@ -59,7 +59,11 @@ def draw_figures(paper: str, figure: str, records: Sequence[RunRecord], folder: 
         return in_words(passed_over(records, [table]))
 
     if figure == "all":
-        return [path for drawing in available.values() for path in _draw(drawing, records, folder, passed)]
+        drawn: list[Path] = []
+        for number, drawing in enumerate(available.values()):
+            say(number, len(available), drawing.name)
+            drawn += _draw(drawing, records, folder, passed)
+        return drawn
     paths = _draw(available[figure], records, folder, passed)
     if not paths:
         raise UsageError(

@@ -15,21 +15,31 @@ class Sweeper(BasicSweeper):
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Raises `UsageError` for a mistake in any job's config."""
-        from bdry.cli.sweep import check_job
+        from bdry.cli.sweep import check_job, labels
+        from bdry.runs import Sweep
 
         assert self.config is not None
         assert self.hydra_context is not None
         for overrides in batch:
             check_job(self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides)))
+        Sweep(Path(self.config.hydra.sweep.dir)).begin(labels(self._jobs()))
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Runs the jobs; raises `SweepError` where any failed."""
-        from bdry.cli.sweep import close
+        """Runs the jobs; raises `SweepError` where any failed. The table of jobs comes in any case."""
+        from bdry.cli.sweep import close, interrupted
 
-        super().sweep(arguments)
         assert self.config is not None
-        assert self.overrides is not None
-        close(Path(self.config.hydra.sweep.dir), [job for batch in self.overrides for job in batch])
+        folder = Path(self.config.hydra.sweep.dir)
+        try:
+            super().sweep(arguments)
+        except (KeyboardInterrupt, SystemExit):
+            interrupted(folder, self._jobs())
+            raise
+        close(folder, self._jobs())
+
+    def _jobs(self) -> list[list[str]]:
+        """The overrides of each job, in order; none before they are known."""
+        return [list(job) for batch in self.overrides or () for job in batch]
 
 
 # an instance of Hydra's dataclass: it runs this module without listing it in sys.modules, where none can be made

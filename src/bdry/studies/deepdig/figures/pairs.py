@@ -76,7 +76,7 @@ def _success_figure(drawn: pd.DataFrame, title: str) -> Figure:
         for place, panel in zip(axes.flat, panels, strict=False):
             _bars(place, drawn[drawn["panel"] == panel].set_index("method").reindex(methods))
             place.set_title(panel)
-        figure.suptitle(f"success: {title}", fontsize=10.5)
+        figure.suptitle(title, fontsize=10.5)
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
         for place in axes[-1]:
@@ -137,7 +137,7 @@ def _idc_figure(drawn: pd.DataFrame, title: str) -> Figure:
         left, middle, right = figure.subplots(1, 3)
         _against_grid(left, middle, drawn[drawn["panel"] == "grid"])
         _by_method(right, drawn[drawn["panel"] == "methods"])
-        figure.suptitle(f"idc: {title}", fontsize=10.5)
+        figure.suptitle(title, fontsize=10.5)
         corners: list[tuple[Axes, Any]] = [(left, "outside lower left"), (right, "outside lower right")]
         for place, where in corners:
             handles, labels = place.get_legend_handles_labels()
@@ -231,7 +231,7 @@ def _alpha_figure(drawn: pd.DataFrame, title: str) -> Figure:
             place.set_xlabel("alpha")
             place.set_ylabel(label)
             place.set_ylim(bottom=0, top=1.03 if name == "success_rate" else None)
-        figure.suptitle(f"alpha: {title}", fontsize=10.5)
+        figure.suptitle(title, fontsize=10.5)
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=6)
     return figure
@@ -298,7 +298,7 @@ def _pairs_figure(drawn: pd.DataFrame, title: str) -> Figure:
             place.set_yticks(range(size))
             place.set_xlabel("target class")
             place.set_ylabel("source class")
-        figure.suptitle(f"pairs: {title}", fontsize=10.5)
+        figure.suptitle(title, fontsize=10.5)
     return figure
 
 

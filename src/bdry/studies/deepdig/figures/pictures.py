@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from ....figures.drawing import Drawing
 from ....figures.style import COLOURS, RC
+from ....figures.titles import titled
 from .common import CLOSELY, Detailed, Pair, arrow, each_detailed
 
 MOST_IMAGES = 4
@@ -76,7 +77,7 @@ def _strips_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
                 if row == 0:
                     place.set_title(heading, fontsize=8)
                 _picture(place, found, (s, t), method, what, image)
-        figure.suptitle(f"strips: {found.title}", fontsize=10.5)
+        figure.suptitle(titled("strips", found.title), fontsize=10.5)
     return figure
 
 
@@ -136,7 +137,7 @@ def _embedding_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
             place.set_title(f"classes {s} and {t}")
             place.set_xlabel("first component")
             place.set_ylabel("second component")
-        figure.suptitle(f"embedding: {found.title}", fontsize=10.5)
+        figure.suptitle(titled("embedding", found.title), fontsize=10.5)
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure

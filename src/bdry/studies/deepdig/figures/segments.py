@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from ....figures.drawing import Drawing
 from ....figures.style import COLOURS, RC
+from ....figures.titles import titled
 from .common import CLOSELY, METHOD_LABELS, METHODS, Detailed, arrow, each_detailed
 
 # a quartile over fewer segments is noise
@@ -51,7 +52,7 @@ def _bisection_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
             place.set_title(arrow(s, t))
             place.set_xlabel("midpoint")
         axes[0].set_ylabel("median |p_s − p_t|")
-        figure.suptitle(f"bisection: {found.title}", fontsize=10.5)
+        figure.suptitle(titled("bisection", found.title), fontsize=10.5)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
@@ -93,7 +94,7 @@ def _segments_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
         axes[0, 0].set_ylabel("probability")
         for place in axes[-1]:
             place.set_xlabel("place along the segment")
-        figure.suptitle(f"segments: {found.title}", fontsize=10.5)
+        figure.suptitle(titled("segments", found.title), fontsize=10.5)
         handles, labels = axes[0, 0].get_legend_handles_labels()
         handles += [matplotlib.patches.Patch(color=colour) for colour in CLASS_COLOURS.values()]
         figure.legend(handles, [*labels, *CLASS_COLOURS], loc="outside lower center", ncols=5)
@@ -159,7 +160,7 @@ def _distance_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
                     place.set_ylabel(METHOD_LABELS[name], rotation=0, ha="right", va="center", fontsize=8)
             rows[0][column].set_title(arrow(s, t))
             rows[-1][column].set_xlabel("$\\ell_2$ distance to the source image")
-        figure.suptitle(f"distance: {found.title}", fontsize=10.5)
+        figure.suptitle(titled("distance", found.title), fontsize=10.5)
     return figure
 
 

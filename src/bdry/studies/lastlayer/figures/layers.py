@@ -14,10 +14,10 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from ....figures.captions import keep
-from ....figures.drawing import Draw, Drawing, seeds_shown
+from ....figures.drawing import Draw, Drawing, experiment_stem, seeds_shown
 from ....figures.style import COLOURS, RC
+from ....figures.titles import titled
 from ....runs import RunRecord
-from ....runs.files import file_name
 from .common import STAGES, SVM, Layer, layers
 
 MAPS_WHAT = (
@@ -37,7 +37,7 @@ def _draw_maps(name: str, records: Sequence[RunRecord], folder: Path) -> list[Pa
         panels = list(_panels(found))
         if panels:
             drawn = pd.concat([layer.identified(pd.DataFrame([about])) for layer, _, about in panels])
-            figure = _maps_figure(panels, f"{name}: {found[0].title}")
+            figure = _maps_figure(panels, titled(name, found[0].title))
             paths += _keep(name, found[0], figure, drawn, records, folder, MAPS_WHAT)
     return paths
 
@@ -139,7 +139,7 @@ def _each_layer(
             drawn = pd.concat(parts) if parts else pd.DataFrame()
             if len(drawn):
                 paths += _keep(
-                    name, found[0], picture(drawn, f"{name}: {found[0].title}"), drawn, records, folder, what
+                    name, found[0], picture(drawn, titled(name, found[0].title)), drawn, records, folder, what
                 )
         return paths
 
@@ -149,7 +149,7 @@ def _each_layer(
 def _keep(
     name: str, layer: Layer, figure: Figure, drawn: pd.DataFrame, records: Sequence[RunRecord], folder: Path, what: str
 ) -> list[Path]:
-    stem = file_name(f"{name}-{layer.source.record.identity['experiment']}")
+    stem = experiment_stem(name, layer.source.record.identity["experiment"], records)
     return keep(name, layer.title, stem, figure, drawn, records, folder, f"{what} {seeds_shown(drawn)}")
 
 

@@ -13,7 +13,7 @@ from ....core.statistics import auroc, spearman
 from ....figures.captions import describe_runs, drawn_from
 from ....figures.drawing import Data, Draw, Drawing
 from ....figures.points import EXPERIMENT, FEWEST_IMAGES, IDENTITY, TRAININGS, last_moment, of_study, rows_of
-from ....figures.style import write_csv
+from ....figures.style import write_table
 from ....runs import RunRecord
 from ....runs.files import write_text
 
@@ -220,14 +220,14 @@ def _written(table: Data, headings: dict[str, tuple[str, str]], what: str) -> Dr
         title = f"**{name}.** {what} {seeds}".rstrip()
         lines = [title, "", *_markdown(rows, headings), "", *describe_runs(drawn_from(rows, records))]
         write_text(path, "\n".join(lines) + "\n")
-        return [write_csv(rows, folder / name), path]
+        return [*write_table(rows, folder / name), path]
 
     return draw
 
 
 def _trend_csv(name: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
     rows = trend(records)
-    return [write_csv(rows, folder / name)] if len(rows) else []
+    return write_table(rows, folder / name) if len(rows) else []
 
 
 def _markdown(table: pd.DataFrame, headings: dict[str, tuple[str, str]]) -> list[str]:

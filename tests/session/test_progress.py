@@ -1,0 +1,86 @@
+"""What is said of work that goes on: estimates that hold, the line for long work, how far a sweep is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bdry.runs import Outcome, Sweep
+from bdry.session import progress
+from bdry.session.progress import Counting, Estimate, time_left
+
+
+def told(rate_at, total=1000, seconds=600):
+    """The words of an estimate at each second of work whose rate in pieces a second `rate_at` gives."""
+    estimate, done, words = Estimate(), 0.0, []
+    for now in range(seconds):
+        done = min(done + rate_at(now), total)
+        estimate.see(int(done), total, float(now))
+        words.append((now, estimate.words(), total - done))
+    return words
+
+
+def test_even_work_is_told_after_two_looks_and_rightly():
+    words = told(lambda now: 2.0, seconds=400)
+    assert all(text == "" for now, text, _ in words if now < 20)
+    said = {now: text for now, text, _ in words if text}
+    assert min(said) <= 35
+    assert said[100] == time_left((1000 - 2 * 101) / 2) == "about 7 min left"
+
+
+def test_a_slow_start_is_not_told_as_the_rate_of_all():
+    """The first 60 s are a tenth as fast: users had read 423 minutes, then 118."""
+    words = told(lambda now: 0.2 if now < 60 else 2.0, seconds=540)
+    for now, text, left in words:
+        if text and 60 < now < 500:
+            shown = float(text.split()[1]) * (60 if "min" in text else 1)
+            assert shown < 3 * max(left / 2.0, 60), (now, text)
+
+
+def test_time_left_in_the_unit_that_fits():
+    assert [time_left(s) for s in (0.2, 80, 150, 3 * 3600)] == [
+        "about 1 s left",
+        "about 80 s left",
+        "about 2 min left",
+        "about 3 h left",
+    ]
+
+
+@pytest.mark.parametrize(("pieces", "days"), [(10**7, True), (1000, False)])
+def test_work_of_more_than_a_day_says_so_once_and_what_is_quicker(pieces, days, monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    counting = Counting("digits-mlp/seed=0", pieces, "step")
+    counting.quicker = "dataset.num_train=5000"
+    with counting:
+        for _ in range(150):
+            now[0] += 1.0
+            counting.count(1, "loss 1.0")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "this will take about" in line]
+    assert len(lines) == days
+    if days:
+        assert lines[0] == (
+            "digits-mlp/seed=0: this will take about 116 days on this machine; quicker: dataset.num_train=5000"
+        )
+
+
+def test_how_far_a_sweep_is(tmp_path, monkeypatch):
+    sweep = Sweep(tmp_path)
+    assert sweep.how_far() is None
+    sweep.begin(["seed=0", "seed=1", "seed=2", "seed=3"])
+    found = sweep.how_far()
+    assert (found.total, found.ended, found.seconds_left) == (4, 0, None)
+    assert sweep.label(2) == "seed=2"
+    # a job that was skipped tells nothing of how long others take
+    sweep.end(0, Outcome("skipped"))
+    assert sweep.how_far().seconds_left is None
+    sweep.end(1, Outcome("finished"))
+    began = json.loads((tmp_path / "jobs.json").read_text())["time"]
+    monkeypatch.setattr("bdry.runs.sweep.time.time", lambda: began + 100)
+    assert sweep.how_far().seconds_left == pytest.approx(200)
+    states = [outcome.state for outcome in sweep.outcomes(4, interrupted=True)]
+    assert states == ["skipped", "finished", "stopped", "stopped"]
+    (tmp_path / "jobs.json").write_text("{")
+    assert sweep.how_far() is None
+    assert sweep.label(0) == ""
