@@ -15,7 +15,7 @@ from bdry.errors import ConfigError
 from bdry.margins import ESTIMATORS
 from bdry.models import ARCHITECTURES
 from bdry.session.build import options
-from bdry.settings import SCHEMAS, check, children, science
+from bdry.settings import SCHEMAS, RunTask, check, children, science
 from bdry.training import OPTIMISERS
 
 OPTIONS = [
@@ -36,7 +36,7 @@ NEEDS = {"folder": ["dataset.root=x"], "arrays": ["dataset.file=x.npz"]}
 
 def words(command, group):
     """What `bdry <command>` needs beside a choice in `group`."""
-    if command != "margin":
+    if not issubclass(COMMANDS[command][0], RunTask):
         return []
     return ["classifier=my_module:build"] if group == "dataset" else ["run=outputs/runs/x"]
 
