@@ -20,6 +20,8 @@ SCENARIOS: Registry[Any] = Registry("scenario", "natural", "perturbed", "random"
 FAMILIES: Registry[Any] = Registry("family", "nearest_refined", "deepfool_end", "nat_segment", "random_dir")
 # method(wanted, model, points, sides by t, find) -> one result for each scale
 CURVATURE_METHODS: Registry[Any] = Registry("method", "ad", "geometric", "softplus_swap", "smoothed", "fd")
+# what training minimises: loss(logits, labels) -> ()
+LOSSES = ("cross_entropy", "hinge", "squared_error")
 WEIGHT_LAWS = ("dirichlet", "uniform")
 
 # generator(classifier, images, **settings) -> Borderline

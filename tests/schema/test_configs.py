@@ -15,8 +15,7 @@ from bdry.errors import ConfigError
 from bdry.margins import ESTIMATORS
 from bdry.models import ARCHITECTURES
 from bdry.session.build import options
-from bdry.settings import SCHEMAS, check, children, science
-from bdry.settings.run_task import RunTask
+from bdry.settings import SCHEMAS, RunTask, check, children, science
 from bdry.training import OPTIMISERS
 
 OPTIONS = [
@@ -26,7 +25,6 @@ OPTIONS = [
     for option in names
     if group not in ("launch", "paper", "scale")
 ]
-MEASURING = {command for command, (schema, _) in COMMANDS.items() if issubclass(schema, RunTask)}
 PRESETS = [option for option in groups("train")["paper"] if "/" in option]
 PAPERS = sorted({preset.partition("/")[0] for preset in PRESETS})
 SCALES = ["smoke", "cpu", "full", "paper"]
@@ -38,7 +36,7 @@ NEEDS = {"module": ["arch.build=my_module:build"], "folder": ["dataset.root=x"],
 
 def words(command, group):
     """What `bdry <command>` needs beside a choice in `group`."""
-    if command not in MEASURING:
+    if not issubclass(COMMANDS[command][0], RunTask):
         return []
     return ["classifier=my_module:build"] if group == "dataset" else ["run=outputs/runs/x"]
 

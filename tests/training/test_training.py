@@ -17,9 +17,10 @@ from bdry.core.seeds import generator
 from bdry.data import DATASETS
 from bdry.errors import TrainingError
 from bdry.models import build_classifier
+from bdry.names import LOSSES
 from bdry.training import OPTIMISERS, Plan, State, fit, learning_rate, loss_and_accuracy
 from bdry.training.adversary import Adversary, attacked_model
-from bdry.training.loop import log_mean_loss
+from bdry.training.loop import log_mean_loss, objective
 
 
 def network(dataset, name="mlp", **options):
@@ -286,3 +287,39 @@ def test_pgd_training_with_one_restart_makes_one_pass_for_each_step_and_one(tiny
     run(tiny_dataset, model, adam(model), plan(epochs=1, adversary=adversary), State(), stop_after=1)
     # three steps of each restart, the gradient step's own, and a look at the end of each of several restarts
     assert len(passes) == forwards
+
+
+def test_the_losses_are_what_their_names_say():
+    draw = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(7, 4, generator=draw, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 3, 1, 0])
+    hinge, squared = [], []
+    for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
+        hinge.append(sum(max(0, 1 - row[label] + value) for k, value in enumerate(row) if k != label) / 4)
+        squared.append(sum((value - (k == label)) ** 2 for k, value in enumerate(row)) / 4)
+    assert float(objective("hinge", logits, labels)) == pytest.approx(sum(hinge) / 7)
+    assert float(objective("squared_error", logits, labels)) == pytest.approx(sum(squared) / 7)
+    assert float(objective("cross_entropy", logits, labels)) == pytest.approx(
+        float(-logits.log_softmax(1)[range(7), labels].mean())
+    )
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_training_lowers_the_loss_that_it_names(loss):
+    toy = DATASETS["sectors"](num_points=120, noise=0.0, seed=0)
+    mean, std = toy.normalisation()
+    options = {"widths": [20], "activation": "relu"}
+    network = build_classifier("mlp", (1, 1, 2), 2, mean=mean, std=std, seed=0, options=options)
+    optimiser = OPTIMISERS["sgd"](network.parameters(), lr=0.3, weight_decay=0.0, momentum=0.0, nesterov=False)
+    rate = functools.partial(learning_rate, "constant", 0.3, milestones=[], gamma=0.1, warmup=0.3)
+    said = []
+    fit(
+        network, toy.train, optimiser,
+        plan(epochs=100, batch_size=len(toy.train), learning_rate=rate, label_smoothing=0.0, crop_padding=0, flip=False,
+             loss=loss),
+        State(), moments=frozenset(), measure=said.append, save=lambda: None, save_is_due=lambda: False,
+        advance=said.append,
+    )  # fmt: skip
+    assert said[-1] < 0.5 * said[0]
+    with torch.no_grad():
+        left = float(objective(loss, network(toy.train.pixels()), toy.train.labels))
+    assert left == pytest.approx(said[-1], rel=0.1)

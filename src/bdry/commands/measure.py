@@ -67,6 +67,10 @@ def recipe(config: SvmConfig, opened: Opened) -> dict[str, Any]:
     if trained.training.epochs == 0:
         raise ConfigError("study", "bias", "this run has no epochs; there is nothing to compare with")
     plan = build_plan(trained)
+    if plan.loss != "cross_entropy":
+        raise ConfigError(
+            "study", "bias", f"compares training by the cross-entropy, and this run's loss is {plan.loss}"
+        )
     optimiser = OPTIMISERS.bound(trained.optim.name, options(trained.optim))
     return {"recipe": TrainingRecipe(optimiser, plan.learning_rate, plan.epochs, plan.batch_size)}
 

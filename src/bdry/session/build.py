@@ -155,6 +155,7 @@ def build_plan(config: TrainConfig) -> Plan:
         seed=config.seed,
         data_seed=_seed(training.data_seed, config),
         overlap=training.overlap or 0,
+        loss=training.loss or "cross_entropy",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from ..errors import ConfigError
-from ..names import NORMS, harmless
+from ..names import LOSSES, NORMS, harmless
 from .adv import Adv
 from .arch import Arch, Preprocessing
 from .dataset import Dataset
@@ -30,6 +30,12 @@ class Training:
         unit="images",
         ge=1,
         le=10_000_000,
+        later=True,
+    )
+    loss: str | None = option(
+        None,
+        "what is minimised; hinge: the multi-class hinge loss; squared_error: of one-hot labels; null: cross_entropy",
+        choices=LOSSES,
         later=True,
     )
     label_smoothing: float = option(0.0, "label smoothing of the cross-entropy", ge=0, lt=1)
@@ -97,6 +103,11 @@ class TrainConfig(Machine):
             missing, given = ("scale", "paper") if self.scale is None else ("paper", "scale")
             choices = "scale=smoke, cpu, full or paper" if missing == "scale" else "paper=<preset>"
             raise ConfigError(given, getattr(self, given), f"goes with {choices}")
+        if self.training.loss not in (None, "cross_entropy"):
+            for key in ("loss_scaled", "label_smoothing"):
+                if getattr(self.training, key):
+                    problem = f"goes with training.loss=cross_entropy, not {self.training.loss}"
+                    raise ConfigError(f"training.{key}", getattr(self.training, key), problem)
         if self.training.loss_scaled and self.training.label_smoothing > 0:
             raise ConfigError(
                 "training.loss_scaled", True, "needs training.label_smoothing=0: a smoothed loss does not come near 0"

@@ -27,7 +27,8 @@ from .adversary import Adversary
 class Plan:
     """What to train for how long. `learning_rate` maps the share of training done, in [0, 1], to the rate.
 
-    loss_scaled: each step is divided by the batch's loss, see `log_mean_loss`.
+    loss: one of `LOSSES`. label_smoothing: of the cross-entropy. loss_scaled: each step is divided by the batch's
+    loss, see `log_mean_loss`.
     overlap: images of the next batch that each has besides its own, as in the code of arXiv 1912.11460 (36 of 64).
     """
 
@@ -43,6 +44,7 @@ class Plan:
     data_seed: int
     loss_scaled: bool = False
     overlap: int = 0
+    loss: str = "cross_entropy"
 
     def steps_per_epoch(self, num_images: int) -> int:
         """Batches an epoch; a last batch of a single image is joined to the one before (batch-norm needs two)."""
@@ -146,13 +148,28 @@ def _step(classifier: nn.Module, batch: Split, optimiser: torch.optim.Optimizer,
         loss = log_mean_loss(logits, batch.labels)
         value = math.exp(float(loss.detach()))
     else:
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=plan.label_smoothing)
+        loss = objective(plan.loss, logits, batch.labels, plan.label_smoothing)
         value = float(loss.detach())
     _require(math.isfinite(value), f"the loss is {value}", before, plan)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     optimiser.step()
     return value
+
+
+def objective(name: str, logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """The mean loss `name` of a batch, (N, K), (N,) -> ().
+
+    Args:
+        name: `cross_entropy`; `hinge`, the mean over classes of max(0, 1 - f_y + f_k) (Weston and Watkins 1999);
+            `squared_error`, the mean over classes of the squared distance to the one-hot label.
+        label_smoothing: of the cross-entropy.
+    """
+    if name == "hinge":
+        return F.multi_margin_loss(logits, labels)
+    if name == "squared_error":
+        return F.mse_loss(logits, F.one_hot(labels, logits.shape[1]).to(logits.dtype))
+    return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
 
 
 def log_mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
