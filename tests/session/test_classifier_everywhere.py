@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -42,17 +40,6 @@ SMALL = {
 }
 TABLE = {"margin": "margins", "svm": "svm_convergence", "deepdig": "scores", "regions": "paths"}
 TABLE |= {"curvature": "boundary", "shared": "shared_summary", "detect": "detect_scores"}
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """The current folder with modules.py in it, imported anew in each test."""
-    shutil.copy(MODULES, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "modules", raising=False)
-    yield tmp_path
-    sys.modules.pop("modules", None)
 
 
 @pytest.fixture

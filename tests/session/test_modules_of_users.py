@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -14,17 +13,6 @@ from bdry.cli import main
 
 MODULES = Path(__file__).with_name("modules.py")
 WORDS = ["dataset=digits", "splits=[test]", "num_test=40"]
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """The current folder with modules.py in it, imported anew in each test."""
-    shutil.copy(MODULES, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "modules", raising=False)
-    yield tmp_path
-    sys.modules.pop("modules", None)
 
 
 def measured(capsys, name, *words):

@@ -209,12 +209,12 @@ def test_a_strangers_run_calls_nothing_that_is_not_the_runs_own_code(here, capsy
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ("arch.build=nets:no_head", "no nn.Linear in it gives its logits"),
-        ("arch.build=nets:no_linear", "no nn.Linear in it gives its logits"),
+        ("arch.build=nets:no_head", "no linear layer of it gives its logits"),
+        ("arch.build=nets:no_linear", "no linear layer of it gives its logits"),
         ("arch.build=nets:aux", "fails in training mode (TypeError"),
-        ("arch.build=nets:uses arch.head=fc", "this layer does not give its logits"),
-        ("arch.build=nets:net arch.head=fcc", "there is no nn.Linear of this name in it (there are body.1, fc)"),
-        ("arch.build=nets:net arch.head=body.1", "this layer does not give its logits"),
+        ("arch.build=nets:uses arch.head=fc", "head=fc: its outputs are not the module's logits"),
+        ("arch.build=nets:net arch.head=fcc", "no linear layer of it has this name (linear layers: body.1, fc)"),
+        ("arch.build=nets:net arch.head=body.1", "head=body.1: its outputs are not the module's logits"),
         ("arch.build=nets:three", "gives (2, 3) for 2 images of 1x8x8 from digits, not logits of (2, 10)"),
         ("arch.build=nets:double", "fails on images of 1x8x8 from digits"),
         ("arch.build=nets:text", "gives a str, not a torch.nn.Module"),

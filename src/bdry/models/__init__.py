@@ -2,8 +2,8 @@
 
 from ..registry import import_siblings
 from .classifier import ARCHITECTURES, Classifier, Normalise, build_classifier
-from .whole import split_at_head
+from .whole import head_of, split_at_head
 
 import_siblings(__name__, __path__)
 
-__all__ = ["ARCHITECTURES", "Classifier", "Normalise", "build_classifier", "split_at_head"]
+__all__ = ["ARCHITECTURES", "Classifier", "Normalise", "build_classifier", "head_of", "split_at_head"]

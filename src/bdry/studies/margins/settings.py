@@ -9,7 +9,6 @@ from omegaconf import MISSING
 
 from ...errors import ConfigError
 from ...names import NORMS, SPLITS
-from ...settings.dataset import Dataset
 from ...settings.groups import ESTIMATORS
 from ...settings.margin import Margin, refuse_own
 from ...settings.options import option, schema
@@ -50,8 +49,6 @@ class MarginProbeConfig(MarginSettings, Probe):
 class MarginConfig(Distances, RunTask):
     """The whole config of `bdry margin`."""
 
-    # without later=True, as in measurements that keep their names
-    dataset: Dataset | None = option(None, "that module's data set; it sees images in [0, 1]")
     margin: Margin = MISSING
     check: list[str] = option(
         [],
