@@ -33,7 +33,7 @@ def test_all_figures_of_a_study_come_with_captions_and_the_same_bytes_again(tmp_
     assert set(FIGURES["mickisch2020"]) == {"margin_evolution", *NAMES}
     for name in NAMES:
         endings = {path.name.split(".", 1)[1] for path in paths if path.name.split("-")[0].split(".")[0] == name}
-        written = {"T": {"csv", "md"}, "trend": {"csv"}}
+        written = {"T": {"csv", "md", "tex"}, "trend": {"csv", "tex"}}
         assert endings == written.get(name, written.get(name[0], {"png", "pdf", "csv", "caption.md"}))
     for path in paths:
         if path.name.endswith("lenet.caption.md"):

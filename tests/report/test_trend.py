@@ -74,8 +74,8 @@ def test_t1_gives_the_mean_and_the_ends_over_seeds_of_the_main_study(tmp_path, f
     assert (row["margin_peak"], row["margin_peak_low"], row["margin_peak_high"]) == (8, 4, 12)
     assert row["success_rate"] == 39 / 40
     paths = draw_figures("mickisch2020", "T1", records(tmp_path), tmp_path)
-    assert [path.name for path in paths] == ["T1.csv", "T1.md"]
-    text = paths[1].read_text()
+    assert [path.name for path in paths] == ["T1.csv", "T1.tex", "T1.md"]
+    text = paths[2].read_text()
     assert "| digits | mlp | standard | l2 | test | 3 | 100.0% | 70.0% | 25.0% | 18 [9, 27] | 8 [4, 12] |" in text
     assert "seeds 0, 1, 2; standard training" in text
 

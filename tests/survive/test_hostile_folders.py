@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shlex
 import shutil
 import struct
@@ -160,8 +161,9 @@ def test_commands_on_many_runs_go_on_without_the_bad_ones(strangers):
     _, out, said = strangers
     for name, (code, _, err) in said.items():
         assert code == 0, (name, err)
-        # the measurements of a readable run may not count
-        assert all(line.startswith(("skipped: ", "passed over: ")) for line in err.splitlines()), name
+        # the measurements of a readable run may not count; on a busy machine it is said how far drawing is
+        lines = [line for line in err.splitlines() if not re.fullmatch(r"([\w ,]+, )?figure \d+ of \d+: \w+", line)]
+        assert all(line.startswith(("skipped: ", "passed over: ")) for line in lines), name
         assert all(line.isprintable() for line in err.splitlines()), name
     listed = [line.split(",")[0] for line in said["runs"][1].splitlines()[1:]]
     # without --csv nor of running runs, `status.json` alone does not hide one
