@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # pip tells on stderr of every mirror it has nothing from; its errors still stop make
 export PIP_NO_INPUT := 1
 
-.PHONY: help demo test test-quick test-all test-lowest lint bench clean
+.PHONY: help demo test test-quick test-all test-lowest lint bench docs notebooks clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -21,7 +21,7 @@ test: lint  ## lint, types, import floors, and all tests but those that take min
 test-quick: .venv/.dev  ## the tests of make test but those that take more than about ten seconds each
 	$(BIN)/python -m pytest -n 2 -m "not slow and not long and not cluster and not browser"
 
-test-all: lint  ## the same with those too; as root on Debian installs SLURM, chromium, zsh and fish first
+test-all: lint .venv/.docs  ## the same with those too; as root on Debian installs SLURM, chromium, zsh and fish first
 	scripts/install_test_packages.sh
 	$(BIN)/python -m pytest -n 2
 
@@ -40,8 +40,15 @@ bench: .venv/.dev  ## speed of training, then of all margin estimators beside th
 	$(BIN)/python benchmarks/frame.py
 	$(BIN)/python benchmarks/margins.py
 
+docs: .venv/.docs  ## the documentation as a site in site/, from docs/ and the docstrings; needs no network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
+notebooks: .venv/.docs  ## execute docs/notebooks/*.py again and write their pages
+	$(BIN)/python scripts/render_notebooks.py
+
 clean:  ## remove the virtual environment and caches
-	rm -rf .venv .venv-lowest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-lowest site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("bdry needs Python 3.10 or newer, this is " + sys.version) if sys.version_info < (3, 10) else None'
@@ -55,3 +62,7 @@ clean:  ## remove the virtual environment and caches
 .venv/.dev: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) -e '.[dev]'
 	@touch $@ .venv/.run
+
+.venv/.docs: .venv/.dev
+	$(PIP) -e '.[dev,docs]'
+	@touch $@

@@ -18,8 +18,7 @@ from rich.text import Text
 from ..errors import UsageError, did_you_mean, one_line, show_value
 from ..names import harmless
 from ..runs import find_runs
-from ..runs.differences import flattened
-from ..selection.overview import COLUMNS, MEASURED, inventory
+from ..selection.overview import COLUMNS, MEASURED, with_config
 from ..session.console import plain_console
 from .compare import spread
 
@@ -113,17 +112,15 @@ def _watch(look: Callable[[], Group]) -> None:
 def _look(places: list[str], query: Query) -> tuple[pd.DataFrame, list[str], list[str]]:
     """The rows, the further columns among theirs, and why other runs were skipped."""
     records, skipped = find_runs(places, unfinished=True)
-    rows = inventory(records)
-    flat = [flattened(record.config) for record in records]
-    known = [*COLUMNS, *ALIASES, *dict.fromkeys(key for one in flat for key in one)]
+    rows = with_config(records)
+    asked = list(COLUMNS)
 
     def column(key: str) -> str:
-        if key not in known:
-            hint = did_you_mean(key, known)
-            raise UsageError(f"{key}=: no such column{hint} (columns: {', '.join(COLUMNS)}, every config key)")
         name = ALIASES.get(key, key)
         if name not in rows:
-            rows[name] = pd.Series([one.get(key) for one in flat], dtype=object)
+            hint = did_you_mean(key, [*COLUMNS, *ALIASES, *rows])
+            raise UsageError(f"{key}=: no such column{hint} (columns: {', '.join(COLUMNS)}, every config key)")
+        asked.append(name)
         return name
 
     further = [column(key) for key in query.columns]
@@ -136,7 +133,7 @@ def _look(places: list[str], query: Query) -> tuple[pd.DataFrame, list[str], lis
         rows = _grouped(rows, further)
         name = name if name in rows else "experiment"
     rows = rows.sort_values(name, kind="stable", na_position="last", ascending=not falling, key=_rank)
-    return rows, further, skipped
+    return rows if query.group else rows[list(dict.fromkeys(asked))], further, skipped
 
 
 def _rank(column: pd.Series) -> pd.Series:

@@ -78,8 +78,13 @@ def picture_grid(rows: int, columns: int, title: str, *, size: float, legend: fl
 
 
 def show_image(axis: Axes, image: np.ndarray) -> None:
-    """An image (C, H, W), clipped to [0, 1], grey or in colour, without ticks."""
-    clipped = np.clip(image, 0, 1)
+    """An image, clipped to [0, 1], grey or in colour, without ticks.
+
+    Args:
+        axis: where it is drawn.
+        image: (C, H, W), C = 1 or 3; an array, or a tensor on the CPU.
+    """
+    clipped = np.clip(np.asarray(image), 0, 1)
     if clipped.shape[0] == 3:
         axis.imshow(clipped.transpose(1, 2, 0), interpolation="nearest")
     else:

@@ -2,23 +2,24 @@
 
     estimator(model, x, start_class=None, *, norm="l2", clipped=False, towards=None, **settings) -> MarginResult
 
-`model(x) -> logits` is in the state that `core.measuring` makes. `x` is (N, C, H, W) in the [0, 1] box. The margin
-of an image is its distance, in `norm`, to the nearest point that the model gives another label than `start_class`,
-by default the label that it predicts for the image (right or wrong): in R^d, or inside the box where `clipped`.
-With `towards`, a class for each image, it is the distance to the region of that class instead.
+`model(x) -> logits` is in the state that `core.measuring` makes; the door puts a module into it. `x` is (N, C, H, W)
+in the [0, 1] box. The margin of an image is its distance, in `norm`, to the nearest point that the model gives another
+label than `start_class`, by default the label that it predicts for the image (right or wrong): in R^d, or inside the
+box where `clipped`. With `towards`, a class for each image, it is the distance to the region of that class instead.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..core.measuring import Model, logits_of
+from ..core.measuring import Model, logits_of, measuring
 from ..names import NORMS
 from ..registry import Registry
 
@@ -115,7 +116,8 @@ class Estimators(Registry[Estimator]):
             ) -> MarginResult:
                 _check_images(x, norm)
                 _check_classes(model, x, start_class=start_class, towards=settings.get("towards"))
-                return estimator(model, x, start_class, norm=norm, **settings)
+                with measuring(model) if isinstance(model, nn.Module) else nullcontext():
+                    return estimator(model, x, start_class, norm=norm, **settings)
 
             return cast(E, file(behind_door))
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..runs import RunRecord
+from ..runs import RunRecord, find_runs
+from ..runs.differences import flattened
 from .rule import main_margins, select
 
 COLUMNS = (
@@ -29,6 +32,39 @@ COLUMNS = (
     "path",
 )
 MEASURED = ("test_accuracy", "robust_accuracy", "l2_median", "linf_median")
+
+
+def load_runs(*places: str | Path, unfinished: bool = False) -> pd.DataFrame:
+    """Runs as a table, a row a run: what `bdry runs` lists, and every key of the configs.
+
+    Columns: `COLUMNS` as in `inventory` (experiment, seed, ..., test_accuracy, l2_median, linf_median, path), then each
+    config key by its dotted name, such as `optim.lr`; None in runs that have no such key. A run that cannot be read, or
+    is not finished, is left out with a warning that says why.
+
+    Args:
+        places: run folders, folders of runs, globs; none: `outputs`.
+        unfinished: whether runs that were cut short, or still run, are among them.
+
+    Raises:
+        UsageError: a place does not exist, or holds no run.
+    """
+    records, skipped = find_runs([str(place) for place in places or ("outputs",)], unfinished=unfinished)
+    for reason in skipped:
+        warnings.warn(f"skipped: {reason}", stacklevel=2)
+    return with_config(records).infer_objects()
+
+
+def with_config(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """The inventory, then a column for every key of these runs' configs, by its dotted name.
+
+    Values are as the configs have them, None where one has no such key. A key that is called as a column of the
+    inventory is that column.
+    """
+    rows = inventory(records)
+    flat = [flattened(record.config) for record in records]
+    keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in rows]
+    config = {key: pd.Series([one.get(key) for one in flat], dtype=object) for key in keys}
+    return pd.concat([rows, pd.DataFrame(config, index=rows.index)], axis=1)
 
 
 def inventory(records: Sequence[RunRecord]) -> pd.DataFrame:

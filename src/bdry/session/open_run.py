@@ -108,6 +108,22 @@ def open_run(folder: str, checkpoint: str, device: torch.device) -> StoredRun:
     return StoredRun(run, config, dataset, moments, build_network(config, dataset))
 
 
+def load_network(run: str | Path, *, step: int | None = None, device: str = "cpu") -> tuple[Classifier, Dataset]:
+    """A run's network in evaluation mode, and its data set, both on the device.
+
+    Args:
+        run: the run's folder, `outputs/runs/<experiment>/seed=<n>`.
+        step: of the optimiser, one that has a checkpoint; None: the last.
+        device: where to, as torch calls it.
+
+    Raises:
+        RunError: there is no run in the folder, or none that this version can read.
+        ConfigError: the run has no checkpoint of this step.
+    """
+    stored = open_run(str(run), "last" if step is None else str(step), torch.device(device))
+    return stored.load(stored.moments[0].step).eval(), stored.dataset
+
+
 def stored_config(run: Run) -> TrainConfig:
     """The config that the run was trained with; keys that have come since take their defaults.
 

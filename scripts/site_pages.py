@@ -1,0 +1,111 @@
+"""Pages of the documentation site that no file of docs/ holds: mkdocs calls this while it builds.
+
+The start page is the README, the changes are the CHANGELOG; a gallery of every paper's published figures, a page of the
+API for each public package, and docs/findings.md in the navigation where it is there.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+from bdry.figures.titles import TITLES
+
+ROOT = Path(__file__).parents[1]
+# of packages whose names are imported on demand
+ONE_BY_ONE = {
+    "bdry": (
+        "bdry.selection.overview.load_runs",
+        "bdry.session.open_run.load_network",
+        "bdry.studies.figures.draw_figures",
+        "bdry.core.measuring.measuring",
+    ),
+    "figures": (
+        "bdry.figures.style.Style",
+        "bdry.figures.style.styled",
+        "bdry.figures.style.save",
+        "bdry.figures.style.write_table",
+        "bdry.figures.pictures.show_image",
+    ),
+}
+
+
+def on_config(config: Any) -> Any:
+    """Leaves pages out of the navigation that are written later, or never."""
+    for section in config.nav:
+        for title, pages in section.items():
+            if isinstance(pages, list):
+                section[title] = [page for page in pages if page != {"Findings": "findings.md"} or _is_there(config)]
+    return config
+
+
+def on_files(files: Any, *, config: Any) -> Any:
+    """Adds the pages."""
+    from mkdocs.structure.files import File
+
+    pages = {"index.md": _from_root("README.md"), "changelog.md": _from_root("CHANGELOG.md")}
+    pages |= {f"figures/{paper}.md": gallery(paper) for paper in TITLES}
+    for page in re.findall(r"api/([\w.]+)\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")):
+        pages[f"api/{page}.md"] = api(page)
+    for place, text in pages.items():
+        files.append(File.generated(config, place, content=text))
+    return files
+
+
+def gallery(paper: str) -> str:
+    """Every published figure of a paper under what it shows, each with its caption folded below."""
+    lines = [f"# Figures of {paper}", "", f"Drawn from [docs/results/{paper}](../results/{paper}/claims.md).", ""]
+    folder = ROOT / "docs" / "results" / paper
+    for name, title in TITLES[paper].items():
+        pictures = sorted(folder.glob(f"{name}-*.png"))
+        table = folder / f"{name}.md"
+        if not pictures and not table.is_file():
+            continue
+        lines += [f"## {title}", "", f"`bdry figures paper={paper} figure={name}`", ""]
+        if table.is_file():
+            lines += [table.read_text(encoding="utf-8"), ""]
+        for picture in pictures:
+            caption = picture.with_name(f"{picture.stem}.caption.md").read_text(encoding="utf-8")
+            what, _, runs = caption.partition("\n\n")
+            lines += [f"![{picture.stem}](../results/{paper}/{picture.name}){{ loading=lazy }}", "", what, ""]
+            lines += ["<details markdown><summary>runs and settings</summary>", "", runs.strip(), "", "</details>", ""]
+    return "\n".join(lines)
+
+
+def api(package: str) -> str:
+    """A package's page: what it exports, then the functions that are called as the file they are in."""
+    if package in ONE_BY_ONE:
+        title = package if package == "bdry" else f"bdry.{package}"
+        return "\n\n".join([f"# {title}", *map(_one, ONE_BY_ONE[package])])
+    folder = ROOT / "src" / "bdry" / package.replace(".", "/")
+    tree = ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))
+    (exported,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    )
+    hidden = [f"bdry.{package}.{name}.{name}" for name in exported if (folder / f"{name}.py").is_file()]
+    return "\n\n".join([f"# bdry.{package}", f"::: bdry.{package}", *map(_one, hidden)])
+
+
+def _one(name: str) -> str:
+    """A function or class on a page of several, under its short name."""
+    short = name.rpartition(".")[2]
+    options = f"    options:\n      show_root_heading: true\n      show_root_toc_entry: true\n      heading: {short}"
+    return f"::: {name}\n{options}"
+
+
+def _from_root(name: str) -> str:
+    """A page above docs/, its links as they are from inside."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return re.sub(r"\]\((?:docs/)?([\w./#-]+)\)", lambda found: f"]({_inside(found[1])})", text)
+
+
+def _inside(place: str) -> str:
+    return place.replace("CHANGELOG.md", "changelog.md").replace("README.md", "index.md")
+
+
+def _is_there(config: Any) -> bool:
+    return Path(config.docs_dir, "findings.md").is_file()
