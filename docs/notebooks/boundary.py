@@ -61,7 +61,7 @@ axes[3].plot(range(1, 64), spectrum.curvatures[i], color="#0072B2")
 axes[3].set(xlabel="rank", ylabel="curvature (1 / pixel units)", title="principal curvatures at 8 points")
 plt.show()
 largest, smallest = spectrum.curvatures[i, 0].item(), spectrum.curvatures[i, -1].item()
-print(f"largest {largest:.1f}, smallest {smallest:.1f}, mean {spectrum.mean[i]:.2f}, in 1 / pixel units")
+print(f"largest {largest:.3f}, smallest {smallest:.3f}, mean {spectrum.mean[i]:.4f}, in 1 / pixel units")
 
 # %% [markdown]
 # Few directions bend, most are nearly flat, and the boundary bends towards the image as well as away from it.
@@ -82,8 +82,8 @@ with bdry.measuring(net):
         points.take(one),
         boundary.dense_spectrum(net, points.point[one], points.own[one], points.other[one], num_directions=1),
         rng,
-        extent=0.4,
-        resolution=121,
+        extent=2.0,
+        resolution=161,
     )
 figure, axes = plt.subplots(1, 3, figsize=(8.5, 2.9), layout="constrained", sharey=True)
 names = {"max": "bends most away", "min": "bends most towards", "random": "random tangent"}
@@ -93,17 +93,17 @@ for axis, (name, section) in zip(axes, sections.items()):
     axis.imshow(
         own + 0.5 * (1 - own - other),
         origin="lower",
-        extent=[-0.4, 0.4] * 2,
+        extent=[-2.0, 2.0] * 2,
         vmin=0,
         vmax=1,
         cmap=ListedColormap(["#f6c9a8", "#e8e8e8", "#b5d5ea"]),
         interpolation="nearest",
     )
     if name in ("max", "min"):
-        along, kappa = torch.linspace(-0.4, 0.4, 81), largest if name == "max" else smallest
+        along, kappa = torch.linspace(-2.0, 2.0, 81), largest if name == "max" else smallest
         axis.plot(along, -kappa * along**2 / 2, "k--", linewidth=1)
     axis.plot(0, 0, "ko", markersize=3)
-    axis.set(title=names[name], xlabel="along the tangent", xlim=(-0.4, 0.4), ylim=(-0.4, 0.4))
+    axis.set(title=names[name], xlabel="along the tangent", xlim=(-2.0, 2.0), ylim=(-2.0, 2.0))
 axes[0].set_ylabel("along the normal")
 figure.suptitle(f"blue: {points.own[i]}, orange: {points.other[i]}, grey: another class", fontsize=9)
 plt.show()
@@ -111,23 +111,29 @@ plt.show()
 # %% [markdown]
 # ## A path inside the region
 #
-# Are two images of a class joined by a path that never leaves the class? `find_paths` looks for one. What it finds is
-# certified at the spacing of its samples; what it does not find proves nothing.
+# Are two images of one predicted class joined by a path that never leaves the class? `find_paths` looks for one. What
+# it finds is certified at the spacing of its samples; what it does not find proves nothing.
 
 # %%
 from bdry.geometry import regions
 
 with torch.no_grad():
-    members = images[(net(images).argmax(1) == points.own[i]) & (labels == points.own[i])]
-half = len(members) // 2
+    predicted = net(images).argmax(1)
+rows = predicted.argsort(stable=True)
+same = predicted[rows[:-1]] == predicted[rows[1:]]
+first, second = images[rows[:-1][same]], images[rows[1:][same]]
 with bdry.measuring(net):
-    paths = regions.find_paths(net, members[:half], members[half : 2 * half], step=1e-3)
-print(f"{half} pairs of digit {points.own[i]}: {int(paths.straight.sum())} straight, {int(paths.found.sum())} found")
+    paths = regions.find_paths(net, first, second, step=1e-3)
+print(
+    f"{len(first)} pairs: {int(paths.straight.sum())} joined by the straight line, {int(paths.found.sum())} by a path"
+)
 longest = int(paths.relative_length.nan_to_num(0).argmax())
 figure, axes = plt.subplots(1, 10, figsize=(8.5, 1.2), layout="constrained")
 for axis, image in zip(axes, regions.filmstrip(paths.anchors[longest], 10)):
     bdry.figures.show_image(axis, image)
-figure.suptitle(f"the longest: {paths.relative_length[longest]:.3f} times the distance of its ends", fontsize=9)
+figure.suptitle(
+    f"the longest path, {paths.relative_length[longest]:.3f} times as long as the straight line", fontsize=9
+)
 plt.show()
 
 # %% [markdown]

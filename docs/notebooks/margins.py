@@ -29,6 +29,7 @@ for _ in range(30):
         optimiser.zero_grad()
         nn.functional.cross_entropy(net(images[rows]), labels[rows]).backward()
         optimiser.step()
+x, y = images[1400:], labels[1400:]
 
 # %% [markdown]
 # ## Ten lines
@@ -41,13 +42,11 @@ import matplotlib.pyplot as plt
 
 import bdry
 
-x, y = images[1400:], labels[1400:]
 result = bdry.margins.walk(net, x, norm="l2", clipped=True)
 figure, axes = plt.subplots(3, 8, figsize=(8, 3.6), layout="constrained")
 for column, i in zip(axes.T, result.margin.argsort()[:: len(x) // 7].tolist()):
-    bdry.figures.show_image(column[0], x[i])
-    bdry.figures.show_image(column[1], result.point[i])
-    bdry.figures.show_image(column[2], 0.5 + result.point[i] - x[i])
+    for axis, image in zip(column, (x[i], result.point[i], 0.5 + result.point[i] - x[i])):
+        bdry.figures.show_image(axis, image)
     column[0].set_title(f"{result.start_class[i]}: {result.margin[i]:.2f}")
     column[1].set_title(f"{result.boundary_class[i]}")
 plt.show()

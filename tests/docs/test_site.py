@@ -1,4 +1,4 @@
-"""The documentation as a site: links hold on GitHub and in the site, `make docs` builds it without a word of warning."""
+"""The documentation as a site: links hold on GitHub and in the site, and `make docs` builds it without a warning."""
 
 from __future__ import annotations
 
