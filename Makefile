@@ -42,7 +42,7 @@ bench: .venv/.dev  ## speed of training, then of all margin estimators beside th
 
 docs: .venv/.docs  ## the documentation as a site in site/, from docs/ and the docstrings; needs no network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "open site/index.html"
+	@echo "open site/index.html; with the search: $(PYTHON) -m http.server -d site"
 
 notebooks: .venv/.docs  ## execute docs/notebooks/*.py again and write their pages
 	$(BIN)/python scripts/render_notebooks.py

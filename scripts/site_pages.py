@@ -33,11 +33,17 @@ ONE_BY_ONE = {
 
 
 def on_config(config: Any) -> Any:
-    """Leaves pages out of the navigation that are written later, or never."""
-    for section in config.nav:
-        for title, pages in section.items():
-            if isinstance(pages, list):
-                section[title] = [page for page in pages if page != {"Findings": "findings.md"} or _is_there(config)]
+    """Takes docs/findings.md out of the navigation where it is not there, and puts pages in that it does not name."""
+    docs = Path(config.docs_dir)
+    sections = {title: pages for section in config.nav for title, pages in section.items()}
+    findings = {"Findings": "findings.md"}
+    if not (docs / "findings.md").is_file():
+        sections["Findings"].remove(findings)
+    named = str(config.nav)
+    for page in sorted([*docs.glob("*.md"), *docs.glob("papers/*.md"), *docs.glob("notebooks/*.md")]):
+        place = page.relative_to(docs).as_posix()
+        if f"'{place}'" not in named:
+            sections["Reference"].append(place)
     return config
 
 
@@ -67,9 +73,12 @@ def gallery(paper: str) -> str:
         if table.is_file():
             lines += [table.read_text(encoding="utf-8"), ""]
         for picture in pictures:
-            caption = picture.with_name(f"{picture.stem}.caption.md").read_text(encoding="utf-8")
-            what, _, runs = caption.partition("\n\n")
-            lines += [f"![{picture.stem}](../results/{paper}/{picture.name}){{ loading=lazy }}", "", what, ""]
+            lines += [f"![{picture.stem}](../results/{paper}/{picture.name}){{ loading=lazy }}", ""]
+            caption = picture.with_name(f"{picture.stem}.caption.md")
+            if not caption.is_file():
+                continue
+            what, _, runs = caption.read_text(encoding="utf-8").partition("\n\n")
+            lines += [what, ""]
             lines += ["<details markdown><summary>runs and settings</summary>", "", runs.strip(), "", "</details>", ""]
     return "\n".join(lines)
 
@@ -105,7 +114,3 @@ def _from_root(name: str) -> str:
 
 def _inside(place: str) -> str:
     return place.replace("CHANGELOG.md", "changelog.md").replace("README.md", "index.md")
-
-
-def _is_there(config: Any) -> bool:
-    return Path(config.docs_dir, "findings.md").is_file()

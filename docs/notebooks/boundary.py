@@ -111,21 +111,21 @@ plt.show()
 # %% [markdown]
 # ## A path inside the region
 #
-# Are two images of one predicted class joined by a path that never leaves the class? `find_paths` looks for one. What
+# Other digits become the same class by a small perturbation: `towards=` walks to the nearest point of that class. Is
+# such a point joined with the true digits of the class by a path that never leaves it? `find_paths` looks for one. What
 # it finds is certified at the spacing of its samples; what it does not find proves nothing.
 
 # %%
 from bdry.geometry import regions
 
-with torch.no_grad():
-    predicted = net(images).argmax(1)
-rows = predicted.argsort(stable=True)
-same = predicted[rows[:-1]] == predicted[rows[1:]]
-first, second = images[rows[:-1][same]], images[rows[1:][same]]
+label = int(points.own[i])
 with bdry.measuring(net):
-    paths = regions.find_paths(net, first, second, step=1e-3)
+    predicted = net(images).argmax(1)
+    true, others = images[predicted == label], images[predicted != label][:60]
+    entered = bdry.margins.walk(net, others, clipped=True, towards=torch.full((len(others),), label))
+    paths = regions.find_paths(net, true[torch.arange(len(others)) % len(true)], entered.point, step=1e-3)
 print(
-    f"{len(first)} pairs: {int(paths.straight.sum())} joined by the straight line, {int(paths.found.sum())} by a path"
+    f"{len(others)} pairs: {int(paths.straight.sum())} joined by the straight line, {int(paths.found.sum())} by a path"
 )
 longest = int(paths.relative_length.nan_to_num(0).argmax())
 figure, axes = plt.subplots(1, 10, figsize=(8.5, 1.2), layout="constrained")

@@ -1,8 +1,10 @@
 """bdry: where is the decision boundary of a deep network, how far from the data, and how does it move?
 
+```python
 import bdry
 result = bdry.margins.walk(net, images, norm="linf", clipped=True)
 runs = bdry.load_runs("outputs")
+```
 """
 
 from typing import TYPE_CHECKING

@@ -46,6 +46,8 @@ def two(place, tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_code_on_the_page_runs(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)

@@ -44,6 +44,13 @@ def test_links_lead_to_what_is_there_and_not_out_of_the_site(page):
         assert not anchor or anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_list_begins_after_an_empty_line(page):
+    """GitHub does without, the site would make one paragraph of both."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    assert not re.findall(r"^(?![-|\s]|\d+\. ).+\n(?:- |1\. ).*", text, re.M)
+
+
 def test_the_navigation_names_pages_that_there_are():
     named = re.findall(r"[\w./]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("# sources")[0])
     assert len(named) > 40

@@ -1,8 +1,10 @@
 """How figures are drawn: style, panels of curves, captions, and the forms in which they are declared. No torch here.
 
+```python
 from bdry.figures import Style, save, styled
 with styled(Style(width=3.25, font="serif")):
     save(figure, points, Path("margins"))
+```
 """
 
 from typing import TYPE_CHECKING

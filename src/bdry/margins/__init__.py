@@ -1,7 +1,9 @@
 """The margin: the distance from an image to the decision boundary. One estimator a file, one contract for all.
 
+```python
 from bdry.margins import walk
 result = walk(model, x, norm="linf", clipped=True)
+```
 """
 
 from ..registry import import_siblings
