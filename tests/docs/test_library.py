@@ -16,6 +16,7 @@ import yaml
 from torch import nn
 
 import bdry as library
+from bdry.errors import ConfigError
 from bdry.runs import find_runs
 from bdry.runs.differences import flattened
 from bdry.selection.overview import COLUMNS
@@ -98,7 +99,7 @@ def test_a_network_comes_with_its_data(place):
     assert float(right.float().mean()) == pytest.approx(history["test_accuracy"].iloc[-1])
     first, _ = library.load_network(path, step=0)
     assert not torch.equal(first.head.weight, network.head.weight)
-    with pytest.raises(ValueError, match="checkpoint=7: no such step"):
+    with pytest.raises(ConfigError, match="checkpoint=7: no such step"):
         library.load_network(path, step=7)
 
 
