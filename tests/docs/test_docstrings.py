@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "src" / "bdry"
 PACKAGES = [
-    *("attacks", "data", "deepdig", "lastlayer", "margins", "models"),
+    *("attacks", "data", "deepdig", "figures", "lastlayer", "margins", "models"),
     *(f"geometry/{room}" for room in ("boundary", "detection", "regions", "subspaces")),
 ]
 
@@ -54,6 +54,20 @@ def test_every_argument_of_a_public_function_has_its_line(package):
     assert found
     missing = {function.name: not_documented(function) for function in found}
     assert not {name: names for name, names in missing.items() if names}
+
+
+def test_so_do_the_functions_that_bdry_itself_exports():
+    tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
+    (places,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_FUNCTIONS"
+    )
+    assert "load_runs" in places
+    for name, module in places.items():
+        parts = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")).body
+        (function,) = [part for part in parts if isinstance(part, ast.FunctionDef) and part.name == name]
+        assert not not_documented(function), name
 
 
 def test_what_is_missing_is_seen():

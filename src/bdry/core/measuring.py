@@ -13,7 +13,11 @@ Model = Callable[[Tensor], Tensor]
 
 @contextmanager
 def measuring(model: nn.Module) -> Iterator[None]:
-    """`model` in eval mode with its parameters frozen; modes and flags are as they were afterwards."""
+    """`model` in eval mode with its parameters frozen; modes and flags are as they were afterwards.
+
+    Args:
+        model: what is measured inside the `with`.
+    """
     modes = [(module, module.training) for module in model.modules()]
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     model.eval()

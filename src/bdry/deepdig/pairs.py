@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 Pair = tuple[int, int]
+"""The source's class and the target's."""
 
 
 def all_pairs(num_classes: int) -> list[Pair]:

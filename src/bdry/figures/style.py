@@ -90,7 +90,11 @@ def known_font(name: str) -> bool:
 
 @contextmanager
 def styled(style: Style) -> Iterator[None]:
-    """Figures that are drawn inside are saved in this style."""
+    """Figures that are drawn inside are saved in this style.
+
+    Args:
+        style: width, letters, formats.
+    """
     kept, token = dict(RC), _STYLE.set(style)
     RC.update({"figure.dpi": style.dpi, "svg.hashsalt": "bdry"})
     if style.font is not None:
@@ -117,8 +121,13 @@ def most_columns(labels: Iterable[str]) -> int:
 def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> list[Path]:
     """Writes the picture, `<stem>.png` and `<stem>.pdf` by default, `<stem>.csv`, and `<stem>.caption.md`.
 
-    The CSV holds exactly what is drawn. Without a caption there is no file of it. A PNG has a palette of 256 colours: a
-    third of the size.
+    A PNG has a palette of 256 colours: a third of the size.
+
+    Args:
+        figure: matplotlib's, any.
+        drawn: what the CSV holds: exactly what is drawn.
+        stem: the files' path without an ending.
+        caption: Markdown; without one there is no file of it.
     """
     style = _STYLE.get(Style())
     paths = []
@@ -179,7 +188,10 @@ def write_csv(rows: pd.DataFrame, stem: Path) -> Path:
 def write_table(rows: pd.DataFrame, stem: Path, *, markdown: bool = False) -> list[Path]:
     """Writes `<stem>.csv`, and with three significant digits `<stem>.tex`, for LaTeX's package booktabs.
 
-    markdown: also `<stem>.md`.
+    Args:
+        rows: of the table.
+        stem: the files' path without an ending.
+        markdown: also `<stem>.md`.
     """
     words = rows.copy()
     for column in words.columns:

@@ -41,7 +41,12 @@ def draw_figures(
     A figure is PNG, PDF, CSV and caption, a table CSV and Markdown. `all` leaves out what these runs have no data for.
     A caption says which measured rows of its experiments were passed over, and why.
 
-    say: is told, before each figure, how many of how many are done, and its name.
+    Args:
+        paper: mickisch2020, li2018, karimi2020 or fawzi2017.
+        figure: a name that `bdry figures --help` lists, or `all`.
+        records: as `bdry.runs.find_runs` gives them.
+        folder: where the files go; made if it is not there.
+        say: is told, before each figure, how many of how many are done, and its name.
 
     Raises:
         UsageError: the paper has no such figure, or the runs have no data for the one that is named.
