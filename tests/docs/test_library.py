@@ -16,22 +16,26 @@ import yaml
 from torch import nn
 
 import bdry as library
+from bdry.commands import train
+from bdry.conf import compose, typed
 from bdry.errors import ConfigError
 from bdry.runs import find_runs
 from bdry.runs.differences import flattened
 from bdry.selection.overview import COLUMNS
 
+# one small training for all, which a busy machine may take long for
+pytestmark = pytest.mark.timeout(900)
+
 PAGE = Path(__file__).parents[2] / "docs" / "library.md"
 SMALL = ["dataset.num_train=60", "dataset.num_test=40", "training.epochs=1", "probe.margin.num_train=10"]
-SMALL += ["probe.margin.num_test=10", "evaluation.robust_images=10"]
+SMALL += ["probe.margin.num_test=10", "evaluation.robust_images=10", "threads=1"]
 
 
 @pytest.fixture(scope="module")
-def place(bdry, tmp_path_factory) -> Path:
+def place(tmp_path_factory) -> Path:
     """A folder with a small run in `outputs`."""
     folder = tmp_path_factory.mktemp("library")
-    done = bdry("train", *SMALL, cwd=folder)
-    assert done.returncode == 0, done.stderr
+    train.run(typed(compose("train", [*SMALL, f"outputs={folder / 'outputs'}"])))
     return folder
 
 
@@ -48,7 +52,6 @@ def two(place, tmp_path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_the_code_on_the_page_runs(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
