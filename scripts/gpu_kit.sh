@@ -171,7 +171,7 @@ leave() {
         tar --create --file - "${leave_out[@]}" --directory "$kit/outputs" runs |
             split --numeric-suffixes --suffix-length=3 --bytes=$small - "$kit/lots/state.tar.part"
     fi
-    mapfile -t parts < <(ls "$kit"/left/state.tar.part*)
+    mapfile -t parts < <(ls "$kit"/lots/state.tar.part*)
     mkdir -p "$out"
     [ $(((number - 1) * lot)) -lt ${#parts[@]} ] || fail "there are $(((${#parts[@]} + lot - 1) / lot)) lots"
     cp "${parts[@]:$(((number - 1) * lot)):lot}" "$out/"
