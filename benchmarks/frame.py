@@ -3,16 +3,20 @@
 Training: the loop with images held as uint8 on the device, against a torch DataLoader over the same tensors, standard
 and with PGD of 7 steps against a bare loop of the same; airbench in channels_last against the contiguous layout too.
 Margins: batched DeepFool with finished images dropped, against the textbook loop over single images with all classes.
-Prints the README's table; each number is the median of three.
+Prints the README's table; each number is the median of three. CPU seconds, of the process and of those it started,
+stand beside wall seconds, and ways are compared by them: on a machine with other work they are what tells.
 """
 
 from __future__ import annotations
 
+import argparse
 import functools
+import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,8 +32,8 @@ from bdry.training import OPTIMISERS, Plan, State, fit, learning_rate
 from bdry.training.adversary import Adversary
 
 NUM_TRAIN, NUM_MARGINS, BATCH = 20_000, 128, 128
-# images of an epoch of airbench, and of LeNet with PGD, which take longer
-NUM_SLOW = 2_048
+# images of an epoch of LeNet and of airbench with PGD, which take longer
+NUM_SLOW, NUM_SLOWEST = 1_024, 256
 EPS, PGD_STEPS = 0.1, 7
 Build = Callable[[], Classifier]
 
@@ -149,62 +153,109 @@ def one_by_one(model: Classifier, x: torch.Tensor) -> list[float]:
     return margins
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Median of three, after one that does not count."""
-    work()
-    taken = []
-    for _ in range(3):
-        start = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+class Taken(NamedTuple):
+    """Seconds of one piece of work: by the clock, and of all processors."""
+
+    wall: float
+    cpu: float
 
 
-def print_epochs(
-    name: str, split: Split, build: Build, adversary: Adversary | None, contiguous: Build | None = None
-) -> None:
-    """Rows of one epoch: by the loop, by a bare loop, and by the loop in the contiguous layout."""
-    steps = adversary.steps if adversary else 0
-    times = {"bdry's loop": seconds(lambda: train_ours(split, build, adversary))}
-    times["bare loop"] = seconds(lambda: train_bare(split, build, steps))
+def taken(ways: dict[str, Callable[[], object]]) -> dict[str, Taken]:
+    """Medians of three rounds in which all ways take turns, after one that does not count."""
+    rounds: dict[str, list[Taken]] = {way: [] for way in ways}
+    for _ in range(4):
+        for way, work in ways.items():
+            wall, cpu = time.perf_counter(), sum(os.times()[:4])
+            work()
+            rounds[way].append(Taken(time.perf_counter() - wall, sum(os.times()[:4]) - cpu))
+    return {
+        way: Taken(*(statistics.median(part) for part in zip(*all_of[1:], strict=True)))
+        for way, all_of in rounds.items()
+    }
+
+
+def print_rows(work: str, num_images: int, ways: dict[str, Taken]) -> None:
+    """One row for each way of doing the same work; the first is what the others are compared with."""
+    first = next(iter(ways.values()))
+    for way, took in ways.items():
+        ratio = f"{first.cpu / took.cpu:.2f}"
+        print(f"| {work} | {way} | {num_images / took.wall:.0f} | {num_images / took.cpu:.0f} | {ratio} |", flush=True)
+
+
+def print_epochs(name: str, split: Split, build: Build, adversary: Adversary, contiguous: Build | None = None) -> None:
+    """Rows of a standard and of a PGD epoch: by the loop, by a bare loop, and by the loop in the contiguous layout.
+
+    Then the PGD epoch's CPU seconds over those of (steps + 1) standard epochs of the same images.
+    """
+    steps = adversary.steps
+    ways: dict[str, Callable[[], object]] = {
+        "bdry's loop": lambda: train_ours(split, build),
+        "bare loop": lambda: train_bare(split, build, 0),
+    }
+    attacked: dict[str, Callable[[], object]] = {
+        "bdry's loop": lambda: train_ours(split, build, adversary),
+        "bare loop": lambda: train_bare(split, build, steps),
+    }
     if contiguous is not None:
-        times["bdry's loop, contiguous"] = seconds(lambda: train_ours(split, contiguous, adversary))
-    work = f"{name}, {f'PGD of {steps} steps' if steps else 'one epoch'} of {len(split)}"
-    for way, taken in times.items():
-        print(f"| {work} | {way} | {len(split) / taken:.0f} | {times[next(iter(times))] / taken:.2f} |")
+        ways["bdry's loop, contiguous"] = lambda: train_ours(split, contiguous)
+        attacked["bdry's loop, contiguous"] = lambda: train_ours(split, contiguous, adversary)
+    # all in turn: standard and PGD epochs are compared too
+    found = taken({**ways, **{f"PGD: {way}": work for way, work in attacked.items()}})
+    standard = {way: found[way] for way in ways}
+    adversarial = {way: found[f"PGD: {way}"] for way in attacked}
+    print_rows(f"{name}, one epoch of {len(split)}", len(split), standard)
+    print_rows(f"{name}, PGD of {steps} steps of {len(split)}", len(split), adversarial)
+    ours = [rows["bdry's loop"].cpu for rows in (standard, adversarial)]
+    work = f"{name}, PGD epoch over {steps + 1} standard epochs"
+    print(f"| {work} | bdry's loop | | | {ours[1] / (ours[0] * (steps + 1)):.2f} |", flush=True)
 
 
-def main() -> None:
+def lenet_beside_loaders() -> None:
     split = images(NUM_TRAIN)
-    ours = seconds(lambda: train_ours(split, lenet))
-    loader = seconds(lambda: train_with_loader(split, lenet, 0))
-    workers = seconds(lambda: train_with_loader(split, lenet, 2))
-    bare = seconds(lambda: train_bare(split, lenet, 0))
+    ways: dict[str, Callable[[], object]] = {
+        "bdry's loop": lambda: train_ours(split, lenet),
+        "DataLoader": lambda: train_with_loader(split, lenet, 0),
+        "DataLoader, 2 workers": lambda: train_with_loader(split, lenet, 2),
+        "bare loop": lambda: train_bare(split, lenet, 0),
+    }
+    print_rows(f"LeNet, one epoch of {NUM_TRAIN}", NUM_TRAIN, taken(ways))
+
+
+def deepfools() -> None:
     model, x = lenet(), images(NUM_MARGINS).pixels()
     deepfool = ESTIMATORS["deepfool"]
     with measuring(model):
-        batched = seconds(lambda: deepfool(model, x))
-        every = seconds(lambda: deepfool(model, x, candidates=None))
-        single = seconds(lambda: one_by_one(model, x))
+        ways: dict[str, Callable[[], object]] = {
+            "bdry": lambda: deepfool(model, x),
+            "bdry, all classes": lambda: deepfool(model, x, candidates=None),
+            "one image at a time": lambda: one_by_one(model, x),
+        }
+        found = taken(ways)
         ratio = float(deepfool(model, x).margin.mean()) / statistics.mean(one_by_one(model, x))
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}; median of 3\n")
-    print("| work | way | images/s | against the first |")
-    print("|---|---|---|---|")
-    for way, taken in (
-        ("bdry's loop", ours),
-        ("DataLoader", loader),
-        ("DataLoader, 2 workers", workers),
-        ("bare loop", bare),
-    ):
-        print(f"| LeNet, one epoch of {NUM_TRAIN} | {way} | {NUM_TRAIN / taken:.0f} | {ours / taken:.2f} |")
-    colours, greys = images(NUM_SLOW, (3, 32, 32)), images(NUM_SLOW)
-    adversary = Adversary(norm="linf", eps=EPS, step_size=EPS / 4, steps=PGD_STEPS)
-    print_epochs("airbench", colours, airbench, None, airbench_contiguous)
-    print_epochs("LeNet", greys, lenet, adversary)
-    print_epochs("airbench", colours, airbench, adversary, airbench_contiguous)
-    for way, taken in (("bdry", batched), ("bdry, all classes", every), ("one image at a time", single)):
-        print(f"| l2 DeepFool, {NUM_MARGINS} images | {way} | {NUM_MARGINS / taken:.0f} | {batched / taken:.2f} |")
+    print_rows(f"l2 DeepFool, {NUM_MARGINS} images", NUM_MARGINS, found)
     print(f"\nmean margin, bisected, over the textbook's mean ||r||: {ratio:.4f}")
+
+
+ADVERSARY = Adversary(norm="linf", eps=EPS, step_size=EPS / 4, steps=PGD_STEPS)
+PARTS: dict[str, Callable[[], None]] = {
+    "loaders": lenet_beside_loaders,
+    "lenet": lambda: print_epochs("LeNet", images(NUM_SLOW), lenet, ADVERSARY),
+    "airbench": lambda: print_epochs(
+        "airbench", images(NUM_SLOWEST, (3, 32, 32)), airbench, ADVERSARY, airbench_contiguous
+    ),
+    "deepfool": deepfools,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all where none is given")
+    asked = parser.parse_args().parts or list(PARTS)
+    print(f"{platform.machine()}, threads: {torch.get_num_threads()}, torch {torch.__version__}; median of 3\n")
+    print("| work | way | images/s | images/CPU s | against the first, by CPU |")
+    print("|---|---|---|---|---|", flush=True)
+    for part in asked:
+        PARTS[part]()
 
 
 if __name__ == "__main__":

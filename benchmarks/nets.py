@@ -2,7 +2,8 @@
 
 All take images in [0, 1] and normalise inside, so that every distance is in pixel units. The MLP and the CNN are plain
 torch: 269,322 and 857,738 parameters. `robust` is the CNN trained on PGD examples; `airbench` is our `arch=airbench`
-with the widths of recipe=cifar10_small, on CIFAR-10.
+with the widths of recipe=cifar10_small, on CIFAR-10. `digits` is a small MLP on scikit-learn's digits, which need no
+download: for trying a benchmark out.
 """
 
 from __future__ import annotations
@@ -53,6 +54,12 @@ def mlp(mean: list[float], std: list[float]) -> nn.Module:
     )
 
 
+def digits_mlp(mean: list[float], std: list[float]) -> nn.Module:
+    """64-32-16-10 with Softplus, which has all derivatives."""
+    options = {"widths": [32, 16], "activation": "softplus"}
+    return build_classifier("mlp", (1, 8, 8), 10, mean=mean, std=std, seed=0, options=options)
+
+
 def cnn(mean: list[float], std: list[float]) -> nn.Module:
     """Two 5x5 convolutions (32, 64), each with ReLU and 2x2 max-pooling, then 3136-256-10."""
     return nn.Sequential(
@@ -97,21 +104,23 @@ NETS = {
     "cnn": Recipe(cnn, epochs=3),
     "robust": Recipe(cnn, images=20_000, epochs=5, eps=0.1),
     "airbench": Recipe(airbench, "cifar10", images=25_000, epochs=3, rate=5e-3, flip=True),
+    "digits": Recipe(digits_mlp, "digits", epochs=10, rate=1e-2),
 }
 
 
-def load(name: str, checkpoint: Path | None = None) -> tuple[nn.Module, Dataset]:
+def load(name: str, checkpoint: Path | None = None, device: torch.device | str = "cpu") -> tuple[nn.Module, Dataset]:
     """The network in eval mode with frozen parameters, and its data set; trained first where it is not kept yet.
 
-    checkpoint: of a run of the same architecture, whose weights are taken instead.
+    checkpoint: of a run of the same architecture, whose weights are taken instead. device: where both are.
     """
     recipe, path = NETS[name], CACHE / f"net-{name}.safetensors"
     try:
-        data = DATASETS[recipe.dataset](root=os.environ.get("BDRY_DATA", "~/.cache/bdry"), download=False)
+        root = {"root": os.environ.get("BDRY_DATA", "~/.cache/bdry"), "download": False}
+        data = DATASETS[recipe.dataset](**({} if recipe.dataset == "digits" else root)).to(torch.device(device))
     except BdryError as error:
         raise SystemExit(f"{name} needs {recipe.dataset} in $BDRY_DATA or ~/.cache/bdry: {error}") from None
     with seeded_globally(0):
-        net = recipe.build(*(list(values) for values in data.normalisation()))
+        net = recipe.build(*(list(values) for values in data.normalisation())).to(device)
     if checkpoint is not None:
         weights = load_file(checkpoint)
         net.load_state_dict({key.removeprefix("model."): value for key, value in weights.items() if "model." in key})
@@ -123,7 +132,7 @@ def load(name: str, checkpoint: Path | None = None) -> tuple[nn.Module, Dataset]
         CACHE.mkdir(exist_ok=True)
         # under another name first: an interrupted save leaves no half file in its place
         partly = path.with_suffix(f".{os.getpid()}")
-        save_file({key: value.contiguous() for key, value in net.state_dict().items()}, partly)
+        save_file({key: value.cpu().contiguous() for key, value in net.state_dict().items()}, partly)
         partly.replace(path)
     return net.eval().requires_grad_(False), data
 
@@ -136,10 +145,10 @@ def train(net: nn.Module, recipe: Recipe, split: Split, batch_size: int = 128) -
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=steps)
     for _ in range(recipe.epochs):
         for rows in torch.randperm(len(split.labels), generator=draw).split(batch_size):
-            batch = split[rows]
+            batch = split[rows.to(split.labels.device)]
             x = batch.pixels()
             if recipe.flip:
-                x = torch.where(torch.rand(len(x), 1, 1, 1, generator=draw) < 0.5, x.flip(3), x)
+                x = torch.where(torch.rand(len(x), 1, 1, 1, generator=draw).to(x.device) < 0.5, x.flip(3), x)
             if recipe.eps:
                 net.eval()
                 x = pgd(

@@ -26,8 +26,9 @@ ORDERS = {"l2": 2.0, "linf": torch.inf}
 class Outcome:
     """A row that has run, on the first `len(margin)` images of its table.
 
-    reason: why it has not run. seconds: CPU time. forwards, backwards: mean passes an image. margin: (N,), after our
-    bisection, nan where no valid point was found. events: (E, 3): image, passes, distance; see `watched`.
+    reason: why it has not run. seconds: as `watched.now` counts. forwards, backwards: mean passes an image. margin:
+    (N,), after our bisection, nan where no valid point was found. events: (E, 3): image, passes, distance; see
+    `watched`.
     """
 
     name: str
@@ -84,8 +85,8 @@ def best_known(outcomes: list[Outcome], count: int) -> np.ndarray:
     return best
 
 
-def table(title: str, outcomes: list[Outcome], count: int) -> str:
-    """The Markdown table of a network and a norm."""
+def table(title: str, outcomes: list[Outcome], count: int, seconds: str) -> str:
+    """The Markdown table of a network and a norm; seconds: what they are called."""
     best = best_known(outcomes, count)
     known = best[np.isfinite(best)]
     lines = [
@@ -93,7 +94,7 @@ def table(title: str, outcomes: list[Outcome], count: int) -> str:
         "",
         f"{count} images, mean best known {known.mean():.4f}.",
         "",
-        "| row | CPU s | passes (f + b) | success | mean ratio | worst | within 1 % |",
+        f"| row | {seconds} | passes (f + b) | success | mean ratio | worst | within 1 % |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in outcomes:

@@ -53,7 +53,7 @@ def foolbox(attack: str, **settings: Any) -> Work:
 
         prefix = {"l2": "L2", "linf": "LInf" if attack == "FMNAttack" else "Linf"}[norm]
         name = attack if attack == "DDNAttack" else prefix + attack
-        model = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
+        model = foolbox.PyTorchModel(net, bounds=(0, 1), device=x.device)
         return getattr(foolbox.attacks, name)(**settings)(model, x, labels, epsilons=None)[0]
 
     return work
@@ -63,7 +63,7 @@ def autoattack_fab(net: nn.Module, x: Tensor, labels: Tensor, norm: str) -> Tens
     """AutoAttack's FAB as pyautoattack packages it, untargeted, without a bound on the distance."""
     from pyautoattack.fab_pt import FABAttack_PT
 
-    attack = FABAttack_PT(net, norm={"l2": "L2", "linf": "Linf"}[norm], eps=float("inf"), device="cpu")
+    attack = FABAttack_PT(net, norm={"l2": "L2", "linf": "Linf"}[norm], eps=float("inf"), device=x.device)
     torch.manual_seed(0)
     return attack.attack_single_run(x, labels)
 

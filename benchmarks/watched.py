@@ -14,6 +14,14 @@ from bdry.core.norms import norm as norm_of
 OUTSIDE = 1e-6
 
 
+def now(device: torch.device) -> float:
+    """Seconds: CPU time of the process; on a GPU the clock's, once all its work is done."""
+    if device.type != "cuda":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 class Watched(nn.Module):
     """Counts the passes of every image of a batch, and keeps the nearest point beyond the boundary that it was shown.
 
@@ -21,24 +29,25 @@ class Watched(nn.Module):
     reaches the logits is a backward pass of all their images.
 
     forwards, backwards: (N,) int64. events: after how many passes an image had which distance: (image, passes,
-    distance) of every improvement. own_seconds: CPU time of the account, which is not the estimator's.
+    distance) of every improvement. own_seconds: what the account takes, as `now` counts; it is not the
+    estimator's.
     """
 
     def __init__(self, net: nn.Module, x: Tensor, labels: Tensor, norm: str) -> None:
         super().__init__()
         self.net, self.x, self.labels, self.norm = net, x, labels, norm
         self.forwards, self.backwards = torch.zeros_like(labels), torch.zeros_like(labels)
-        self.best = torch.full((len(x),), torch.inf)
+        self.best = torch.full((len(x),), torch.inf, device=x.device)
         self.events: list[Tensor] = []
         self.own_seconds = 0.0
 
     def forward(self, z: Tensor) -> Tensor:
         logits = self.net(z)
-        begin = time.process_time()
+        begin = now(z.device)
         owner = self._account(z.detach(), logits.detach())
         if logits.requires_grad:
             logits.register_hook(partial(self._count_backwards, owner))
-        self.own_seconds += time.process_time() - begin
+        self.own_seconds += now(z.device) - begin
         return logits
 
     def _count_backwards(self, owner: Tensor, _: Tensor) -> None:
@@ -56,6 +65,6 @@ class Watched(nn.Module):
         nearer = (best < self.best).nonzero()[:, 0]
         if nearer.numel():
             passes = (self.forwards + self.backwards)[nearer]
-            self.events.append(torch.stack([nearer.double(), passes.double(), best[nearer].double()], 1))
+            self.events.append(torch.stack([nearer.double(), passes.double(), best[nearer].double()], 1).cpu())
         self.best = best
         return owner

@@ -199,12 +199,16 @@ def test_a_failed_pair_counts_against_the_method_but_not_against_its_points():
     assert verdict("K1", made).parts[0].effect.value == pytest.approx(0.9 * 0.98, abs=0.02)
     assert verdict("K2", made).verdict == "supported"
     assert "3 ordered pairs" not in verdict("K1", made).parts[0].left_out
+    assert verdict("K1", made).reason.startswith("cnn: no instance of 0→1, 0→2, 0→3 of all seeds (stage 1: collapsed)")
 
 
 def test_a_failed_pair_of_one_seed_is_left_out_of_all_and_counted():
     made = generation(RNG)
     is_failed = (made["seed"] == 1) & (made["source"] == 1) & (made["method"] == "deepdig")
-    found = verdict("K2", Evidence({"generation": made.assign(status=made["status"].where(~is_failed, "failed"))}))
+    lost = made["num_success"].where(~is_failed, 0)
+    made = made.assign(status=made["status"].where(~is_failed, "failed"), num_success=lost)
+    found = verdict("K2", Evidence({"generation": made}))
+    assert "cnn: no instance of 1→2 of seed 1 (failed)" in verdict("K1", Evidence({"generation": made})).reason
     assert {part.left_out for part in found.parts} == {"1 ordered pairs that not all seeds have"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def test_three_images_a_class_are_clean_rows(run):
     assert (ae["num_images"] <= 3).all()
 
 
-def test_a_class_that_is_never_predicted_is_clean_rows(tmp_path):
+def test_a_class_that_is_never_predicted_is_clean_rows(tmp_path, capsys):
     """An untrained network knows few classes: no image of the others is a source or a target."""
     run = train(tmp_path, "training.epochs=0", "probe=[]")
     assert main(["deepdig", f"run={run}", "pairs=all", "num_train=30", "num_detailed=1", *QUICK, "steps=2"]) == 0
@@ -153,6 +154,16 @@ def test_a_class_that_is_never_predicted_is_clean_rows(tmp_path):
     assert empty["success_rate"].isna().all()
     assert set(table(folder, "ae")["status"]) <= {"ok", "collapsed", "nothing kept"}
     assert "pairs-digits-fcn.png" in {path.name for path in (folder / "figures").iterdir()}
+    drawn = pd.read_csv(folder / "figures" / "pairs-digits-fcn.csv")
+    assert len(drawn) == 90
+    ours = rows[(rows["method"] == "deepdig") & (rows["alpha"] == 0.8)]
+    assert drawn["coverage"].isna().sum() == (ours["num_correct"] == 0).sum()
+    # each direction without an instance is named
+    printed = capsys.readouterr().out
+    (line,) = [line for line in printed.splitlines() if line.startswith("rpbs, train images")]
+    lost = rows[(rows["method"] == "rpbs") & (rows["num_success"] == 0)]
+    assert {f"{s}→{t}" for s, t in zip(lost["source"], lost["target"], strict=True)} == set(re.findall(r"\d→\d", line))
+    assert "no image of the first class is predicted rightly" in line
 
 
 def test_two_classes_have_no_third(tmp_path):

@@ -28,10 +28,13 @@ def shares_agreeing(first, second):
 
 @pytest.mark.parametrize("estimator", ESTIMATORS_TRIED)
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_a_gpu_gives_the_cpus_margins(subject, estimator, norm):
+def test_a_gpu_gives_the_cpus_margins(subject, estimator, norm, monkeypatch):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device here")
     network, x = subject
+    # as every command does: TF32, which convolutions have on by default, is no float32
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
     with measuring(network):
         here = ESTIMATORS[estimator](network, x, norm=norm).margin
         there = ESTIMATORS[estimator](network.cuda(), x.cuda(), norm=norm).margin.cpu()

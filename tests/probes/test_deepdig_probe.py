@@ -14,6 +14,7 @@ from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
 from bdry.runs import TABLES, TableWriter, read_table
 from bdry.studies.deepdig.settings import DeepDigSettings
+from bdry.studies.deepdig.summary import summary
 from bdry.studies.probes import PROBES, Context
 
 QUICK = {
@@ -139,3 +140,17 @@ def test_peak_memory_is_that_of_a_process_with_torch(tiny_dataset, classifier):
     runtime = probe(methods=["rpbs"]).measure(classifier, tiny_dataset, Moment(0, 0.0)).tables["runtime"]
     least = 0 if torch.cuda.is_available() else 100
     assert runtime["peak_memory"].between(least, 100_000).all()
+
+
+def test_coverage_and_the_directions_that_failed_are_told(tiny_dataset, classifier):
+    settings = DeepDigSettings(**(QUICK | {"pairs": "all", "min_collapse_ratio": 100.0, "max_restarts": 0}))
+    tables = probe(**vars(settings)).measure(classifier, tiny_dataset, Moment(0, 0.0)).tables
+    rows, *lines = summary(tables.get, vars(settings))
+    told = {row[1]: dict(zip(rows.headings, row, strict=True)) for row in rows.rows}
+    assert told["deepdig"]["directions"] == "6"
+    assert told["deepdig"]["without one"] == "6"
+    assert told["deepdig"]["coverage"] == "0.0%"
+    of_rpbs = tables["generation"][tables["generation"]["method"] == "rpbs"]
+    assert told["rpbs"]["coverage"] == f"{of_rpbs['num_pairs'].sum() / of_rpbs['num_correct'].sum():.1%}"
+    (line,) = [line for line in lines if line.startswith("deepdig,")]
+    assert line.endswith("no instance of 0→1, 0→2, 1→0, 1→2, 2→0, 2→1 (stage 1: collapsed)")

@@ -98,6 +98,14 @@ def test_a_studys_grid_is_made_of_commands_that_compose(paper, scale):
         assert measuring.study in {training.study for training in grid.train}
 
 
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name.startswith("mickisch2020/")])
+def test_margins_over_training_are_deepfools_over_all_classes_with_walk_beside_it(preset, scale):
+    config = typed(compose("train", [f"paper={preset}", f"scale={scale}"]))
+    assert (config.margin.name, config.margin.candidates) == ("deepfool", None)
+    assert config.probe["margin"].beside == ["walk"]
+
+
 @pytest.mark.parametrize("words", [["paper=mickisch2020/mnist"], ["scale=cpu"], ["paper=mickisch2020", "scale=cpu"]])
 def test_half_a_preset_is_refused(words):
     with pytest.raises(ConfigError, match=r"goes with|needs a part"):

@@ -81,15 +81,16 @@ def pgd(
         if stop_at_success and rows.numel() == 0:
             # some networks, transformers among them, take no empty batch
             break
-        z = (x[rows] + noise[rows]).clamp(0, 1)
+        image, label = x[rows], labels[rows]
+        z = (image + noise[rows]).clamp(0, 1)
         for step in range(steps + last_look):
             z = z.detach().requires_grad_(step < steps)
             with torch.set_grad_enabled(step < steps):
                 logits = model(z)
-                loss = F.cross_entropy(logits, labels[rows], reduction="none")
+                loss = F.cross_entropy(logits, label, reduction="none")
             forwards[rows] += 1
-            wrong = logits.argmax(1) != labels[rows]
             if step == steps or stop_at_success:
+                wrong = logits.argmax(1) != label
                 won = wrong & ~success[rows]
                 better = won | ((wrong == success[rows]) & (loss.detach() > best_loss[rows]))
                 best[rows[better]] = z.detach()[better]
@@ -101,10 +102,11 @@ def pgd(
             backwards[rows] += 1
             if stop_at_success and bool(wrong.any()):
                 rows, z, gradient = rows[~wrong], z[~wrong], gradient[~wrong]
+                image, label = x[rows], labels[rows]
                 if rows.numel() == 0:
                     break
             moved = z.detach() + step_size * steepest(gradient, norm)
-            z = (x[rows] + project_ball(moved - x[rows], norm, eps)).clamp(0, 1)
+            z = (image + project_ball(moved - image, norm, eps)).clamp(0, 1)
     return AttackResult(best if last_look else z.detach(), success, forwards, backwards)
 
 

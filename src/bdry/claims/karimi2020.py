@@ -17,6 +17,7 @@ import pandas as pd
 from ..selection.claim import ABSTRACT, OURS, THEORY, claim
 from ..selection.effects import DIFFERENCE, RATE, RATIO, Scale, two_way
 from ..selection.evidence import Evidence
+from ..selection.failures import without_instances
 from ..selection.verdicts import BAND, Part, Verdict, decide
 
 PAPER = "karimi2020"
@@ -161,12 +162,18 @@ def whole(evidence: Evidence, needs: list[str]) -> dict[str, tuple[Frames, str]]
 def nearly_always_succeeds(evidence: Evidence) -> Verdict:
     """Borderline instances over correctly predicted source images (success rate times coverage), mean over all
     ordered pairs, of seeds that measured all: above 0.9. Failed pairs count as 0. A success has |p_s - p_t| below
-    beta and s or t as its class. The same over the pairs that all seeds measured is told beside it."""
+    beta and s or t as its class. The same over the pairs that all seeds measured is told beside it, and so are the
+    pairs without any instance, by name."""
     statistic = "borderline instances an image, mean over pairs"
     parts = over_pairs(whole(evidence, ["deepdig"]), statistic, first, 0.9, True, scale=RATE, label="{}, all pairs")
     some = by_pair(per_image(evidence), "share", ["deepdig"])
     beside = over_pairs(some, statistic, first, 0.9, True, scale=RATE, label="{}, pairs of all seeds")
-    return decide([*parts, *(_beside(part) for part in beside)])
+    found = main_rows(evidence, "generation")
+    lost = {
+        arch: without_instances(part) for arch, part in found[found["method"] == "deepdig"].groupby("arch", sort=True)
+    }
+    said = "; ".join(f"{arch}: no instance of {pairs}" for arch, pairs in lost.items() if pairs)
+    return decide([*parts, *(_beside(part) for part in beside)], said)
 
 
 def _beside(part: Part) -> Part:

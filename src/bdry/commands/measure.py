@@ -33,6 +33,7 @@ from ..session.opened import Opened
 from ..session.own_module import OwnModule, open_module
 from ..settings import Margin, RunTask, science
 from ..studies.curvature import summary as curvature
+from ..studies.deepdig import summary as deepdig
 from ..studies.detection import summary as detection
 from ..studies.figures import draw_figures
 from ..studies.lastlayer import summary as lastlayer
@@ -90,7 +91,7 @@ class Command:
 MEASURING = {
     "margin": Command("mickisch2020", margins.summary),
     "svm": Command("li2018", lastlayer.summary, recipe),
-    "deepdig": Command("karimi2020"),
+    "deepdig": Command("karimi2020", deepdig.summary),
     "regions": Command("fawzi2017", regions.summary),
     "curvature": Command("fawzi2017", curvature.summary),
     "shared": Command("fawzi2017"),

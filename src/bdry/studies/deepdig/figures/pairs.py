@@ -240,6 +240,7 @@ def _alpha_figure(drawn: pd.DataFrame, title: str) -> Figure:
 # value -> how a panel calls it
 PAIRS_PANELS = {
     "success_rate": "success rate",
+    "coverage": "coverage: segments over\nrightly predicted images",
     "gain": "success rate, DeepDIG − RPBS",
     "distance_median": "median $\\ell_2$ distance to the source\n(pixel units of [0, 1])",
     "flips": "label flips a segment, T = {grid}",
@@ -259,7 +260,7 @@ def pairs_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     if generation.empty:
         return generation
     ours, random = (generation[generation["method"] == name] for name in ("deepdig", "rpbs"))
-    drawn = ours.groupby(keys)[["success_rate", "distance_median"]].mean()
+    drawn = ours.groupby(keys)[["success_rate", "coverage", "distance_median"]].mean()
     drawn["gain"] = drawn["success_rate"] - random.groupby(keys)["success_rate"].mean()
     idc = last_rows(records, "idc", "alpha", "grid")
     idc = idc[idc["method"] == "deepdig"]
