@@ -156,12 +156,14 @@ def test_an_edited_forward_is_measured_anew(here, capsys, bdry):
 
 def test_what_the_user_says_stands_for_the_code(here, capsys):
     """Instead of the files' hash: an edit alone changes nothing then, another word does."""
-    source = MODULES.read_text()
+    source = MODULES.read_text() + (
+        "\n\ndef turned():\n    return _Around(_net(), after=(lambda z: -z) if CHANGED else (lambda z: z))\n"
+    )
     said = {}
     for code, changed in (("a1", "False"), ("a1", "True"), ("b2", "True")):
         (here / "modules.py").write_text(source.replace("CHANGED = False", f"CHANGED = {changed}"))
         sys.modules.pop("modules", None)
-        said[code, changed] = measured(capsys, "edited", f"code={code}")[1]
+        said[code, changed] = measured(capsys, "turned", f"code={code}")[1]
     assert "is finished already" in said["a1", "True"]
     assert "finished already" not in said["a1", "False"] + said["b2", "True"]
     assert len(list((here / "outputs" / "measurements").iterdir())) == 2
