@@ -104,6 +104,27 @@ def test_a_common_offset_does_no_harm(bias, solver):
     assert found.margin == pytest.approx(1 / float(truth.norm()), rel=1e-4)
 
 
+@pytest.mark.parametrize("offset", [1e6, 1e8, 1e10, 1e12, 1e14])
+@pytest.mark.parametrize("d", [1, 5])
+def test_a_large_common_offset_leaves_no_wrong_answer(d, offset):
+    """What only the direction of the offset separates has a margin of about 1 / offset with a penalised bias."""
+    draw = torch.Generator().manual_seed(0)
+    x, y = torch.randn(12, d, generator=draw, dtype=torch.float64), torch.arange(12) % 2
+    x[:, 0] = y + 0.2 * torch.rand(12, generator=draw, dtype=torch.float64)
+    mixed = torch.randn(30, d, generator=draw, dtype=torch.float64)
+    x[:, 0] += offset
+    assert float(x[y == 0, 0].max()) < float(x[y == 1, 0].min())
+    assert hard_margin_svm(x, y, "free").status == "solved"
+    assert hard_margin_svm(x, y, "penalised").status in ("solved", "unresolved")
+    # and what nothing separates is not solved
+    labels = torch.arange(30) % 3
+    assert not has_separating_layer(mixed, labels, 3)
+    for bias in ("free", "penalised"):
+        found = hard_margin_svm(mixed + offset, labels, bias)
+        assert found.status == "not separable"
+        assert not found.separable
+
+
 @biases
 def test_coordinates_of_the_problem_are_the_layers(bias):
     x, y = separable(50, 5, 3)

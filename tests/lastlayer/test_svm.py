@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -366,11 +367,11 @@ def test_flipped_labels_are_not_separable():
 @pytest.mark.parametrize(("n", "d"), [(3000, 40), (2000, 8)], ids=["many features", "few weights"])
 def test_random_labels_cost_no_more_than_the_work_allowed_and_a_round(n, d):
     x, y = synthetic(n, d, 10, 0.1)
+    begun = time.process_time()
     found, again = (hard_margin_svm(x, y, max_work=2) for _ in range(2))
-    assert not found.separable
+    assert time.process_time() - begun < 30
+    assert (found.separable, found.upper >= 0) == (False, True)
     assert found.status in ("not separable", "unresolved")
-    assert found.upper >= 0
-    assert found.seconds < 15
     assert (found.work, found.upper, found.status) == (again.work, again.upper, again.status)
 
 

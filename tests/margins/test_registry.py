@@ -40,10 +40,10 @@ def measured(name: str, model: nn.Module, x: torch.Tensor, norm: str = "l2", **s
 
 
 @each
-@pytest.mark.parametrize(("distance", "scale"), checks.CASES)
-def test_on_affine_classifiers_margins_and_bounds_are_the_closed_form(name, norm, distance, scale):
+@pytest.mark.parametrize(("distance", "scale", "shift"), checks.CASES)
+def test_on_affine_classifiers_margins_and_bounds_are_the_closed_form(name, norm, distance, scale, shift):
     abilities = ESTIMATORS.abilities(name)
-    error = checks.error_on_affine(ESTIMATORS[name], abilities, norm, distance, scale)
+    error = checks.error_on_affine(ESTIMATORS[name], abilities, norm, distance, scale, shift)
     assert error <= checks.tolerance(abilities, distance)
 
 

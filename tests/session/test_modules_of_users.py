@@ -154,6 +154,27 @@ def test_an_edited_forward_is_measured_anew(here, capsys, bdry):
     assert "going on after" in bdry(*words["dies"], cwd=here).stdout
 
 
+def test_what_the_user_says_stands_for_the_code(here, capsys):
+    """Instead of the files' hash: an edit alone changes nothing then, another word does."""
+    source = MODULES.read_text() + (
+        "\n\ndef turned():\n    return _Around(_net(), after=(lambda z: -z) if CHANGED else (lambda z: z))\n"
+    )
+    said = {}
+    for code, changed in (("a1", "False"), ("a1", "True"), ("b2", "True")):
+        (here / "modules.py").write_text(source.replace("CHANGED = False", f"CHANGED = {changed}"))
+        sys.modules.pop("modules", None)
+        said[code, changed] = measured(capsys, "turned", f"code={code}")[1]
+    assert "is finished already" in said["a1", "True"]
+    assert "finished already" not in said["a1", "False"] + said["b2", "True"]
+    assert len(list((here / "outputs" / "measurements").iterdir())) == 2
+    for words in (["run=x", "code=a1"], ["classifier=modules:plain", "dataset=digits", "code="]):
+        with pytest.raises(SystemExit) as left:
+            main(["margin", *words])
+        assert left.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("bdry: code=")
+
+
 def test_the_callers_images_are_untouched(here):
     sys.path.insert(0, str(here))
     import modules

@@ -62,7 +62,7 @@ def tables(folder):
 def ends_well(folder):
     """What the command says that goes on to the end."""
     process = start(folder)
-    said, _ = process.communicate(timeout=300)
+    said, _ = process.communicate(timeout=1500)
     assert process.returncode == 0, said
     assert list(folder.rglob("claims.csv"))
     return said
@@ -75,12 +75,12 @@ def whole(tmp_path_factory):
     return tables(folder)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", BEGUN)
 @pytest.mark.parametrize("tree", [False, True], ids=["parent alone", "whole tree"])
 def test_killed_and_given_again(part, tree, whole, tmp_path):
     process = start(tmp_path)
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 1000
     while not list(tmp_path.rglob(BEGUN[part])):
         assert time.monotonic() < deadline
         time.sleep(0.01)

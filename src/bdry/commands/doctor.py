@@ -94,11 +94,12 @@ def _estimator(name: str) -> Callable[[], str]:
         estimator, abilities = ESTIMATORS[name], ESTIMATORS.abilities(name)
         worst = {True: 0.0, False: 0.0}
         for norm in abilities.norms:
-            for distance, scale in checks.CASES:
-                error = checks.error_on_affine(estimator, abilities, norm, distance, scale)
+            for distance, scale, shift in checks.CASES:
+                error = checks.error_on_affine(estimator, abilities, norm, distance, scale, shift)
                 most = checks.tolerance(abilities, distance)
                 if not error <= most:
                     where = "common distances" if distance is None else f"{distance:g}, logits of size {scale:g}"
+                    where += f" with {shift:g} added" if shift else ""
                     raise RuntimeError(
                         f"differs from the closed form by {error:.2g} in {norm}, more than {most:g} ({where})"
                     )

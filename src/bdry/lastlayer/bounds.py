@@ -55,13 +55,21 @@ class Iterate:
 
 @dataclass
 class Bounds:
-    """The best layer and the best proof so far of one problem."""
+    """The best layer and the best proof so far of one problem.
+
+    ground: the problem that says whether the classes can be separated at all. With a penalised bias that is the one
+        with a free bias on the same features: both separate the same classes, but an offset that the features have in
+        common makes the margin of the first as small as rounding.
+    upper, refutation: what multipliers prove to be the best margin at most, in `problem` and in `ground`.
+    """
 
     problem: Problem
+    ground: Problem
     weights: Tensor | None = None
     lower: float = -math.inf
     proof: tuple[Tensor, Tensor, Tensor] | None = None
     upper: float = field(default=math.inf)
+    refutation: float = field(default=math.inf)
 
     @property
     def gap(self) -> float:
@@ -76,7 +84,7 @@ class Bounds:
     @property
     def refuted(self) -> bool:
         """Whether it is proven that there is none."""
-        return not self.separable and self.upper <= NO_MARGIN
+        return not self.separable and self.refutation <= NO_MARGIN
 
     def offer(self, weights: Tensor) -> None:
         """Takes (K, D) weights, from wherever they come, if their margin is the best so far."""
@@ -92,12 +100,19 @@ class Bounds:
         self._offer(found.weights, found.lower)
         self._prove(found.samples, found.others, found.alpha, found.upper)
 
+    def refute(self, samples: Tensor, others: Tensor, alpha: Tensor) -> None:
+        """Takes what the multipliers (P,) of the pairs (samples, others) prove, whether anything separates included."""
+        summed = self.problem.weights(samples, others, alpha)
+        self._prove(samples, others, alpha, _upper(self.problem, summed, alpha, None))
+        summed = self.ground.weights(samples, others, alpha)
+        self.refutation = min(self.refutation, _upper(self.ground, summed, alpha, None))
+
     def disprove(self, found: Iterate, work: Work) -> None:
         """Looks for multipliers near those of `found` whose sum of z is 0, which would prove that nothing separates.
 
         Newton steps onto alpha^T Z = 0 in the metric of alpha itself, which keeps small multipliers above 0.
         """
-        problem = self.problem
+        problem = self.ground
         # scaled columns, hence the sum is 0 in these as well
         used = found.alpha > 1e-14 * found.alpha.max()
         samples, others, alpha = found.samples[used], found.others[used], found.alpha[used]
@@ -118,11 +133,10 @@ class Bounds:
             alpha = alpha + min(1.0, 0.99 / max(most, 1e-300)) * step
             if work.over:
                 break
-        self._prove(samples, others, alpha, _upper(problem, problem.weights(samples, others, alpha), alpha, None))
+        self.refute(samples, others, alpha)
         if not self.refuted and rows.numel() <= EXACT_SIZE and not work.over:
             work.count(4 * size * rows.numel())
-            alpha = _nearest_to_none(rows)
-            self._prove(samples, others, alpha, _upper(problem, problem.weights(samples, others, alpha), alpha, None))
+            self.refute(samples, others, _nearest_to_none(rows))
 
     def _offer(self, weights: Tensor, lower: float) -> None:
         if lower > self.lower:
@@ -131,6 +145,8 @@ class Bounds:
     def _prove(self, samples: Tensor, others: Tensor, alpha: Tensor, upper: float) -> None:
         if upper < self.upper:
             self.proof, self.upper = (samples, others, alpha), upper
+        if self.ground is self.problem:
+            self.refutation = min(self.refutation, upper)
 
 
 def evaluate(problem: Problem, samples: Tensor, others: Tensor, alpha: Tensor, anchor: Tensor) -> Iterate:

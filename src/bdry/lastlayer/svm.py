@@ -125,7 +125,8 @@ def hard_margin_svm(
     if not 0 < gap < 1:
         raise ValueError(f"gap must be in (0, 1), not {gap}")
     problem, work = problem_of(features, labels, classes, bias), Work(max_work)
-    bounds = Bounds(problem)
+    ground = problem_of(features, labels, classes, "free") if bias == "penalised" else problem
+    bounds = Bounds(problem, ground)
     for layer in known:
         bounds.offer(problem.of_layer(LastLayer(layer.weights.to(features), layer.biases.to(features))))
     weights_count = classes * (features.shape[1] + 1)
@@ -135,11 +136,24 @@ def hard_margin_svm(
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {', '.join(SOLVERS)}, not {solver!r}")
     started = time.perf_counter()
+    start = _solve(bounds, solver, gap, work)
+    if ground is not problem and not (bounds.separable or bounds.refuted or work.over):
+        free = Bounds(ground, ground)
+        _solve(free, solver, gap, work)
+        if free.separable and free.weights is not None:
+            bounds.offer(problem.of_layer(ground.layer(free.weights)))
+        elif free.refuted and free.proof is not None:
+            bounds.refute(*free.proof)
+    return _solution(bounds, gap, start, solver, time.perf_counter() - started, work.done)
+
+
+def _solve(bounds: Bounds, solver: str, gap: float, work: Work) -> Start:
+    """By the solver of this name, and by the interior point what that leaves."""
     start = SOLVERS[solver](bounds, gap, work)
     unfinished = bounds.gap > gap and not bounds.refuted and not work.over
-    if unfinished and solver != "interior" and weights_count <= MOST_WEIGHTS:
+    if unfinished and solver != "interior" and start.weights.numel() <= MOST_WEIGHTS:
         solve_interior(bounds, start.weights if bounds.weights is None else bounds.weights, gap, work)
-    return _solution(bounds, gap, start, solver, time.perf_counter() - started, work.done)
+    return start
 
 
 def _solution(bounds: Bounds, gap: float, start: Start, solver: str, seconds: float, work: float) -> SvmSolution:

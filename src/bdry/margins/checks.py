@@ -7,25 +7,35 @@ from torch import Tensor, nn
 
 from ..core.norms import dual_norm
 from ..core.norms import norm as norm_of
+from ..core.segments import rounding
 from .result import Abilities, Estimator
 
-# distance of every image in pixel units (None: whatever it is) and scale of the logits
-CASES = ((None, 1.0), (1e-2, 1.0), (1e-4, 1.0), (1e-5, 1.0), (1e-5, 1e20), (1e-5, 1e-20))
+# distance of every image in pixel units (None: whatever it is), scale of the logits, and a number added to all of them
+CASES = (
+    (None, 1.0, 0.0),
+    (1e-2, 1.0, 0.0),
+    (1e-4, 1.0, 0.0),
+    (1e-5, 1.0, 0.0),
+    (1e-6, 1.0, 0.0),
+    (1e-6, 1e20, 0.0),
+    (1e-6, 1e-20, 0.0),
+    (0.1, 1.0, 1e4),
+)
 # relative, where float32 has few digits left for the distance
 NEAR_TOLERANCE = 0.05
 
 
 class Affine(nn.Module):
-    """x -> scale (weight x + bias), for images of `num_pixels`, that gradients and `network.trace` can follow."""
+    """x -> scale (weight x + bias + shift), for images of `num_pixels`: gradients and `network.trace` can follow it."""
 
-    def __init__(self, num_pixels: int, num_classes: int, scale: float = 1.0) -> None:
+    def __init__(self, num_pixels: int, num_classes: int, scale: float = 1.0, shift: float = 0.0) -> None:
         super().__init__()
         draw = torch.Generator().manual_seed(0)
         self.head = nn.Linear(num_pixels, num_classes, device="meta").to_empty(device="cpu")
         weight = torch.randn(num_classes, num_pixels, generator=draw) / num_pixels**0.5
         # logits of mean 0 in the middle of the box
         bias = 0.1 * torch.randn(num_classes, generator=draw) - 0.5 * weight.sum(1)
-        self.head.weight.data, self.head.bias.data = scale * weight, scale * bias
+        self.head.weight.data, self.head.bias.data = scale * weight, scale * (bias + shift)
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,23 +68,33 @@ class Affine(nn.Module):
 
 
 def error_on_affine(
-    estimator: Estimator, abilities: Abilities, norm: str, distance: float | None, scale: float, count: int = 6
+    estimator: Estimator,
+    abilities: Abilities,
+    norm: str,
+    distance: float | None,
+    scale: float,
+    shift: float = 0.0,
+    count: int = 6,
 ) -> float:
     """The largest relative difference of the estimator's margins and bounds from the closed form.
 
     Infinite where a margin is missing or a point has the image's own label.
     """
-    model = Affine(abilities.num_pixels or 4, 5, scale)
+    model = Affine(abilities.num_pixels or 4, 5, scale, shift)
     x = model.images(count, norm, distance)
-    truth, _ = model.distances(x, norm)
+    truth, normal = model.distances(x, norm)
     found = estimator(model, x, norm=norm)
     errors = []
     if abilities.finds_points:
         alone = torch.cat([model(point[None]).argmax(1) for point in found.point])
         wrong = ~found.success | (alone == found.start_class)
-        errors.append(torch.where(wrong, torch.inf, (found.margin / truth - 1).abs()))
+        # pixels have a spacing, which nobody can do better than
+        spacing = torch.finfo(x.dtype).eps / 2
+        errors.append(torch.where(wrong, torch.inf, ((found.margin - truth).abs() - spacing) / truth))
     if abilities.certifies:
-        errors.append((found.lower / truth - 1).abs().nan_to_num(torch.inf))
+        # a bound is no more than the truth, and less by no more than what rounding may hide
+        hidden = 2 * rounding(model(x)) / dual_norm(normal, norm)
+        errors.append(torch.maximum(found.lower - truth, truth - hidden - found.lower).div(truth).nan_to_num(torch.inf))
     return float(torch.stack(errors).amax())
 
 

@@ -32,7 +32,8 @@ def exact(
     """Margins of an affine classifier: the least distance over all other classes k to the hyperplane f_k = f_start.
 
     In R^d that is |f_start - f_k| / ||w_start - w_k||_*; inside the box the projection onto the hyperplane's part in
-    it. This closed form is `lower`; `margin` is the distance of a point just beyond, whose label differs.
+    it. That of gaps smaller by the logits' rounding is `lower`; `margin` is the distance of a point just beyond, whose
+    label differs.
 
     Args:
         model: gives logits, (N, K), affine in its input.
@@ -61,7 +62,9 @@ def exact(
     search.iterations += 1
 
     start, origin = search.start[rows], x[rows]
-    lower = torch.full_like(search.distance[rows], torch.inf)
+    allowance = rounding(logits[rows])
+    least = torch.full_like(search.distance[rows], torch.inf)
+    lower = least.clone()
     nearest, w, value = torch.full_like(start, -1), torch.zeros_like(origin), torch.zeros_like(lower)
     for other in range(num_classes):
         normal = (weight[other] - weight[start]).reshape(origin.shape)
@@ -69,8 +72,12 @@ def exact(
         usable = (start != other) & difference.isfinite() & (normal.flatten(1) != 0).any(1)
         step, reachable = search.step(origin, origin, difference.nan_to_num(0.0, 0.0, 0.0), normal)
         distance = norm_of(step, norm)
-        nearer = usable & reachable & (distance < lower)
-        lower, nearest = torch.where(nearer, distance, lower), torch.where(nearer, other, nearest)
+        nearer = usable & reachable & (distance < least)
+        least, nearest = torch.where(nearer, distance, least), torch.where(nearer, other, nearest)
+        low, reachable = search.step(
+            origin, origin, (difference + allowance).nan_to_num(0.0, 0.0, 0.0).clamp_max(0), normal
+        )
+        lower = torch.where(usable & reachable, torch.minimum(lower, norm_of(low, norm)), lower)
         w = torch.where(per_sample(nearer, x), normal, w)
         value = torch.where(nearer, difference, value)
     for aim in AIMS:

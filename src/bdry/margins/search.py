@@ -14,6 +14,7 @@ from ..core.norms import dual_norm, per_sample
 from ..core.norms import norm as norm_of
 from ..core.segments import along, first_crossing, gap, pick, rounding
 from .result import MarginResult
+from .settle import settle
 
 # gradients of a class and the start class that differ by less than this share are the same function twice
 SAME_FUNCTION = 1e-5
@@ -232,6 +233,7 @@ class Search:
         An image that has another label than its start class itself is its own point, at distance 0.
         """
         self._bisect()
+        settle(self)
         success = self.boundary_class >= 0
         nothing = torch.full_like(self.distance, torch.nan)
         return MarginResult(

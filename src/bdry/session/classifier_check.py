@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..core.measuring import measuring
+from ..core.measuring import logits_of, measuring
 
 # by how much of the largest logit two looks at the same images may differ: kernels round differently by batch size
 ROUNDING = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 6e-2}
@@ -32,7 +32,7 @@ class Measurable(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, K)."""
-        logits: Tensor = self.module(x.clone()).to(x.dtype)
+        logits = logits_of(self.module, x)
         masked = logits == -torch.inf
         # below the least of the others by their spread: no boundary leads there, and rounding stays what it was
         least = logits.masked_fill(masked, torch.inf).amin(1, keepdim=True)

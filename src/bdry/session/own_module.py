@@ -30,7 +30,8 @@ class OwnModule:
 
     module: as it is measured. inner: what the weights are of. files: by step. head: None: the module is measured as it
     is; else as features and a last linear layer, which has this name or, "", is found. notes: what its user should know
-    of it. code, weights: digests of its source files and of its state dicts, in the order of the steps.
+    of it. code: what stands for its code, by default the digest of its source files. weights: digests of its state
+    dicts, in the order of the steps.
     """
 
     name: str
@@ -65,7 +66,7 @@ class OwnModule:
     @property
     def origin(self) -> dict[str, Any]:
         """Code and weights."""
-        return {"code_sha256": self.code, "weights_sha256": " ".join(self.weights)}
+        return {"code": self.code, "weights_sha256": " ".join(self.weights)}
 
     def load(self, step: int) -> nn.Module:
         """The module as it was at `step`: always the same object, with other weights."""
@@ -125,7 +126,7 @@ def open_module(config: RunTask, dataset: Dataset, data_seed: int, normalise: nn
         measurable = found if found is not module else measurable
         notes += [note for note in said if note not in notes]
         weights.append(weights_digest(module.state_dict()))
-    code = code_digest(source, module) or ""
+    code = config.code or code_digest(source, module) or ""
     head = (config.head or "") if isinstance(config, LastLayerTask) else None
     return OwnModule(name, config.outputs, dataset, data_seed, measurable, own, files, head, notes, code, weights)
 

@@ -13,7 +13,7 @@ from .options import option
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 # what goes with classifier=, and means nothing for a run
-OF_MODULES = ("weights", "dataset", "head")
+OF_MODULES = ("weights", "code", "dataset", "head")
 
 
 @dataclass
@@ -52,6 +52,12 @@ class RunTask(Machine, Checkpoints):
         None,
         "that module's state dict, .safetensors, .pt or .pth; several, as a list or 'ckpt/*.pt', are measured at the "
         "steps that their names number",
+        science=False,
+    )
+    code: str | None = option(
+        None,
+        "what stands for that module's code, as a commit's hash: another one is measured anew; null: the hash of its "
+        "source files",
         science=False,
     )
     dataset: Dataset | None = option(None, "that module's data set; it sees images in [0, 1]", later=True)

@@ -1,0 +1,204 @@
+"""The last step of a margin that the dtype has few digits for: very near images, logits that are large beside the gap.
+
+There a bisection ends wherever rounding turns the label, which is some per cent off or more. Instead the boundary's
+place is averaged over points that are each rounded in another way, and of many points of the dtype's grid just beyond
+it the nearest is taken whose label differs in batches of several sizes. Some of these points are moved along the
+boundary, the way on which the logits change most: where logits are large, the label turns only at few of their values.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..core.norms import dual_norm, per_sample
+from ..core.norms import norm as norm_of
+from ..core.seeds import generator
+from ..core.segments import rounding
+
+if TYPE_CHECKING:
+    from .search import Search
+
+# digits are few where the gap at the image is below so many roundings of the logits, or the margin below so many
+# roundings of a pixel and so many more for the root of the number of pixels, whose roundings add up in l2
+FEW_LOGIT_ROUNDINGS, FEW_PIXEL_ROUNDINGS, PER_ROOT_PIXEL = 64, 64, 4
+# linearised boundaries that are compared
+CLASSES = 5
+# points that place the boundary; those considered beyond it, as far as so many numbers hold them; those looked at
+PLACING, CONSIDERED, MOST_NUMBERS, LOOKED_AT = 128, 2048, 2**24, 256
+# rounds of these that are made at most, until a point is no farther than the boundary by more than this share
+ROUNDS, GOOD = 3, 0.04
+# sums inside a network that cancel round a difference of logits by up to so many roundings of these
+SLACK = 4
+# points whose label is tried in batches of so many copies; the larger ones where the images come in such batches too
+TRIED, COPIES, ALWAYS = 64, (1, 2, 3, 8, 32), 8
+# shares of the margin: how much longer than to the boundary, how far along it, how far in a random direction
+LONGER, ALONG, ASIDE = 0.06, 0.3, 0.15
+# points that place the boundary lie at least so many roundings of a pixel aside, or they are all rounded alike
+APART = 32
+
+
+class _Draws(NamedTuple):
+    """Of P points beyond the boundary, the same for every image: a result does not depend on the batch.
+
+    longer, along: (P, ...) of size 1. aside: (P, ...). In shares of the margin.
+    """
+
+    longer: Tensor
+    along: Tensor
+    aside: Tensor
+
+
+def settle(search: Search) -> None:
+    """Moves the points of those images of `search` for which digits are few; all points have been bisected."""
+    x = search.x
+    pixels = x[:1].numel()
+    near = (FEW_PIXEL_ROUNDINGS + PER_ROOT_PIXEL * pixels**0.5) * torch.finfo(x.dtype).eps
+    few = (search.start_gap < FEW_LOGIT_ROUNDINGS * rounding(search.logits)) | (search.distance < near)
+    rows = (few & (search.boundary_class >= 0) & (search.distance > 0)).nonzero()[:, 0]
+    if len(rows) == 0:
+        return
+    rng = generator(0, "settle")
+    around = torch.randn((PLACING, *x.shape[1:]), generator=rng).to(x)
+    count = min(CONSIDERED, max(LOOKED_AT, MOST_NUMBERS // pixels))
+    draws = [_draw(x, search.norm, count, rng) for _ in range(ROUNDS)]
+    for row in rows.split(1):
+        boundary = _Boundary.of(search, row)
+        if boundary is not None:
+            at_x, is_flat = boundary.placed(around)
+            step = search.step(search.x[row], search.x[row], at_x[None].to(x.dtype), boundary.w)[0]
+            good, most = (1 + GOOD) * norm_of(step, search.norm), search.distance[row]
+            if is_flat:
+                # by so much rounding may have put the point too near
+                most = most + SLACK * rounding(search.logits[row]) / dual_norm(boundary.w, search.norm)
+            for drawn in draws:
+                most = boundary.take(boundary.beyond(step, at_x, drawn), at_x, most)
+                if bool(most <= good):
+                    break
+
+
+def _draw(x: Tensor, norm: str, count: int, rng: torch.Generator) -> _Draws:
+    aside = torch.randn((count, *x.shape[1:]), generator=rng).to(x)
+    longer, along, out = torch.rand((3, count), generator=rng).to(x)
+    kind = torch.arange(count, device=x.device) % 4
+    # a quarter straight on, up to twice as far; a quarter along the boundary; the others aside, half of them along too
+    return _Draws(
+        per_sample(torch.where(kind == 0, longer.square(), LONGER * longer), x),
+        per_sample(torch.where(kind % 2 == 1, ALONG * (2 * along - 1), 0.0), x),
+        per_sample(torch.where(kind >= 2, ASIDE * out / norm_of(aside, norm), 0.0), x) * aside,
+    )
+
+
+class _Boundary(NamedTuple):
+    """The linearised boundary with the class `other`, (1,), near one image, `row`, (1,), of a search.
+
+    w: (1, ...), the gradient of f_other - f_start. tangent: (1, ...), that of f_other along the boundary.
+    """
+
+    search: Search
+    row: Tensor
+    other: Tensor
+    w: Tensor
+    tangent: Tensor
+
+    @classmethod
+    def of(cls, search: Search, row: Tensor) -> _Boundary | None:
+        """The one that is nearest to the image, seen from its point; None where nothing has a gradient."""
+        leaf, logits, _ = search.look(row, search.best[row])
+        classes = search.rivals(row, logits, CLASSES)
+        value, w, distance, _ = search.nearest_boundary(row, leaf, logits, classes, origin=search.x[row], retain=True)
+        other = classes[:, (search.differences(row, logits, classes)[0] - value).abs().argmin()]
+        upwards, usable = search.gradient(row, leaf, logits.gather(1, other[:, None])[:, 0])
+        if not bool(distance.isfinite() & usable):
+            return None
+        steep, flat = w.double(), upwards.double()
+        return cls(search, row, other, w, (flat - (flat * steep).sum() / steep.square().sum() * steep).to(w.dtype))
+
+    def ahead(self, points: Tensor) -> Tensor:
+        """By how much the linearised difference at the points, (P, ...), is more than at the image, (P,); float64."""
+        return ((points - self.search.x[self.row]).double() * self.w.double()).flatten(1).sum(1)
+
+    def placed(self, around: Tensor) -> tuple[Tensor, bool]:
+        """The difference at the image by the points on the way and beyond, each moved by a draw: their mean in float64.
+
+        Also whether they differ by no more than rounding.
+        """
+        search, x = self.search, self.search.x[self.row]
+        apart = ASIDE * search.distance[self.row] / norm_of(around[:1], search.norm)
+        share = per_sample(torch.linspace(0, 2, len(around), dtype=x.dtype, device=x.device), x)
+        moved = apart.clamp_min(APART * torch.finfo(x.dtype).eps) * around
+        points = _boxed(search, x + share * (search.best[self.row] - x) + moved)
+        seen = []
+        for part in points.split(max(ALWAYS, len(search.x))):
+            rows = self.row.expand(len(part))
+            _, logits, _ = search.look(rows, part, graph=False)
+            seen.append(search.differences(rows, logits, self.other.expand(len(part))[:, None])[:, 0])
+        values = torch.cat(seen).double() - self.ahead(points)
+        return values.mean(), bool(values.std() <= SLACK * rounding(search.logits[self.row]))
+
+    def beyond(self, step: Tensor, at_x: Tensor, draws: _Draws) -> Tensor:
+        """Points of the dtype's grid that the linearised boundary leaves beyond it, the nearest more often; (P, ...).
+
+        step: (1, ...), to the boundary. at_x: the difference at the image.
+        """
+        search, x = self.search, self.search.x[self.row]
+        size, tiny = norm_of(step, search.norm), torch.finfo(x.dtype).tiny
+        tangent = self.tangent / self.tangent.abs().amax().clamp_min(tiny)
+        tangent = tangent / norm_of(tangent, search.norm).clamp_min(tiny)
+        moved = (1 + draws.longer) * step + size * (draws.along * tangent + draws.aside)
+        points = x + moved
+        if search.norm == "linf":
+            length = size * (1 + draws.longer)
+            points = x + torch.minimum(torch.maximum(moved, -length), length)
+            # rounded towards the image: one coordinate that is farther than the others makes the whole point farther
+            points = torch.where((points - x).abs() > length, torch.nextafter(points, x), points)
+        points = _boxed(search, points)
+        distance = norm_of(points - x, search.norm)
+        likely = (distance > 0) & (self.ahead(points) > -at_x)
+        points, distance = points[likely], distance[likely]
+        kept = max(int((distance < (1 + LONGER) * size).sum()), len(points) // 2, LOOKED_AT)
+        points = points[distance.argsort(stable=True)[:kept]]
+        return points[:: max(1, len(points) // LOOKED_AT)]
+
+    def take(self, points: Tensor, at_x: Tensor, most: Tensor) -> Tensor:
+        """Takes the nearest of the points, and of the one before, whose label differs for sure, and gives its distance.
+
+        most: (1,), how far it may be, which is given back where there is none.
+        """
+        search, x, row = self.search, self.search.x[self.row], self.row
+        points = torch.cat([search.best[row], points])
+        gaps = [
+            search.look(row.expand(len(part)), part, graph=False)[2]
+            for part in points.split(max(ALWAYS, len(search.x)))
+        ]
+        distance = norm_of(points - x, search.norm)
+        usable = (torch.cat(gaps) < 0) & (self.ahead(points) > -at_x)
+        usable &= distance <= most
+        nearest = usable.nonzero()[:, 0][distance[usable].argsort(stable=True)]
+        for place in nearest[:: max(1, len(nearest) // TRIED)]:
+            label = self.label(points[place][None])
+            if label is not None:
+                search.best[row], search.boundary_class[row] = points[place], label
+                search.distance[row] = distance[place]
+                search.overshot[row] = torch.maximum(search.overshot[row], distance[place])
+                return distance[place][None]
+        return most
+
+    def label(self, point: Tensor) -> Tensor | None:
+        """The label of the point, (1, ...), where it differs in batches of every size."""
+        label = None
+        for number in COPIES:
+            if number > max(ALWAYS, len(self.search.x)):
+                break
+            copies = point.expand(number, *point.shape[1:])
+            _, logits, gap = self.search.look(self.row.expand(number), copies, graph=False)
+            if not bool((gap < 0).all()):
+                return None
+            label = logits[:1].argmax(1) if label is None else label
+        return label
+
+
+def _boxed(search: Search, points: Tensor) -> Tensor:
+    return points.clamp(0, 1) if search.clipped else points
