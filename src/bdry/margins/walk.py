@@ -4,7 +4,8 @@ Rows are (image, class) pairs, the classes being those whose linearised boundary
 point z, with F = f_k - f_start and its gradient w, two points of the linearised boundary F + <w, y - z> = 0 are known:
 the one nearest to z (Newton's), which stays near a curved boundary, and the one nearest to the *image* (its foot),
 which is the answer for a flat boundary. A mixture of both is tried next; its weight on the foot is halved whenever
-the point tried is beyond the boundary but not nearer than the best, and grows with every success if the walk is long.
+the point tried is beyond the boundary but not nearer than the best, and grows with every success. A row rests at a
+point whose linearised boundary comes no nearer to the image: where the network is piecewise linear, after a few steps.
 
 In linf both points move every coordinate by the sign of its gradient, which undoes what earlier gradients have taught.
 There the mixture only says how far from the image the next point may be: of the linearised boundary within that
@@ -30,8 +31,8 @@ from .search import Search
 
 # points are aimed at beyond the linearised boundary, by this share of the gap at the image
 AIM = 0.02
-# a row's weight on the foot at most, and that below which it has nowhere nearer to go
-LARGEST_WEIGHT, SMALLEST_WEIGHT = 0.9, 2.0**-9
+# a row's weight on the foot at first, at most, and that below which it has nowhere nearer to go
+FIRST_WEIGHT, LARGEST_WEIGHT, SMALLEST_WEIGHT = 0.6, 0.9, 2.0**-9
 # with how many classes' boundaries a restart begins
 RESTART_CLASSES = 2
 # from this share of rows on, gradients of all rows cost less than a forward pass of those that need one
@@ -41,31 +42,29 @@ RESCUES, NEAREST_RESCUE, FURTHEST_RESCUE = 32, 0.02, 1.0
 
 
 class Schedule(NamedTuple):
-    """What `steps` stands for: classes tried an image, the step after which losers are dropped, how many stay.
+    """What `steps` stands for: classes tried an image, and after which steps how many rows of an image stay.
 
-    weight, growth: of the foot at first, and with every success; short walks have no steps left for the failures that
-    more of it costs. restarts: walks from random places around each image, once its margin is nearly known; promise:
-    only where a linearised boundary is nearer than this share of that margin, which two backward passes tell.
+    growth: of the weight on the foot with every success; short walks have no steps left for the failures that more of
+    it costs. rest: a row rests when the linearised boundary at its best point is nearer by less than this share.
+    restarts: walks from random places around each image, once its margin is nearly known; promise: only where a
+    linearised boundary is nearer than this share of that margin, which two backward passes tell.
     """
 
     num_classes: int
-    prune_at: int
-    kept: int
-    weight: float = 0.6
+    stay: tuple[tuple[int, int], ...] = ()
     growth: float = 1.2
+    rest: float = 1e-3
     restarts: int = 0
     promise: float = 0.98
 
 
 def schedule(steps: int) -> Schedule:
-    """From quick to tight."""
-    if steps <= 10:
-        return Schedule(num_classes=1, prune_at=steps, kept=1, weight=0.5, growth=1.0)
+    """From quick to tight: more classes first, then more places to walk from."""
     if steps <= 16:
-        return Schedule(num_classes=2, prune_at=3, kept=1)
+        return Schedule(num_classes=2, stay=((3, 1),), growth=1.0, rest=2e-3)
     if steps <= 50:
-        return Schedule(num_classes=3, prune_at=steps // 4, kept=1, restarts=4)
-    return Schedule(num_classes=4, prune_at=steps // 8, kept=2, restarts=6, promise=torch.inf)
+        return Schedule(num_classes=5, stay=((4, 3), (8, 1)), restarts=4)
+    return Schedule(num_classes=5, stay=((10, 2),), restarts=10, promise=torch.inf)
 
 
 @ESTIMATORS.register("walk", abilities=Abilities(tolerance=1e-3))
@@ -122,10 +121,12 @@ def _follow(search: Search, owner: Tensor, target: Tensor, point: Tensor, steps:
     """
     x, aim = search.x, _aim(search, owner)
     best = torch.full_like(point.flatten(1)[:, 0], torch.inf)
-    best_gap, weight = torch.zeros_like(best), torch.full_like(best, plan.weight)
+    best_gap, weight = torch.zeros_like(best), torch.full_like(best, FIRST_WEIGHT)
     point = point.clone()
     best_point, newton, foot, base, slope = (point.clone() for _ in range(5))
-    height = torch.zeros_like(best)
+    # flat: how far the boundary would be, were it as flat as where it was linearised last
+    height, flat = torch.zeros_like(best), torch.full_like(best, torch.inf)
+    stay, dropped = dict(plan.stay), torch.zeros_like(owner, dtype=torch.bool)
     alive = torch.arange(len(owner), device=x.device)
     for step in range(1, steps + 1):
         if alive.numel() == 0:
@@ -157,16 +158,20 @@ def _follow(search: Search, owner: Tensor, target: Tensor, point: Tensor, steps:
             origin = x[owner[rows]]
             base[rows], height[rows], slope[rows] = at, value, w
             newton[rows] = at + search.step(at, at, value, w)[0]
-            foot[rows] = origin + search.step(origin, at, value, w)[0]
+            towards_it, reached = search.step(origin, at, value, w)
+            foot[rows] = origin + towards_it
+            flat[rows] = torch.where(reached, norm_of(towards_it, search.norm) / (1 + AIM), torch.inf)
         share = per_sample(torch.where(beyond, weight[alive], 0.0), x)
         point[alive] = (1 - share) * newton[alive] + share * foot[alive]
         if search.norm == "linf":
             point[alive] = _gently(x[image], base[alive], height[alive], slope[alive], point[alive], search.clipped)
-        going = weight[alive] >= SMALLEST_WEIGHT
-        if step == plan.prune_at:
-            # rows that have not crossed yet come after all that have: no distance in the box exceeds its dimension
-            score = torch.where(best[alive].isfinite(), best[alive], length + x[0].numel())
-            going &= _among_first(image, score, plan.kept, len(x))
+        resting = beyond & flat[alive].isfinite() & (flat[alive] > (1 - plan.rest) * best[alive])
+        going = ~resting & (weight[alive] >= SMALLEST_WEIGHT)
+        if step in stay:
+            # rows that have not crossed yet come after all that have; a row that rests has its place
+            score = torch.where(best.isfinite(), best, flat + x[0].numel()).masked_fill(dropped, torch.inf)
+            dropped = ~_among_first(owner, score, stay[step], len(x))
+            going &= ~dropped[alive]
         alive = alive[going]
     search.remember(owner, best_point, best, best_gap)
 
@@ -187,7 +192,7 @@ def _restart(search: Search, number: int, steps: int, plan: Schedule) -> None:
     usable = distance.isfinite() & (distance < plan.promise * search.distance[rows])
     rows, z, value, w, classes = rows[usable], z.detach()[usable], value[usable], w[usable], classes[usable]
     point = z + search.step(z, z, value - _aim(search, rows), w)[0]
-    _follow(search, rows, classes[:, 0], point, steps, plan._replace(prune_at=0))
+    _follow(search, rows, classes[:, 0], point, steps, plan._replace(stay=()))
 
 
 def _rescue(search: Search, steps: int, plan: Schedule) -> None:
@@ -206,7 +211,7 @@ def _rescue(search: Search, steps: int, plan: Schedule) -> None:
     if rows.numel():
         point = search.best[rows]
         target = search.rivals(rows, search.logits[rows], 1)[:, 0]
-        _follow(search, rows, target, point, steps, plan._replace(prune_at=0))
+        _follow(search, rows, target, point, steps, plan._replace(stay=()))
 
 
 def _nearest_classes(search: Search, num_classes: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -217,8 +222,8 @@ def _nearest_classes(search: Search, num_classes: int) -> tuple[Tensor, Tensor, 
     """
     rows = search.open_rows()
     z, logits = search.at_images(rows)
-    # a few more of the largest logits than will be tried are ranked by distance
-    classes = search.rivals(rows, logits, num_classes + 3)
+    # one more of the largest logits than will be tried is ranked by distance
+    classes = search.rivals(rows, logits, num_classes + 1)
     parts = []
     for i in range(classes.shape[1]):
         last = i == classes.shape[1] - 1
