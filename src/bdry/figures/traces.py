@@ -111,7 +111,7 @@ def _curve(trace: Trace) -> dict[str, Any]:
         "low": bands[0],
         "high": bands[1],
         "colour": COLOURS.index(colour) if colour in COLOURS else None,
-        "dash": DASHES[dash] if isinstance(dash, str) else [DASH_UNIT * part for part in dash[1]],
+        "dash": DASHES[dash] if isinstance(dash, str) else [round(DASH_UNIT * part, 2) for part in dash[1]],
     }
 
 

@@ -184,6 +184,9 @@ for (const holder of document.querySelectorAll("script.curves")) {
   }, { rootMargin: "600px" }).observe(place);
 }
 
+// On paper the pictures are shown: a panel that nobody has scrolled to is not drawn.
+addEventListener("beforeprint", () => document.querySelectorAll("details:has(.paper)").forEach((details) => { details.open = true; }));
+
 // Other pictures are as wide as the window: a button shows them as large as they were drawn.
 for (const box of document.querySelectorAll(".paper")) {
   const button = element("button", { type: "button", class: "enlarge", "aria-pressed": "false" }, "full size");
