@@ -45,7 +45,7 @@ class Found(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.inside = [], {}
+        self.tags, self.inside = [("", {})], {}
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):

@@ -95,7 +95,7 @@ def test_a_line_of_the_forest_plot_is_where_its_numbers_say():
     assert ["hollow" in line for line in lines] == [False, True, False]
     assert 'class="interval"' not in lines[1]
     # an interval that runs out of the axis ends just past it
-    assert re.search(r'class="interval" d="M2\.\d [\d.]+H21\d\.\d"', lines[2])
+    assert re.search(r'class="interval" d="M1\.9 [\d.]+H218\.1"', lines[2])
     assert "1 [0.5, 1.5]; claimed: above 0" in lines[0]
 
 

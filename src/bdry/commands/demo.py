@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,8 +52,8 @@ def _step(words: Sequence[str]) -> None:
 
 
 def _quoted(path: str) -> str:
-    """A path as one of several in Hydra's grammar."""
-    return "'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """A path as one of several in Hydra's grammar, bare where it has plain letters alone."""
+    return path if re.fullmatch(r"[\w./=-]+", path) else "'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _where_to_look(outputs: Path) -> list[str]:

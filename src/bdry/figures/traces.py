@@ -59,9 +59,9 @@ def line(
 
 def keep_numbers(axis: Axes, name: str, x: Any, value: Any, *, low: Any = None, high: Any = None, **style: Any) -> None:
     """Keeps the numbers of what is drawn otherwise, such as a level across the panel."""
-    columns = [None if column is None else np.asarray(column, dtype=np.float64) for column in (value, low, high)]
-    found = Trace(name, np.asarray(x, dtype=np.float64), *columns, style)  # type: ignore[arg-type]
-    _TRACES.setdefault(axis, []).append(found)
+    ends = [None if end is None else np.asarray(end, dtype=np.float64) for end in (low, high)]
+    points = [np.asarray(column, dtype=np.float64) for column in (x, value)]
+    _TRACES.setdefault(axis, []).append(Trace(name, points[0], points[1], ends[0], ends[1], style))
 
 
 def charts(figure: Figure) -> list[dict[str, Any]]:

@@ -47,8 +47,11 @@ def effect_lines(verdicts: pd.DataFrame) -> list[Markup]:
     scales = {key: _Scale(*limits(part)) for key, part in known.groupby(PANEL_OF, sort=False)}
     lines, last = [], None
     for row in verdicts.to_dict("records"):
+        if math.isnan(row["value"]):
+            lines.append(Markup())
+            continue
         key = tuple(row[name] for name in PANEL_OF)
-        lines.append(Markup() if math.isnan(row["value"]) else _line(row, scales[key], is_first=key != last))
+        lines.append(_line(row, scales[key], is_first=key != last))
         last = key
     return lines
 
