@@ -1,4 +1,4 @@
-"""`bdry demo` line by line: the commands that it gives, what it says at the end, and how it ends where one of them fails."""
+"""`bdry demo` line by line: the commands that it gives, and how it ends where one of them fails."""
 
 from __future__ import annotations
 
