@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -88,12 +87,10 @@ def shown(driver, page):
 
 
 def seen_to_the_end(found) -> None:
-    """Scrolls through the page, so that every chart is drawn."""
-    height = found.execute_script("return document.documentElement.scrollHeight")
-    for top in range(0, height, 700):
-        found.execute_script(f"scrollTo(0, {top})")
-        time.sleep(0.05)
-    WebDriverWait(found, 30).until(lambda _: found.execute_script(UNDRAWN) == 0)
+    """Scrolls to each figure of curves, so that it is drawn."""
+    for place in found.find_elements(By.CSS_SELECTOR, "figure .charts"):
+        found.execute_script("arguments[0].scrollIntoView()", place)
+        WebDriverWait(found, 60).until(lambda _, at=place: at.find_elements(By.TAG_NAME, "canvas"))
     found.execute_script("scrollTo(0, 0)")
 
 
@@ -242,11 +239,6 @@ def test_a_script_from_a_run_would_not_be_obeyed(driver, page, tmp_path):
 
 
 HEIGHT = "return document.documentElement.scrollHeight"
-# charts that are not drawn yet
-UNDRAWN = """
-const places = [...document.querySelectorAll("figure .charts")];
-return places.filter((place) => place.checkVisibility() && !place.querySelector("canvas")).length;
-"""
 # what is cut off: tables of runs and claims, figures and curves that scroll within their box or reach over the edge
 CUT_OFF = """
 const edge = document.documentElement.clientWidth, cut = [];

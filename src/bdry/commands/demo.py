@@ -33,7 +33,7 @@ def run(config: DemoConfig) -> None:
     records, _ = find_runs([str(outputs.expanduser() / "runs")])
     runs = ",".join(_quoted(str(record.run.path)) for record in records)
     images = [f"num_train={config.keep_points}", f"num_test={config.keep_points}", f"keep_points={config.keep_points}"]
-    _step(["margin", "-m", f"run={runs}", "check=[walk]", *images, "threads=1"])
+    _step(["margin", "-m", f"run={runs}", *images, "threads=1"])
     _step(["figures", f"paper={PAPER}", f"runs={outputs}", f"outputs={outputs}"])
     _step(["report", f"papers=[{PAPER}]", f"runs={outputs}", f"outputs={outputs}"])
     print("\n".join(["", *_where_to_look(outputs)]))

@@ -32,13 +32,6 @@ function chart(panel) {
     plot?.destroy();
     plot = new uPlot(options(panel, places, xs, place.clientWidth), columns(panel, places, xs), place);
     plot.root.querySelectorAll(".u-series th").forEach((label) => label.setAttribute("scope", "row"));
-    plot.over.addEventListener("mouseleave", atTheEnd);
-    atTheEnd();
-  }
-
-  // where nobody points, the values at the last x
-  function atTheEnd() {
-    plot.setLegend({ idx: xs.length - 1 });
   }
 
   function zoom(factor) {
@@ -122,10 +115,13 @@ function options(panel, places, xs, width) {
   const part = { linear: (low, high) => uPlot.rangeNum(low, high, 0.1, true), log: (low, high) => uPlot.rangeLog(low, high, 10, false), arcsinh: (low, high) => uPlot.rangeAsinh(low, high, 10, true) };
   const y = { ...shared, range: (plot, low, high) => (isWhole(plot) || low === null ? [panel.low, panel.high] : part[panel.y_scale](low, high)) };
   const x = { time: false, distr: SCALES[panel.x_scale], asinh: panel.x_linear ?? 1, range: (_, low, high) => (low === high ? [low - 1, high + 1] : [low, high]) };
+  // where nobody points, the values at the last x
+  const atTheEnd = (plot) => { if (plot.cursor.idx == null) plot.setLegend({ idx: xs.length - 1 }, false); };
   return {
     width, height: HEIGHT, series, bands, scales: { x, y }, padding: [10, 12, 0, 0],
     axes: [{ ...axis, values: numbers, filter: readable, label: panel.x, labelSize: 22, labelFont: axis.font, size: 34 }, { ...axis, values: numbers, size: 58 }],
     cursor: { drag: { x: true, y: false }, points: { size: 8 } },
+    hooks: { ready: [atTheEnd], setCursor: [atTheEnd] },
     legend: { markers: { width: 2, dash: (_, number) => (series[number].dash?.length ? "dashed" : "solid") } },
   };
 }
