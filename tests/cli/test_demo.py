@@ -49,6 +49,7 @@ def test_its_commands_compose_and_are_printed_as_they_could_be_typed(given, caps
         if command == "train":
             assert swept == {"adv": ["none", "pgd"], "seed": ["0", "4"]}
             assert (config.training.epochs, config.arch.widths, config.outputs) == (3, [8], "here")
+            assert (config.evaluation.steps, config.evaluation.restarts) == (20, 1)
         if command == "margin":
             assert len(swept["run"]) == len(RUNS)
             assert config.run == str(RUNS[0])
