@@ -43,12 +43,14 @@ def bdry(*words: str, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> Path:
-    """The page of a small `bdry demo`, with borderline instances of one of its runs."""
+    """The page of a small `bdry demo`, with points by two estimators and borderline instances of one of its runs."""
     folder = tmp_path_factory.mktemp("report")
     bdry("demo", "seeds=[0,1]", "epochs=2", "keep_points=3", f"overrides=[{SMALL}]", cwd=folder)
     (run, *_) = sorted(path.relative_to(folder) for path in (folder / "outputs/demo/runs").glob("*-none-*/seed=0"))
+    small = ("num_train=3", "num_test=3", "norms=[l2]", "threads=1")
+    bdry("margin", f"run={run}", "check=[walk]", "keep_points=3", *small, cwd=folder)
     bdry("deepdig", f"run={run}", "pairs=[[0,1]]", "steps=20", "methods=[rpbs,margin_bisect]", "threads=1", cwd=folder)
-    bdry("report", "runs=outputs/demo", "papers=[mickisch2020]", "num_images=6", cwd=folder)
+    bdry("report", "runs=outputs/demo", "papers=[mickisch2020]", "num_images=12", cwd=folder)
     return folder / "outputs" / "report.html"
 
 
@@ -171,10 +173,10 @@ def test_pictures_can_be_seen_as_large_as_they_were_drawn(shown):
     found = shown(PHONE, "light")
     found.execute_script("for (const one of document.querySelectorAll('figure details')) one.open = true")
     picture = found.find_element(By.CSS_SELECTOR, ".paper img")
-    assert picture.size["width"] < PHONE < int(picture.get_attribute("width"))
+    assert picture.size["width"] < PHONE < int(picture.get_dom_attribute("width"))
     button = found.find_element(By.CSS_SELECTOR, ".paper + .enlarge")
     found.execute_script("arguments[0].click()", button)
-    assert picture.size["width"] == int(picture.get_attribute("width"))
+    assert picture.size["width"] == int(picture.get_dom_attribute("width"))
     widths = found.execute_script("const e = document.documentElement; return [e.scrollWidth, e.clientWidth]")
     assert widths[0] <= widths[1]
 
@@ -215,7 +217,7 @@ def test_the_explorer_shows_curves_points_and_instances(shown):
         pictures = detail.find_elements(By.TAG_NAME, "img")
         kinds |= {picture.get_attribute("alt").partition(":")[0] for picture in pictures}
         assert "not kept" not in detail.text or pictures
-    assert len(texts) == 6
+    assert len(texts) == 12
     assert any("Nearest boundary point by each estimator" in text and "walk" in text for text in texts)
     assert any("Borderline instances" in text and "margin_bisect" in text for text in texts)
     assert {"boundary point", "its difference from the image"} <= kinds
