@@ -16,7 +16,8 @@ from bdry.conf import compose, typed
 from bdry.errors import UsageError
 from bdry.settings import DemoConfig
 
-RUNS = [Path("an odd, folder/it's/seed=0"), Path("outputs/demo/runs/digits-mlp-none-1/seed=1")]
+PLAIN = [Path(f"outputs/demo/runs/digits-mlp-none-1/seed={seed}") for seed in (0, 1)]
+RUNS = [Path("an odd, folder/it's/seed=0"), PLAIN[0]]
 
 
 @pytest.fixture
@@ -29,12 +30,15 @@ def given(monkeypatch):
         return codes[len(lines) - 1] if len(codes) >= len(lines) else 0
 
     monkeypatch.setattr(demo, "run_bdry", run_bdry)
-    found = [SimpleNamespace(run=SimpleNamespace(path=path)) for path in RUNS]
-    monkeypatch.setattr(demo, "find_runs", lambda places: (found, []))
-    return SimpleNamespace(lines=lines, codes=codes)
+    runs = [*PLAIN]
+    found = lambda places: ([SimpleNamespace(run=SimpleNamespace(path=path)) for path in runs], [])  # noqa: E731
+    monkeypatch.setattr(demo, "find_runs", found)
+    return SimpleNamespace(lines=lines, codes=codes, runs=runs)
 
 
-def test_its_commands_compose_and_are_printed_as_they_could_be_typed(given, capsys):
+@pytest.mark.parametrize("runs", [PLAIN, RUNS])
+def test_its_commands_compose_and_are_printed_as_they_could_be_typed(given, capsys, runs):
+    given.runs[:] = runs
     demo.run(DemoConfig(seeds=[0, 4], epochs=3, overrides=["arch.widths=[8]"], keep_points=7, outputs="here"))
     assert [line[0] for line in given.lines] == ["train", "margin", "figures", "report"]
     out = capsys.readouterr().out
@@ -51,8 +55,8 @@ def test_its_commands_compose_and_are_printed_as_they_could_be_typed(given, caps
             assert (config.training.epochs, config.arch.widths, config.outputs) == (3, [8], "here")
             assert (config.evaluation.steps, config.evaluation.restarts) == (20, 1)
         if command == "margin":
-            assert len(swept["run"]) == len(RUNS)
-            assert config.run == str(RUNS[0])
+            assert len(swept["run"]) == len(runs)
+            assert config.run == str(runs[0])
             assert (config.keep_points, config.num_train, config.num_test) == (7, 7, 7)
     assert "here/report.html" in out
 

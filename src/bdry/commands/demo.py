@@ -33,7 +33,7 @@ def run(config: DemoConfig) -> None:
     trainings = ["train", "-m", "adv=none,pgd", f"seed={seeds}", f"training.epochs={config.epochs}", "threads=1"]
     _step([*trainings, *QUICK, *config.overrides, f"outputs={outputs}"])
     records, _ = find_runs([str(outputs.expanduser() / "runs")])
-    runs = ",".join(_quoted(str(record.run.path)) for record in records)
+    runs = _several([str(record.run.path) for record in records])
     images = [f"num_train={config.keep_points}", f"num_test={config.keep_points}", f"keep_points={config.keep_points}"]
     _step(["margin", "-m", f"run={runs}", *images, "threads=1"])
     _step(["figures", f"paper={PAPER}", f"runs={outputs}", f"outputs={outputs}"])
@@ -53,9 +53,11 @@ def _step(words: Sequence[str]) -> None:
         raise StepError(f"{line}: see the lines above; the same command goes on", code)
 
 
-def _quoted(path: str) -> str:
-    """A path as one of several in Hydra's grammar, bare where it has plain letters alone."""
-    return path if re.fullmatch(r"[\w./=-]+", path) else "'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def _several(paths: Sequence[str]) -> str:
+    """Paths as a sweep in Hydra's grammar, bare where all of them have plain letters alone."""
+    if all(re.fullmatch(r"[\w./=-]+", path) for path in paths):
+        return ",".join(paths)
+    return ",".join("'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'" for path in paths)
 
 
 def _where_to_look(outputs: Path) -> list[str]:
