@@ -12,8 +12,7 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 demo: .venv/.run  ## train on digits, standard and PGD-adversarial, and draw how the margins evolve
-	$(BIN)/bdry train -m adv=none,pgd seed=0,1,2 training.epochs=50 threads=1 outputs=outputs/demo
-	$(BIN)/bdry figures runs=outputs/demo outputs=outputs/demo
+	$(BIN)/bdry demo
 
 test: lint  ## lint, types, import floors, and all tests but those that take minutes each, a cluster or a browser
 	$(BIN)/python -m pytest -n 2 -m "not long and not cluster and not browser"

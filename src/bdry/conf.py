@@ -22,7 +22,17 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from . import plugins
 from .errors import UsageError, did_you_mean
-from .settings import SCHEMAS, FiguresConfig, Grid, PublishConfig, ReportConfig, ReproduceConfig, TrainConfig, check
+from .settings import (
+    SCHEMAS,
+    DemoConfig,
+    FiguresConfig,
+    Grid,
+    PublishConfig,
+    ReportConfig,
+    ReproduceConfig,
+    TrainConfig,
+    check,
+)
 from .settings.groups import conf_dir, option_names
 from .studies import import_all
 from .studies.curvature.settings import CurvatureConfig
@@ -34,6 +44,7 @@ from .studies.regions.settings import RegionsConfig
 from .studies.shared.settings import SharedConfig
 
 COMMANDS: dict[str, tuple[type, str]] = {
+    "demo": (DemoConfig, "two minutes: train on digits, standard and adversarial, draw the margins, write the page"),
     "train": (TrainConfig, "train a classifier and log how its margins evolve"),
     "margin": (MarginConfig, "measure the margins of a run's checkpoints, or of a module of your own"),
     "regions": (RegionsConfig, "paths inside a run's classification regions, and how convex these are"),

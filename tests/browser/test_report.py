@@ -5,6 +5,7 @@ Needs Debian's chromium and chromium-driver (`make test-all` installs them); ski
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -16,8 +17,10 @@ import pytest
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install -e '.[dev]'")
 from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
@@ -26,9 +29,10 @@ pytestmark = [
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium: apt-get install chromium chromium-driver"),
 ]
 
-TRAIN = ("dataset=digits", "dataset.num_train=120", "dataset.num_test=60", "training.epochs=2", "threads=1")
-MARGINS = ("probe.margin.num_train=10", "probe.margin.num_test=10", "evaluation.robust_images=10")
+SMALL = "dataset.num_train=120,dataset.num_test=60,probe.margin.num_train=10,probe.margin.num_test=10"
+SMALL += ",evaluation.robust_images=10"
 THEMES = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}
+PHONE, DESK = 390, 1400
 
 
 def bdry(*words: str, cwd: Path) -> str:
@@ -39,14 +43,14 @@ def bdry(*words: str, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> Path:
-    """The report on one run with margins, boundary points by two estimators, and borderline instances."""
+    """The page of a small `bdry demo`, with points by two estimators and borderline instances of one of its runs."""
     folder = tmp_path_factory.mktemp("report")
-    bdry("train", *TRAIN, *MARGINS, cwd=folder)
-    (run,) = (path.relative_to(folder) for path in (folder / "outputs" / "runs").glob("*/seed=0"))
-    small = ("num_train=10", "num_test=10", "norms=[l2]", "threads=1")
+    bdry("demo", "seeds=[0,1]", "epochs=2", "keep_points=3", f"overrides=[{SMALL}]", cwd=folder)
+    (run, *_) = sorted(path.relative_to(folder) for path in (folder / "outputs/demo/runs").glob("*-none-*/seed=0"))
+    small = ("num_train=3", "num_test=3", "norms=[l2]", "threads=1")
     bdry("margin", f"run={run}", "check=[walk]", "keep_points=3", *small, cwd=folder)
     bdry("deepdig", f"run={run}", "pairs=[[0,1]]", "steps=20", "methods=[rpbs,margin_bisect]", "threads=1", cwd=folder)
-    bdry("report", "num_images=6", cwd=folder)
+    bdry("report", "runs=outputs/demo", "papers=[mickisch2020]", "num_images=12", cwd=folder)
     return folder / "outputs" / "report.html"
 
 
@@ -84,23 +88,110 @@ def shown(driver, page):
     assert {url for url in asked if not url.startswith("data:")} == {page.as_uri()}
 
 
+def seen_to_the_end(found) -> None:
+    """Scrolls to each figure of curves, so that it is drawn."""
+    for place in found.find_elements(By.CSS_SELECTOR, "figure .charts"):
+        found.execute_script("arguments[0].scrollIntoView()", place)
+        WebDriverWait(found, 60).until(lambda _, at=place: at.find_elements(By.TAG_NAME, "canvas"))
+    found.execute_script("scrollTo(0, 0)")
+
+
 @pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, PHONE, 1280, DESK])
 def test_it_fits_the_width_and_follows_the_theme(shown, width, theme):
     found = shown(width, theme)
-    for details in found.find_elements(By.TAG_NAME, "details"):
-        found.execute_script("arguments[0].open = true", details)
+    found.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    seen_to_the_end(found)
     widths = found.execute_script("const e = document.documentElement; return [e.scrollWidth, e.clientWidth]")
     assert widths[0] <= widths[1] <= width
+    # tables of runs and claims, figures, curves and pictures: none behind a scroll bar, none over the edge
+    assert found.execute_script(CUT_OFF) == []
     assert found.execute_script("return getComputedStyle(document.body).backgroundColor") == THEMES[theme]
     low = found.execute_script(CONTRASTS)
     assert low == []
     if folder := os.environ.get("BDRY_SCREENSHOTS"):
-        Path(folder, f"{width}-{theme}.png").write_bytes(found.get_screenshot_as_png())
+        clip = {"x": 0, "y": 0, "width": width, "height": min(found.execute_script(HEIGHT), 16000), "scale": 1}
+        words = {"format": "png", "captureBeyondViewport": True, "clip": clip}
+        taken = found.execute_cdp_cmd("Page.captureScreenshot", words)["data"]
+        Path(folder, f"{width}-{theme}.png").write_bytes(base64.b64decode(taken))
+
+
+def test_curves_tell_their_values_and_zoom(shown):
+    found = shown(DESK, "light")
+    seen_to_the_end(found)
+    place = found.find_element(By.CSS_SELECTOR, "figure[id*=margin_evolution] .plot")
+    holder = found.find_element(By.CSS_SELECTOR, "figure[id*=margin_evolution] script.curves")
+    panel = json.loads(holder.get_attribute("textContent"))[0]
+    found.execute_script("arguments[0].scrollIntoView({block: 'center'})", place)
+    over = place.find_element(By.CSS_SELECTOR, ".u-over")
+
+    def values() -> list[str]:
+        cells = place.find_elements(By.CSS_SELECTOR, ".u-legend .u-series:not(.silent) .u-value")
+        return [cell.text for cell in cells]
+
+    def at(share: float) -> float:
+        wide = over.size["width"]
+        ActionChains(found).move_to_element_with_offset(over, int((share - 0.5) * (wide - 4)), 0).perform()
+        return float(values()[0])
+
+    # at the right end the last moment of every curve
+    assert at(1) == pytest.approx(max(panel["curves"][0]["x"]), rel=1e-2)
+    for said, curve in zip(values()[1:], panel["curves"], strict=True):
+        assert float(said.split()[0]) == pytest.approx(curve["value"][-1], rel=1e-2)
+        if curve["low"] and curve["low"][-1] != curve["high"][-1]:
+            assert float(said.partition("[")[2].partition(",")[0]) == pytest.approx(curve["low"][-1], rel=1e-2)
+    assert at(0) == min(panel["curves"][0]["x"])
+    # dragged over the right half, the panel begins where the drag began
+    middle = at(0.5)
+    ActionChains(found).click_and_hold().move_by_offset(int(over.size["width"] * 0.45), 0).release().perform()
+    assert at(0) >= middle > 0
+    ActionChains(found).double_click(over).perform()
+    assert at(0) == 0
+    # the same by buttons and by keys
+    at(1)
+    buttons = place.find_elements(By.XPATH, "following-sibling::p/button")
+    assert [button.text for button in buttons] == ["zoom in", "zoom out", "whole"]
+    buttons[0].send_keys(Keys.ENTER)
+    assert at(0) > 0
+    buttons[2].send_keys(Keys.ENTER)
+    assert at(0) == 0
+    place.send_keys(Keys.ARROW_RIGHT)
+    assert float(values()[0]) == sorted(set(panel["curves"][0]["x"]))[1]
+
+
+def test_curves_follow_the_theme_while_the_page_is_open(shown):
+    found = shown(DESK, "light")
+    seen_to_the_end(found)
+    look = "return document.querySelector('.plot canvas').toDataURL()"
+    light = found.execute_script(look)
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    found.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    WebDriverWait(found, 30).until(lambda _: found.execute_script(look) != light)
+
+
+def test_pictures_can_be_seen_as_large_as_they_were_drawn(shown):
+    found = shown(PHONE, "light")
+    found.execute_script("for (const one of document.querySelectorAll('figure details')) one.open = true")
+    picture = found.find_element(By.CSS_SELECTOR, ".paper img")
+    assert picture.size["width"] < PHONE < int(picture.get_dom_attribute("width"))
+    button = found.find_element(By.CSS_SELECTOR, ".paper + .enlarge")
+    found.execute_script("arguments[0].click()", button)
+    assert picture.size["width"] == int(picture.get_dom_attribute("width"))
+    widths = found.execute_script("const e = document.documentElement; return [e.scrollWidth, e.clientWidth]")
+    assert widths[0] <= widths[1]
+
+
+def test_claims_have_their_effects_drawn(shown):
+    found = shown(PHONE, "dark")
+    lines = found.find_elements(By.CSS_SELECTOR, "table.claims svg.effect")
+    assert lines
+    assert all(line.size["width"] > 200 for line in lines)
+    headings = found.find_elements(By.CSS_SELECTOR, "table.claims tbody th")
+    assert all(0 <= heading.location["x"] < PHONE for heading in headings)
 
 
 def test_the_explorer_works_by_keyboard(shown):
-    found = shown(1280, "light")
+    found = shown(DESK, "light")
     first = found.find_element(By.CSS_SELECTOR, "#explorer-images input:checked")
     heading = found.find_element(By.CSS_SELECTOR, "#explorer-detail h3")
     before = heading.text
@@ -117,7 +208,7 @@ def test_the_explorer_works_by_keyboard(shown):
 
 
 def test_the_explorer_shows_curves_points_and_instances(shown):
-    found = shown(360, "dark")
+    found = shown(PHONE, "dark")
     texts, kinds = [], set()
     for choice in found.find_elements(By.CSS_SELECTOR, "#explorer-images input"):
         found.execute_script("arguments[0].click()", choice)
@@ -125,16 +216,15 @@ def test_the_explorer_shows_curves_points_and_instances(shown):
         texts.append(detail.text)
         pictures = detail.find_elements(By.TAG_NAME, "img")
         kinds |= {picture.get_attribute("alt").partition(":")[0] for picture in pictures}
-        for curve in detail.find_elements(By.CSS_SELECTOR, "svg .line"):
-            assert "NaN" not in curve.get_attribute("d")
-    assert len(texts) == 6
+        assert "not kept" not in detail.text or pictures
+    assert len(texts) == 12
     assert any("Nearest boundary point by each estimator" in text and "walk" in text for text in texts)
     assert any("Borderline instances" in text and "margin_bisect" in text for text in texts)
     assert {"boundary point", "its difference from the image"} <= kinds
 
 
 def test_tables_sort_by_their_headings(shown):
-    found = shown(1280, "light")
+    found = shown(DESK, "light")
     button = found.find_element(By.CSS_SELECTOR, "table.sortable th button")
     for order in ("ascending", "descending"):
         button.send_keys(Keys.ENTER)
@@ -150,6 +240,21 @@ def test_a_script_from_a_run_would_not_be_obeyed(driver, page, tmp_path):
     assert any("Content Security Policy" in entry["message"] for entry in driver.get_log("browser"))
 
 
+HEIGHT = "return document.documentElement.scrollHeight"
+# what is cut off: tables of runs and claims, figures and curves that scroll within their box or reach over the edge
+CUT_OFF = """
+const edge = document.documentElement.clientWidth, cut = [];
+const name = (node) => `${node.tagName} ${node.getAttribute("class")} ${node.getAttribute("aria-label")}`;
+for (const box of document.querySelectorAll(".box:has(table.cards), .paper")) {
+  if (box.checkVisibility() && box.scrollWidth > box.clientWidth + 1) cut.push(`${name(box)} scrolls`);
+}
+for (const node of document.querySelectorAll("table.cards td, table.cards th, img, .chart, .uplot, svg, button")) {
+  const { left, right, width } = node.getBoundingClientRect();
+  const over = left < -0.5 || right > edge + 0.5;
+  if (width && over && node.checkVisibility()) cut.push(`${name(node)} ${left} to ${right}`);
+}
+return cut.slice(0, 5);
+"""
 # texts whose contrast with what is behind them is below WCAG's 4.5
 CONTRASTS = """
 const parts = (colour) => (colour.match(/[\\d.]+/g) ?? []).map(Number);

@@ -62,6 +62,7 @@ KEYS = {
     "reproduce": ("paper", "scale", "launcher"),
     "figures": ("paper",),
     "publish": ("max_mb", "to", "paper"),
+    "demo": ("epochs", "keep_points"),
     "report": ("images", "papers", "unfinished"),
 }
 KEYS |= {command: ("threads", "device", "checkpoint") for command in MEASURING if command != "margin"}

@@ -18,7 +18,7 @@ ADVERSARIES = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_run() -> Callable[..., Run]:
     """A function that leaves a finished run: its config from the keywords, its tables from data frames."""
 
@@ -38,7 +38,7 @@ def write_run() -> Callable[..., Run]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def records() -> Callable[..., list]:
     """A function that reads the runs below a folder."""
     return lambda folder: find_runs([str(folder)])[0]
@@ -97,7 +97,7 @@ def margins(moments, value, correct, confidence=0.5, split="test", norm="l2", cl
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def made() -> dict[str, Callable]:
     """Tables from numbers: `history(moments, train_accuracy, ...)`, `margins(moments, value, correct, ...)`, and
     `measured`, the tables of a run from those."""
@@ -109,7 +109,7 @@ def made() -> dict[str, Callable]:
     return {"history": history, "margins": margins, "measured": measured}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def study(write_run, made) -> Callable[..., None]:
     """A function that leaves a whole made-up study: every table of every training on two data sets."""
 

@@ -41,22 +41,27 @@ class Pictures:
 
 
 class Found(html.parser.HTMLParser):
-    """Every tag with its attributes, and the text inside scripts and styles."""
+    """Every tag with its attributes, and the texts inside scripts and styles, by their id, class or type."""
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.inside, self.last = [], {}, ""
+        self.tags, self.inside = [("", {})], {}
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self.last = tag + str(dict(attrs).get("id", ""))
-
-    def handle_endtag(self, tag):
-        self.last = ""
+        named = dict(attrs)
+        self.tags.append((tag, named))
+        if tag in ("script", "style"):
+            self.inside.setdefault(named.get("id", named.get("class", tag)), []).append("")
 
     def handle_data(self, data):
-        self.inside[self.last] = self.inside.get(self.last, "") + data
+        tag, named = self.tags[-1]
+        if tag in ("script", "style"):
+            self.inside[named.get("id", named.get("class", tag))][-1] += data
+
+    def handle_endtag(self, tag):
+        if tag in ("script", "style"):
+            self.tags.append(("/" + tag, {}))
 
 
 def margin_table(made):
@@ -124,7 +129,14 @@ def whole(found, skipped=()):
     origins = [origin(record, [(HOSTILE, start)]) for record in found]
     verdicts = judge("mickisch2020", Evidence.of(found))
     numbers = dict.fromkeys(("value", "low", "high", "bound", "band", "p_value", "p_holm", "detectable"), 1.0)
-    words = {"verdict": "supported", "whose": "ours", "primary": True, "secondary": False, "checks": False}
+    words = {
+        "verdict": "supported",
+        "part_verdict": "supported",
+        "whose": "ours",
+        "primary": True,
+        "secondary": False,
+        "checks": False,
+    }
     hostile = pd.DataFrame([{**dict.fromkeys(COLUMNS, HOSTILE), **numbers, **words}])
     papers = [Paper("mickisch2020", verdicts, panels("mickisch2020", found)), Paper("li2018", hostile)]
     return page(found, skipped, papers, explore(found, 3, Pictures()), origins, num_drawn=len(found))
@@ -136,7 +148,8 @@ def test_nothing_leaves_the_page_and_no_string_of_a_run_becomes_markup(run, tmp_
     text = whole(records(tmp_path), [HOSTILE])
     assert text == whole(records(tmp_path), [HOSTILE])
     found = Found(text)
-    assert [attrs.get("type") for tag, attrs in found.tags if tag == "script"] == ["application/json", None]
+    kinds = [attrs.get("type") for tag, attrs in found.tags if tag == "script"]
+    assert kinds == ["application/json"] * (len(found.inside["curves"]) + 1) + [None, None]
     for tag, attrs in found.tags:
         assert "style" not in attrs
         assert not [name for name in attrs if name.startswith("on")], tag
@@ -146,15 +159,16 @@ def test_nothing_leaves_the_page_and_no_string_of_a_run_becomes_markup(run, tmp_
     (policy,) = [attrs["content"] for _, attrs in found.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; img-src data:; ")
     for kind in ("style", "script"):
-        digest = hashlib.sha256(found.inside[kind].encode()).digest()
-        assert f"{kind}-src 'sha256-{base64.b64encode(digest).decode()}'" in policy
+        digests = [hashlib.sha256(text.encode()).digest() for text in found.inside[kind]]
+        allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+        assert f"{kind}-src {allowed}" in policy
     names = [attrs["alt"] for tag, attrs in found.tags if tag == "img"]
     assert names
     assert all(names)
     # as text it is all there
     shown = html.unescape(re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
     assert shown.count(HOSTILE) >= 8
-    data = json.loads(found.inside["scriptexplorer-data"])
+    data = json.loads(found.inside["explorer-data"][0])
     assert data["runs"][0]["classes"] == ["shirt", HOSTILE]
 
 

@@ -134,7 +134,9 @@ EVERY_PROBE = f"probe=[{','.join(groups('train')['probe'])}]"
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("reproduce", "figures")])
 def test_every_list_refuses_what_is_empty_and_what_is_doubled(command):
     config = typed(
-        compose(command, {"train": [EVERY_PROBE], "report": [], "publish": ["to=x"]}.get(command, ["run=x"]))
+        compose(
+            command, {"train": [EVERY_PROBE], "demo": [], "report": [], "publish": ["to=x"]}.get(command, ["run=x"])
+        )
     )
     for key, value, metadata in list(lists_of(config)):
         *path, last = key.split(".")

@@ -18,6 +18,10 @@ from ..settings.groups import conf_dir
 from .plain import PLAIN
 
 EXAMPLES = {
+    "demo": (
+        "bdry demo",
+        "bdry demo seeds=[0] epochs=5 outputs=elsewhere",
+    ),
     "train": (
         "bdry train dataset=cifar10 adv=pgd",
         "bdry train -m seed=0,1,2 dataset=mnist,fashion_mnist adv=none,pgd launch=joblib",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..claims import judge
 from ..errors import unwritable
-from ..html import Explorer, Paper, explore, forest_panel, origin, page, panels
+from ..html import Explorer, Paper, explore, origin, page, panels
 from ..runs import RunRecord, find_runs, find_unfinished
 from ..runs.files import write_text
 from ..selection import Evidence
@@ -40,8 +40,7 @@ def run(config: ReportConfig) -> None:
 
 
 def _paper(name: str, evidence: Evidence, drawn: Sequence[RunRecord], say: Steps) -> Paper:
-    verdicts = judge(name, evidence)
-    return Paper(name, verdicts, panels(name, drawn, say), forest_panel(verdicts, name))
+    return Paper(name, judge(name, evidence), panels(name, drawn, say))
 
 
 def _explorer(records: Sequence[RunRecord], num_images: int) -> Explorer:

@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from .style import COLOURS, NORM_LABELS, RC, most_columns, shown
+from .traces import keep_numbers, line
 
 LINES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
 MARKERS = "os^DvP*X"
@@ -125,20 +126,23 @@ def plot(axis: Axes, points: pd.DataFrame, legend: Legend, panel: Panel, x: str 
         style = legend.style(*key)
         if len(curve) > MOST_MARKERS:
             style["marker"] = ""
-        axis.plot(curve[x], curve["value"], **style)
-        if curve["low"].notna().any():
-            axis.fill_between(curve[x], curve["low"], curve["high"], color=style["color"], alpha=0.13, linewidth=0)
+        name = shown(", ".join(map(str, key)))
+        ends = {end: curve[end] for end in ("low", "high")} if curve["low"].notna().any() else {}
+        line(axis, name, curve[x], curve["value"], **ends, **style)
         if curve["lower_bound"].notna().any():
-            axis.plot(curve[x], curve["lower_bound"], **style | {"linewidth": 0.7, "marker": ""})
+            thin = style | {"linewidth": 0.7, "marker": ""}
+            line(axis, f"{name}, lower bound", curve[x], curve["lower_bound"], **thin)
     # after the curves: matplotlib fixes a limit at what is drawn by then
-    _radii(axis, points, legend)
+    _radii(axis, points, legend, x)
     axis.set_ylim(bottom=None if panel.log else panel.bottom, top=panel.top)
 
 
-def _radii(axis: Axes, points: pd.DataFrame, legend: Legend) -> None:
+def _radii(axis: Axes, points: pd.DataFrame, legend: Legend, x: str) -> None:
     for (name, eps), _ in points.dropna(subset=["adv_eps"]).groupby(["series", "adv_eps"]):
         colour = COLOURS[legend.series.index(name) % len(COLOURS)]
-        axis.axhline(eps, color=colour, linewidth=0.9, linestyle=(0, (7, 3)))
+        style: dict[str, Any] = {"color": colour, "linewidth": 0.9, "linestyle": (0, (7, 3))}
+        axis.axhline(eps, **style)
+        keep_numbers(axis, f"eps of {shown(name)}", [points[x].min(), points[x].max()], [eps, eps], **style)
         where: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 7.5}
         axis.annotate(f" eps\n {eps:.3g}", (1.0, eps), color=colour, **where)
 

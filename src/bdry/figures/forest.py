@@ -30,6 +30,8 @@ COLUMNS = [
     "side",
     "part_verdict",
 ]
+# rows that are alike in these share an axis
+PANEL_OF = ["claim", "scale", "statistic"]
 COLOURS = {SUPPORTED: "#009E73", CONTRADICTED: "#D55E00", UNDECIDED: "#555555"}
 MARKERS = {SUPPORTED: "o", CONTRADICTED: "s", UNDECIDED: "D"}
 WIDTH, LINE, PANEL, LEGEND = 9.0, 0.19, 0.75, 0.6
@@ -44,7 +46,7 @@ def drawn(verdicts: pd.DataFrame) -> pd.DataFrame:
 
 def forest(rows: pd.DataFrame, title: str) -> Figure:
     """A panel for each claim and scale, a line for each part: its value, interval and, dashed, the bound."""
-    panels = [part for _, part in rows.groupby(["claim", "scale", "statistic"], sort=False)]
+    panels = [part for _, part in rows.groupby(PANEL_OF, sort=False)]
     heights = [LINE * len(part) + PANEL for part in panels]
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(WIDTH, sum(heights) + LEGEND), layout="constrained")
@@ -84,7 +86,21 @@ def _panel(axis: Axes, part: pd.DataFrame) -> None:
 
 
 def _limit(axis: Axes, part: pd.DataFrame) -> None:
-    """The axis about values and bounds, logarithmic for ratios; intervals may run out of it."""
+    low, high, is_log = limits(part)
+    if is_log:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter("")
+        ticks = np.exp(np.linspace(np.log(low), np.log(high), 6)[1:-1])
+        axis.set_xticks([float(f"{tick:.2g}") for tick in ticks])
+    axis.set_xlim(low, high)
+
+
+def limits(part: pd.DataFrame) -> tuple[float, float, bool]:
+    """Ends of the axis of a panel, about values and bounds, and whether it is logarithmic, as it is for ratios.
+
+    An interval may run out of it.
+    """
     points = np.concatenate([part["value"], part["bound"]]).astype(float)
     is_log = part["scale"].iloc[0] == RATIO.name and bool((points > 0).all())
     points = np.log(points) if is_log else points
@@ -92,14 +108,7 @@ def _limit(axis: Axes, part: pd.DataFrame) -> None:
     low, high = float(points.min()) - BEYOND * span, float(points.max()) + BEYOND * span
     if part["scale"].iloc[0] == CHANGE.name:
         low = max(low, -1.0)
-    if is_log:
-        axis.set_xscale("log")
-        low, high = float(np.exp(low)), float(np.exp(high))
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.xaxis.set_minor_formatter("")
-        ticks = np.exp(np.linspace(np.log(low), np.log(high), 6)[1:-1])
-        axis.set_xticks([float(f"{tick:.2g}") for tick in ticks])
-    axis.set_xlim(low, high)
+    return (float(np.exp(low)), float(np.exp(high)), True) if is_log else (low, high, False)
 
 
 def draw(verdicts: pd.DataFrame, title: str, folder: Path) -> list[Path]:

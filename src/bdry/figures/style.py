@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -29,6 +29,11 @@ def shown(text: str) -> str:
     for norm, label in sorted(NORM_LABELS.items(), key=lambda item: -len(item[0])):
         text = text.replace(norm, label)
     return text
+
+
+def plain_text(text: str) -> str:
+    """`text` of a figure without mathematics and line breaks."""
+    return " ".join(text.replace(r"$\ell_2$", "ℓ2").replace(r"$\ell_\infty$", "ℓ∞").split())
 
 
 RC: Any = {
@@ -79,6 +84,7 @@ class Style:
 
 
 _STYLE: ContextVar[Style] = ContextVar("style")
+_WATCHER: ContextVar[Callable[[str, Figure], None]] = ContextVar("watcher")
 
 
 def known_font(name: str) -> bool:
@@ -107,6 +113,16 @@ def styled(style: Style) -> Iterator[None]:
         _STYLE.reset(token)
 
 
+@contextmanager
+def watched(watcher: Callable[[str, Figure], None]) -> Iterator[None]:
+    """`watcher` is told of each figure that is saved inside, with its name."""
+    token = _WATCHER.set(watcher)
+    try:
+        yield
+    finally:
+        _WATCHER.reset(token)
+
+
 def most_columns(labels: Iterable[str]) -> int:
     """How many of these labels stand beside each other in a legend, at the width and size of letters asked for."""
     style = _STYLE.get(Style())
@@ -130,6 +146,7 @@ def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> 
         caption: Markdown; without one there is no file of it.
     """
     style = _STYLE.get(Style())
+    _WATCHER.get(lambda name, figure: None)(stem.name, figure)
     paths = []
     with matplotlib.rc_context(RC):
         _fit(figure, style)

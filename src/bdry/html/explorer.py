@@ -142,7 +142,9 @@ def _notes(
     """One sentence each on what is not there."""
     notes = []
     if left_out:
-        notes.append(f"{left_out} further images of these runs are left out: images=<number> sets how many are shown.")
+        notes.append(
+            f"{left_out} further images of these runs are left out: num_images=<number> sets how many are shown."
+        )
     if len(shown) < len(records):
         notes.append(f"{len(records) - len(shown)} of {len(records)} runs have no table of single images.")
     if shown and not any(source.nearest.points for source in sources):

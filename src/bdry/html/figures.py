@@ -5,13 +5,15 @@ from __future__ import annotations
 import struct
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
-from ..figures import forest
+from ..figures.style import Style, styled, watched
+from ..figures.traces import charts
 from ..runs import RunRecord
 from ..studies.figures import draw_figures
 from .embedding import png_uri
@@ -22,7 +24,8 @@ from .markup import as_html
 class Panel:
     """A figure with its caption, or a table with its own.
 
-    image: data URI, empty for a table. width, height: in pixels. text: the caption, or the whole table.
+    image: data URI, empty for a table. width, height: in pixels. text: the caption, or the whole table. charts: its
+    curves, as `figures.traces.charts` gives them.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Panel:
     image: str = ""
     width: int = 0
     height: int = 0
+    charts: list[dict[str, Any]] = field(default_factory=list)
 
 
 def panels(
@@ -39,25 +43,23 @@ def panels(
 
     say: is told of each before it is drawn, as by `draw_figures`.
     """
-    with tempfile.TemporaryDirectory() as place:
+    curves: dict[str, list[dict[str, Any]]] = {}
+
+    def keep(name: str, figure: Figure) -> None:
+        curves[name] = charts(figure)
+
+    with tempfile.TemporaryDirectory() as place, styled(Style(formats=("png",))), watched(keep):
         folder = Path(place)
         stems = [_stem(path) for path in draw_figures(paper, "all", records, folder, say)]
-        found = [_panel(folder, stem) for stem in dict.fromkeys(stems)]
+        found = [_panel(folder, stem, curves.get(stem, [])) for stem in dict.fromkeys(stems)]
     return [panel for panel in found if panel is not None]
-
-
-def forest_panel(verdicts: pd.DataFrame, paper: str) -> Panel | None:
-    """The picture of a paper's verdicts; None where no claim has a value."""
-    with tempfile.TemporaryDirectory() as place:
-        drawn = forest.draw(verdicts, paper, Path(place))
-        return _panel(Path(place), forest.STEM) if drawn else None
 
 
 def _stem(path: Path) -> str:
     return path.name.removesuffix(path.suffix).removesuffix(".caption")
 
 
-def _panel(folder: Path, stem: str) -> Panel | None:
+def _panel(folder: Path, stem: str, curves: list[dict[str, Any]]) -> Panel | None:
     """What was drawn under a name; None for numbers alone."""
     image, caption, table = (folder / f"{stem}{ending}" for ending in (".png", ".caption.md", ".md"))
     if image.exists():
@@ -65,7 +67,7 @@ def _panel(folder: Path, stem: str) -> Panel | None:
         # a PNG's first chunk, its header, begins with width and height
         width, height = struct.unpack(">II", content[16:24])
         text = as_html(caption.read_text(encoding="utf-8")) if caption.exists() else Markup()
-        return Panel(stem, text, png_uri(content), width, height)
+        return Panel(stem, text, png_uri(content), width, height, curves)
     if table.exists():
         return Panel(stem, as_html(table.read_text(encoding="utf-8")))
     return None

@@ -21,10 +21,11 @@ NUMBERS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table shows, and the number that it is sorted by, where it is one."""
+    """What a table shows, the number that it is sorted by, where it is one, and the range of what it is the mean of."""
 
     text: str
     value: float | None = None
+    range: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def _over_seeds(column: pd.Series, form: str) -> Cell:
     if found.empty:
         return Cell("–")
     low, mean, high = (form.format(value) for value in (found.min(), found.mean(), found.max()))
-    return Cell(mean if low == high else f"{mean} [{low}, {high}]", float(found.mean()))
+    return Cell(mean, float(found.mean()), "" if low == high else f"[{low}, {high}]")
 
 
 def _number(value: Any, form: str) -> Cell:

@@ -18,12 +18,14 @@ from ..selection.overview import inventory
 from ..selection.page import asked, counted, groups, in_words, primaries, shown
 from ..selection.page import passed_over as page_lines
 from ..selection.verdicts import NOT_RUN
+from .effects import effect_lines
 from .explorer import Explorer
 from .figures import Panel
 from .origins import Origin
 from .overview import experiments, single_runs
 
 TEMPLATES = Path(__file__).parent / "templates"
+UPLOT = Path(__file__).parent / "vendor" / "uplot"
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,6 @@ class Paper:
     name: str
     verdicts: pd.DataFrame
     panels: list[Panel] = field(default_factory=list)
-    forest: Panel | None = None
 
     @property
     def is_judged(self) -> bool:
@@ -52,11 +53,27 @@ class Paper:
 
     @property
     def groups(self) -> list[tuple[str, list[dict[str, Any]]]]:
-        """The rows by whose claim they are, each with what the page shows of it."""
+        """The rows by whose claim they are, each with what the page shows of it: effect in words and as a line.
+
+        Claims on a data set that was not run are `not_run` instead.
+        """
+        was_run = self.verdicts[self.verdicts["verdict"] != NOT_RUN]
         return [
-            (heading, [{**row, "effect": shown(row), "asked": asked(row)} for row in rows.to_dict("records")])
-            for heading, rows in groups(self.verdicts)
+            (
+                heading,
+                [
+                    {**row, "effect": shown(row), "asked": asked(row), "line": line}
+                    for row, line in zip(rows.to_dict("records"), effect_lines(rows), strict=True)
+                ],
+            )
+            for heading, rows in groups(was_run)
         ]
+
+    @property
+    def not_run(self) -> list[str]:
+        """A line for each data set: the claims that it was not run for."""
+        rows = self.verdicts[self.verdicts["verdict"] == NOT_RUN].drop_duplicates(["dataset", "claim"])
+        return [f"{dataset}: {', '.join(own['claim'])}" for dataset, own in rows.groupby("dataset", sort=False)]
 
     @property
     def primaries(self) -> list[str]:
@@ -99,11 +116,15 @@ def page(
         lstrip_blocks=True,
     )
     rows = inventory(records)
-    style, script = (_asset(name) for name in ("report.css", "report.js"))
+    style = _asset(UPLOT / "uPlot.min.css") + _asset(TEMPLATES / "report.css")
+    library, *own = map(_asset, (UPLOT / "uPlot.iife.min.js", TEMPLATES / "charts.js", TEMPLATES / "report.js"))
+    scripts = [library, Markup("").join(own)]
+    allowed = " ".join(map(_digest, scripts))
     return environment.get_template("report.html").render(
-        policy=f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}",
+        policy=f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {allowed}",
         style=style,
-        script=script,
+        scripts=scripts,
+        licence=_asset(UPLOT / "LICENSE"),
         experiments=experiments(rows),
         runs=single_runs(rows),
         num_runs=len(records),
@@ -115,8 +136,8 @@ def page(
     )
 
 
-def _asset(name: str) -> Markup:
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+def _asset(path: Path) -> Markup:
+    return Markup(path.read_text(encoding="utf-8"))
 
 
 def _digest(text: str) -> str:

@@ -6,6 +6,7 @@ What a study measures is declared in `studies/<what>/settings.py`.
 from .adv import PGD, Adv
 from .arch import MLP, Arch, Network, OwnArch, Preprocessing
 from .dataset import Dataset, Torchvision, Toy
+from .demo import DemoConfig
 from .figures import FiguresConfig
 from .margin import DeepFool, Margin
 from .optim import SGD, Adam, Optim
@@ -27,6 +28,7 @@ __all__ = [
     "Arch",
     "Dataset",
     "DeepFool",
+    "DemoConfig",
     "FiguresConfig",
     "Grid",
     "Margin",

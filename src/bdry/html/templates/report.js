@@ -1,5 +1,3 @@
-"use strict";
-
 // --- tables: a click on a heading sorts by its column
 
 for (const table of document.querySelectorAll("table.sortable")) {
@@ -31,24 +29,6 @@ function compare(a, b) {
 // --- the image explorer
 
 const NORMS = { l2: "ℓ2", linf: "ℓ∞" };
-const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 420, HEIGHT = 240, LEFT = 52, RIGHT = 12, TOP = 12, BOTTOM = 40;
-
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-
-function drawn(name, attributes, ...children) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
-
-const short = (value) => (value === null || value === undefined ? "–" : String(Number(value.toPrecision(3))));
 const where = (row) => `${NORMS[row.norm] ?? row.norm}${row.clipped ? ", inside the box" : ""}`;
 const last = (values) => values.findLast((value) => value !== null) ?? null;
 
@@ -111,7 +91,7 @@ function thumbnail(data, run, image, classes) {
 function described(data, run, image) {
   const parts = [head(data, run, image)];
   parts.push(element("h4", {}, "Margins over training"));
-  if (image.series.length) parts.push(charts(run, image), momentsTable(run, image));
+  if (image.series.length) parts.push(...charts(run, image), momentsTable(run, image));
   else parts.push(element("p", { class: "note" }, "No margins of this image were measured."));
   if (image.nearest.length) parts.push(element("h4", {}, "Nearest boundary point by each estimator"), ...nearest(run, image));
   if (image.instances.length) parts.push(element("h4", {}, "Borderline instances (DeepDIG and its baselines)"), ...instances(run, image));
@@ -126,69 +106,24 @@ function head(data, run, image) {
   return element("div", { class: "head" }, ...large, text);
 }
 
-// --- charts: a panel a norm and box, a curve an estimator; the steps on a logarithmic scale that has a 0
+// a panel a norm and box, a curve an estimator; the steps on a logarithmic scale that has a 0
 
 function charts(run, image) {
   const panels = new Map();
   for (const series of image.series) panels.set(where(series), [...(panels.get(where(series)) ?? []), series]);
   const estimators = [...new Set(image.series.map((series) => series.estimator))].sort();
-  return element("div", { class: "charts" }, ...[...panels].map(([title, curves]) => chart(run, image, title, curves, estimators)));
-}
-
-function chart(run, image, title, curves, estimators) {
   const steps = run.moments.map(([step]) => step);
-  const end = Math.log1p(Math.max(...steps, 1));
-  const largest = Math.max(...curves.flatMap((series) => series.margin.map((value) => value ?? 0))) || 1;
-  const [top, ticks] = rounded(largest);
-  const x = (step) => LEFT + (WIDTH - LEFT - RIGHT) * (Math.log1p(step) / end);
-  const y = (margin) => HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (margin / top);
-  const svg = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": summary(run, title, curves) });
-  for (const tick of ticks) {
-    svg.append(drawn("path", { class: "axis", d: `M${LEFT} ${y(tick)}H${WIDTH - RIGHT}` }));
-    svg.append(drawn("text", { x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, short(tick)));
-  }
-  for (let step = 0; step <= Math.max(...steps); step = step ? step * 10 : 1) {
-    svg.append(drawn("text", { x: x(step), y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, String(step)));
-  }
-  svg.append(drawn("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, "optimiser steps"));
-  for (const series of curves) {
-    const colour = `k${estimators.indexOf(series.estimator) % 6}`;
-    const found = steps.map((step, moment) => [x(step), series.margin[moment], moment]).filter(([, margin]) => margin !== null);
-    const path = found.map(([at, margin], number) => `${number ? "L" : "M"}${at.toFixed(1)} ${y(margin).toFixed(1)}`).join("");
-    svg.append(drawn("path", { class: `line ${colour}`, d: path }));
-    for (const [at, margin, moment] of found) {
-      const wrong = image.predicted[moment] !== image.label ? " wrong" : "";
-      const words = `step ${steps[moment]}: ${short(margin)} by ${series.estimator}, to class ${className(run, series.boundary_class[moment])}`;
-      svg.append(drawn("circle", { class: `dot ${colour}${wrong}`, cx: at.toFixed(1), cy: y(margin).toFixed(1), r: 3.5 }, drawn("title", {}, words)));
-    }
-  }
-  const caption = `${title} margin, pixel units of [0, 1]. Hollow: the image is misclassified.`;
-  return element("figure", {}, svg, key(curves, estimators), element("figcaption", {}, caption));
-}
-
-function key(curves, estimators) {
-  const entries = curves.map((series) => {
-    const sample = drawn("svg", { viewBox: "0 0 24 12", "aria-hidden": "true" });
-    sample.append(drawn("path", { class: `line k${estimators.indexOf(series.estimator) % 6}`, d: "M0 6H24" }));
-    return element("li", {}, sample, series.estimator);
+  const drawn = [...panels].map(([title, found]) => {
+    const curves = found.map((series) => ({
+      name: series.estimator, x: steps, value: series.margin, dash: [], colour: estimators.indexOf(series.estimator) % 6,
+      hollow: image.predicted.map((label) => label !== image.label),
+      words: (moment) => `, to class ${className(run, series.boundary_class[moment])}`,
+    }));
+    const high = 1.05 * Math.max(...curves.flatMap((curve) => curve.value.map((value) => value ?? 0))) || 1;
+    return chart({ title, y: "margin (pixel units of [0, 1])", y_scale: "linear", low: 0, high, x: "optimiser steps", x_scale: "arcsinh", x_linear: 1, curves });
   });
-  return element("ul", { class: "key" }, ...entries);
-}
-
-function rounded(largest) {
-  const unit = 10 ** Math.floor(Math.log10(largest));
-  const step = [0.2, 0.5, 1, 2].map((factor) => factor * unit).find((size) => largest / size <= 6);
-  const count = Math.ceil(largest / step - 1e-9);
-  return [count * step, Array.from({ length: count + 1 }, (_, number) => Number((number * step).toPrecision(6)))];
-}
-
-function summary(run, title, curves) {
-  const sentences = curves.map((series) => {
-    const found = series.margin.filter((margin) => margin !== null);
-    if (!found.length) return `${series.estimator}: none found`;
-    return `${series.estimator}: from ${short(found[0])} to ${short(found.at(-1))}, largest ${short(Math.max(...found))}`;
-  });
-  return `${title} margin over ${run.moments.length} moments; ${sentences.join("; ")}`;
+  const note = element("p", { class: "note" }, "Hollow: the image is misclassified at that moment.");
+  return [element("div", { class: "charts" }, ...drawn), note];
 }
 
 function momentsTable(run, image) {
@@ -202,22 +137,18 @@ function momentsTable(run, image) {
   return element("details", {}, element("summary", {}, "The same in numbers"), table("margins over training", headings, rows));
 }
 
-function table(label, headings, rows) {
-  const top = element("tr", {}, ...headings.map((heading) => element("th", { scope: "col" }, heading)));
-  const body = rows.map((row) => element("tr", {}, ...row.map((cell) => element("td", {}, cell instanceof Node ? cell : String(cell)))));
-  const made = element("table", {}, element("thead", {}, top), element("tbody", {}, ...body));
-  return element("div", { class: "box", role: "region", tabindex: "0", "aria-label": label }, made);
-}
-
 // --- boundary points and instances
 
 function nearest(run, image) {
+  const kept = image.nearest.some((row) => row.point);
+  const picture = (row) => (row.point ? pair(row, `${row.estimator}, ${where(row)}`) : "not kept");
   const rows = image.nearest.map((row) => [
     where(row), row.estimator, row.step, short(row.margin), short(row.ratio), className(run, row.boundary_class),
-    ...(row.point ? [pair(row, `${row.estimator}, ${where(row)}`)] : ["not kept"]),
+    ...(kept ? [picture(row)] : []),
   ]);
-  const headings = ["norm", "estimator", "step", "margin", "÷ smallest found", "class beyond", "point, and its difference from the image"];
-  return [table("nearest boundary points", headings, rows), differences(image.nearest)];
+  const headings = ["norm", "estimator", "step", "margin", "÷ smallest found", "class beyond"];
+  if (kept) headings.push("point, and its difference from the image");
+  return [table("nearest boundary points", headings, rows, "cards fitted"), differences(image.nearest)];
 }
 
 function instances(run, image) {

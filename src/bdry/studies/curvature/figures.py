@@ -26,6 +26,7 @@ from ...figures.networks import (
 from ...figures.pictures import Arrays, each_series, picture_grid
 from ...figures.points import EXPERIMENT, in_order, of_study, over_seeds
 from ...figures.style import RC
+from ...figures.traces import line
 from ...runs import RunRecord
 from ...selection import select
 
@@ -91,8 +92,8 @@ def _curves(axis: Axes, rows: pd.DataFrame, legend: Legend) -> None:
     axis.axhline(0, color="#888888", linewidth=0.8)
     for name, curve in rows.sort_values("rank").groupby("series"):
         style = legend.style(str(name)) | {"marker": "", "linewidth": 1.2}
-        axis.plot(curve["rank"], curve["value"], **style)
-        axis.fill_between(curve["rank"], curve["low"], curve["high"], color=style["color"], alpha=0.1, linewidth=0)
+        ends = {end: curve[end] for end in ("low", "high")}
+        line(axis, str(name), curve["rank"], curve["value"], **ends, band=0.1, **style)
 
 
 PLANES = {"max": "most positive", "min": "most negative", "random": "random"}

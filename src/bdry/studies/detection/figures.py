@@ -16,6 +16,7 @@ from ...figures.drawing import Drawing, each
 from ...figures.networks import last_rows
 from ...figures.points import EXPERIMENT
 from ...figures.style import COLOURS, RC
+from ...figures.traces import line
 from ...runs import RunRecord
 from ..curvature.figures import FAMILIES
 
@@ -213,7 +214,7 @@ def _roc_figure(drawn: pd.DataFrame, title: str) -> Figure:
                 style = {**legend.style(str(name)), "marker": ""}
                 if name == LOGIT_GAP:
                     style |= {"color": "#000000", "linestyle": (0, (4, 1.5))}
-                place.plot(curve["false_positive"], curve["true_positive"], **style)
+                line(place, str(name), curve["false_positive"], curve["true_positive"], **style)
             place.set_ylim(-0.02, 1.02)
             place.set_xlabel("natural images flagged")
         add_legend(figure, legend)

@@ -14,6 +14,7 @@ from matplotlib.patheffects import withStroke
 
 from ....figures.drawing import Drawing, each_network
 from ....figures.style import COLOURS, RC
+from ....figures.traces import line
 from ....runs import RunRecord
 from .common import CLOSELY, MEASURED, METHOD_LABELS, METHODS, PAIR, arrow, last_rows
 
@@ -219,10 +220,9 @@ def _alpha_figure(drawn: pd.DataFrame, title: str) -> Figure:
         for place, (name, label) in zip(figure.subplots(1, len(ALPHA_PANELS)), ALPHA_PANELS.items(), strict=True):
             for number, ((s, t), curve) in enumerate(drawn.groupby(PAIR)):
                 colour = COLOURS[number % len(COLOURS)]
-                place.plot(curve["alpha"], curve[name], color=colour, marker="o", markersize=3, label=arrow(s, t))
-                place.fill_between(
-                    curve["alpha"], curve[f"{name}_low"], curve[f"{name}_high"], color=colour, alpha=0.13, linewidth=0
-                )
+                ends = {end: curve[f"{name}_{end}"] for end in ("low", "high")}
+                style: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 3, "label": arrow(s, t)}
+                line(place, arrow(s, t), curve["alpha"], curve[name], **ends, **style)
             if (drawn["alpha"] > 0).all():
                 place.set_xscale("log")
             alphas = sorted(drawn["alpha"].unique())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from matplotlib.figure import Figure
 from ....figures.drawing import Drawing
 from ....figures.style import COLOURS, RC
 from ....figures.titles import titled
+from ....figures.traces import line
 from .common import CLOSELY, METHOD_LABELS, METHODS, Detailed, arrow, each_detailed
 
 # a quartile over fewer segments is noise
@@ -39,14 +42,10 @@ def _bisection_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
                 curve = part[part["method"] == name]
                 if curve.empty:
                     continue
-                colour = COLOURS[number]
-                place.plot(
-                    curve["attempt"], curve["gap_median"], color=colour, label=METHOD_LABELS[name], linewidth=1.3
-                )
-                if name == "deepdig":
-                    place.fill_between(
-                        curve["attempt"], curve["gap_q25"], curve["gap_q75"], color=colour, alpha=0.15, linewidth=0
-                    )
+                label = METHOD_LABELS[name]
+                style: dict[str, Any] = {"color": COLOURS[number], "label": label, "linewidth": 1.3}
+                ends = {"low": curve["gap_q25"], "high": curve["gap_q75"]} if name == "deepdig" else {}
+                line(place, label, curve["attempt"], curve["gap_median"], **ends, band=0.15, **style)
             place.axhline(found.beta, color="#555555", linestyle=(0, (4, 2)), linewidth=1)
             place.set_yscale("log")
             place.set_title(arrow(s, t))
