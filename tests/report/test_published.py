@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from bdry.commands import figures, publish
-from bdry.errors import ConfigError, RunError
+from bdry.errors import ConfigError, RunError, UsageError
 from bdry.runs import TABLES, Measurement, Run, find_runs, read_table
 from bdry.runs.csvfile import COMPRESSED
 from bdry.runs.published import checksums, take
@@ -117,6 +117,14 @@ def test_too_large_data_leave_the_earlier_publication_as_it_was(undrawn, runs, t
     with pytest.raises(RunError, match=r"more than max_mb=0.0001; the largest: data/runs/"):
         publish.run(config(runs=runs, to=str(place), max_mb=0.0001))
     assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+
+
+def test_runs_of_another_paper_are_not_judged_by_this_one(undrawn, runs, tmp_path):
+    for path in Path(runs).rglob("config.yaml"):
+        path.write_text(path.read_text() + "paper: li2018/mnist\n")
+    with pytest.raises(UsageError, match=r"paper=mickisch2020: the runs are of li2018, as in paper=li2018"):
+        publish.run(config(runs=runs, to=str(tmp_path / "results")))
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_place_must_be_given():

@@ -18,6 +18,7 @@ def run(config: PublishConfig) -> None:
     """Adds the runs to <to>/data, then draws figures and judges claims from it into <to>.
 
     Raises:
+        UsageError: no run is finished, or all are another paper's.
         RunError: the publication would be larger than config.max_mb, or <to> holds other files. As after a kill, the
             earlier publication is in <to> then.
     """
@@ -26,6 +27,10 @@ def run(config: PublishConfig) -> None:
         print(f"skipped: {reason}", file=sys.stderr)
     if not any(record.state == "finished" for record in records):
         raise UsageError(f"runs={' '.join(config.runs)}: no finished run among them")
+    # a run that was trained by no preset is of no paper
+    of = {record.config["paper"].partition("/")[0] for record in records if isinstance(record.config.get("paper"), str)}
+    if of and config.paper not in of:
+        raise UsageError(f"paper={config.paper}: the runs are of {', '.join(sorted(of))}, as in paper={min(of)}")
     place = Path(config.to).expanduser()
     try:
         with renewing(place) as fresh:
