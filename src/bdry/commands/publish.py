@@ -25,7 +25,8 @@ def run(config: PublishConfig) -> None:
     records, skipped = find_runs(config.runs, unfinished=True)
     for reason in skipped:
         print(f"skipped: {reason}", file=sys.stderr)
-    if not any(record.state == "finished" for record in records):
+    finished = [record for record in records if record.state == "finished"]
+    if not finished:
         raise UsageError(f"runs={' '.join(config.runs)}: no finished run among them")
     # a run that was trained by no preset is of no paper
     of = {record.config["paper"].partition("/")[0] for record in records if isinstance(record.config.get("paper"), str)}
@@ -34,8 +35,14 @@ def run(config: PublishConfig) -> None:
     place = Path(config.to).expanduser()
     try:
         with renewing(place) as fresh:
+            already = find_runs([str(fresh / DATA)])[0] if (fresh / DATA).is_dir() else []
+            smallest: dict[str, int] = {}
+            for record in [*already, *finished]:
+                seed = record.identity["seed"]
+                smallest[record.run.experiment] = min(seed, smallest.get(record.run.experiment, seed))
             for record in records:
-                add_run(record, fresh / DATA)
+                closely = record.identity["seed"] == smallest.get(record.run.experiment)
+                add_run(record, fresh / DATA, closely=closely)
             published, _ = find_runs([str(fresh / DATA)])
             paths = redraw(config.paper, "all", published, [str(fresh / DATA)], fresh)
             names = {path.name for path in paths}

@@ -25,10 +25,10 @@ def steps_of(folder: Path, name: str) -> list[int]:
     return sorted(int(number) for number in numbers if number.isdecimal())
 
 
-def last_of(folder: Path) -> list[Path]:
-    """The files of a folder's arrays at the last moment of each name."""
+def last_of(folder: Path) -> dict[str, Path]:
+    """By name the file of a folder's arrays at their last moment."""
     names = sorted({path.name.rpartition("-step=")[0] for path in folder.glob("arrays/*-step=*.npz")})
-    return [path_of(folder, name, steps[-1]) for name in names if (steps := steps_of(folder, name))]
+    return {name: path_of(folder, name, steps[-1]) for name in names if (steps := steps_of(folder, name))}
 
 
 def write_arrays(path: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:

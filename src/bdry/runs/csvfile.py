@@ -115,16 +115,28 @@ def read_table(path: Path, table: Table) -> pd.DataFrame:
     return rows.astype(dict.fromkeys(truths, "bool"))
 
 
-def rounded(rows: pd.DataFrame, table: Table) -> str:
-    """The table's rows as a file's text, numbers with six significant digits: for publishing."""
-    formatted = [[_format(value, column, digits=6) for value in rows[column.name]] for column in table.columns]
-    lines = [",".join(cells) for cells in zip(*formatted, strict=True)]
-    return "\n".join([",".join(table.column_names), *lines]) + "\n"
+def compressed(rows: pd.DataFrame, table: Table, digits: int) -> bytes:
+    """The table as the content of a published file: a line a column, its name first, which halves the size.
+
+    Args:
+        digits: significant digits that numbers keep.
+    """
+    lines = [
+        ",".join([column.name, *(_format(value, column, digits) for value in rows[column.name])])
+        for column in table.columns
+    ]
+    return lzma.compress(("\n".join(lines) + "\n").encode(), preset=9)
 
 
 def _whole_lines(path: Path) -> list[str]:
     text = _text(regular(path, TABLE_LIMIT))
-    return text[: text.rfind("\n") + 1].splitlines()
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    if path.suffix != COMPRESSED:
+        return lines
+    columns = [line.split(",") for line in lines]
+    if len({len(column) for column in columns}) > 1:
+        raise RunError(f"{path}: damaged (a column is shorter or longer than the first)")
+    return [",".join(row) for row in zip(*columns, strict=True)]
 
 
 def _text(path: Path) -> str:

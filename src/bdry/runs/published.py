@@ -3,7 +3,7 @@
 A published run is a run's folder like any other: `find_runs` finds it, its tables are read by the same reader.
 
 <place>/
-    data/runs/<experiment>/seed=<n>/    config, status, provenance, tables/*.csv.xz, arrays, measurements/
+    data/runs/<experiment>/seed=<n>/    config, status, provenance, tables/*.csv.xz, arrays/, measurements/
     *.png, *.md, *.csv                  figures, captions and verdicts, drawn from data/
     provenance.json                     the commit and the versions that drew them
     SHA256SUMS                          a line for each file
@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import hashlib
-import lzma
+import math
 import os
 import shutil
 import sys
@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from ..errors import BusyError, RunError
 from .arrays import last_of
 from .collect import RunRecord
-from .csvfile import COMPRESSED, read_table, rounded
+from .csvfile import COMPRESSED, compressed, read_table
 from .files import refuse_links, replacing, write_text
 from .folder import MEASUREMENTS, Run
 from .owned import OwnedFolder
@@ -37,18 +37,27 @@ from .tables import TABLES
 DATA = "data"
 # what a run says of itself
 WORDS = ("config.yaml", "status.json", "provenance.json")
-# tables that no figure and no verdict reads
+# of floating-point numbers
+DIGITS = 5
+# what no figure of a study and no verdict reads: tables, columns, arrays
 LEFT_OUT = ("batches",)
+UNREAD = {"margins": ("margin_overshot", "margin_relative", "iterations", "forwards", "backwards")}
+ARRAYS_LEFT_OUT = ("borderline", "borderline_test", "points")
+# what figures show of an experiment's smallest seed alone, as all arrays
+OF_ONE_SEED = ("bisection",)
 CHECKSUMS = "SHA256SUMS"
 # of renameat2 on Linux: paths relative to the working folder, and both names exchanged in one step
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
-def add_run(record: RunRecord, data: Path) -> None:
+def add_run(record: RunRecord, data: Path, *, closely: bool) -> None:
     """Puts the run and its finished measurements below `data`; what is there of the same training already stays.
 
-    Floating-point columns keep six significant digits. Of arrays those of the last moment are kept. Of a run that was
-    not finished only config, status and provenance are put there, and only where no finished one is.
+    Numbers keep `DIGITS` significant digits; the columns `UNREAD` hold nan or -1. Of a run that was not finished only
+    config, status and provenance are put there, and only where no finished one is.
+
+    Args:
+        closely: with the tables `OF_ONE_SEED`, and the arrays of the last moment.
 
     Raises:
         RunError: a table of the run is damaged.
@@ -62,12 +71,12 @@ def add_run(record: RunRecord, data: Path) -> None:
     if not _is_same(record.run.path, place):
         # measurements of another training go too
         shutil.rmtree(place, ignore_errors=True)
-        _add(record.run, place)
+        _add(record.run, place, closely)
     for measurement in record.measurements():
         folder = place / MEASUREMENTS / measurement.path.name
         if not _is_same(measurement.path, folder):
             shutil.rmtree(folder, ignore_errors=True)
-            _add(measurement, folder)
+            _add(measurement, folder, closely)
 
 
 def _is_same(source: Path, place: Path) -> bool:
@@ -76,18 +85,22 @@ def _is_same(source: Path, place: Path) -> bool:
     return first.is_file() and second.is_file() and first.read_bytes() == second.read_bytes()
 
 
-def _add(source: OwnedFolder, place: Path) -> None:
+def _add(source: OwnedFolder, place: Path, closely: bool) -> None:
     (place / "tables").mkdir(parents=True)
     _add_words(source, place)
-    for name in TABLES.keys() - LEFT_OUT:
+    for name in TABLES.keys() - LEFT_OUT - (set() if closely else set(OF_ONE_SEED)):
         path = source.table_path(name)
         if path.exists():
-            text = rounded(read_table(path, TABLES[name]), TABLES[name])
+            rows = read_table(path, TABLES[name])
+            for column in UNREAD.get(name, ()):
+                rows[column] = math.nan if rows[column].dtype == float else -1
+            content = compressed(rows, TABLES[name], DIGITS)
             with replacing(place / "tables" / f"{name}.csv{COMPRESSED}") as temporary:
-                temporary.write_bytes(lzma.compress(text.encode(), preset=9))
-    for path in last_of(source.path):
-        (place / "arrays").mkdir(exist_ok=True)
-        shutil.copyfile(path, place / "arrays" / path.name)
+                temporary.write_bytes(content)
+    for name, path in last_of(source.path).items() if closely else ():
+        if name not in ARRAYS_LEFT_OUT:
+            (place / "arrays").mkdir(exist_ok=True)
+            shutil.copyfile(path, place / "arrays" / path.name)
 
 
 def _add_words(source: OwnedFolder, place: Path) -> None:

@@ -293,6 +293,8 @@ class Characterising:
                 self.found.pictures[key] = values[rows[rows >= 0]].cpu().numpy()
             key = PICTURES.key("strips {source}-{target} {method} rows", source=s, target=t, method=result.method)
             self.found.pictures[key] = there.nonzero()[0]
+            key = PICTURES.key("distances {source}-{target} {method}", source=s, target=t, method=result.method)
+            self.found.pictures[key] = result.distance[found.success].cpu().numpy()
 
     def _show_profiles(self, result: Borderline) -> None:
         s, t = result.pair

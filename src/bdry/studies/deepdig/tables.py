@@ -311,6 +311,7 @@ PICTURES = declare_arrays(
             Array("strips {source}-{target} {method} distance", ("shown",), "float", "to the source image", PIXELS),
             Array("strips {source}-{target} {method} success", ("shown",), "bool", "whether it is borderline"),
             Array("strips {source}-{target} {method} rows", ("shown",), "int", "which of the source images these are"),
+            Array("distances {source}-{target} {method}", ("instance",), "float", "to the source images", PIXELS),
             Array("profiles {source}-{target} label", ("segment", "point"), "int", "labels along segments"),
             Array("profiles {source}-{target} p_source", ("segment", "point"), "float", "probability of s"),
             Array("profiles {source}-{target} p_target", ("segment", "point"), "float", "probability of t"),

@@ -81,11 +81,6 @@ class Detailed:
         return [(int(of["source"]), int(of["target"])) for of in shown if fields.items() <= of.items()]
 
     @property
-    def borderline(self) -> dict[str, np.ndarray]:
-        """The array file `borderline`."""
-        return self.source.arrays("borderline", self.step) or {}
-
-    @property
     def beta(self) -> float:
         """The difference of both probabilities at which bisection ended."""
         return float(self.source.config(study_of("generation"))["beta"])

@@ -114,7 +114,6 @@ def _segment(axis: Axes, segment: pd.DataFrame, s: int, t: int) -> None:
 
 
 NUM_BINS = 30
-SUCCESS = 0
 DISTANCE_WHAT = (
     "Distribution of the l2 distance between borderline instance and source image, pixel units of [0, 1], by method; "
     "lines: medians; heights are of each method alone. One seed; each method over the n images for which it succeeded: "
@@ -124,16 +123,18 @@ DISTANCE_WHAT = (
 
 def distance_data(found: Detailed) -> pd.DataFrame:
     """Exactly what `distance` draws: a row a bin of a direction and method; share is of the method's successes."""
-    arrays, rows = found.borderline, []
+    rows = []
     for s, t in found.pairs():
-        chosen = (arrays["source"] == s) & (arrays["target"] == t) & (arrays["outcome"] == SUCCESS)
-        if not chosen.any():
+        found_here = {
+            method: found.picture("distances {pair} {method}", (s, t), method=method)
+            for method in METHODS
+            if (s, t) in found.pairs("distances {pair} {method}", method=method)
+        }
+        distances = {method: values for method, values in found_here.items() if len(values)}
+        if not distances:
             continue
-        edges = np.linspace(0, float(arrays["distance"][chosen].max()) * 1.0001, NUM_BINS + 1)
-        for method in METHODS:
-            distance = arrays["distance"][chosen & (arrays["method"] == method)]
-            if not len(distance):
-                continue
+        edges = np.linspace(0, max(float(values.max()) for values in distances.values()) * 1.0001, NUM_BINS + 1)
+        for method, distance in distances.items():
             counts, _ = np.histogram(distance, edges)
             about = {"source": s, "target": t, "method": method, "num_images": len(distance)}
             for low, high, count in zip(edges, edges[1:], counts, strict=False):
