@@ -6,7 +6,8 @@ import importlib
 import os
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NoReturn, cast
 
@@ -89,7 +90,9 @@ def _dispatch(argv: list[str]) -> int:
         hint = did_you_mean(command, commands, "bdry ")
         raise UsageError(f"{command}: no such command{hint} (commands: {', '.join(commands)})")
     elif "-h" in rest or "--help" in rest:
-        print(command_help(command, [word for word in rest if "=" in word]))
+        words = [_escaped(_renamed(command, word), sweep=False) for word in rest if "=" in word]
+        with _explained(command, words):
+            print(command_help(command, words))
     else:
         _run_hydra(command, rest)
     return 0
@@ -105,9 +108,8 @@ def _run_hydra(command: str, rest: list[str]) -> None:
     run = hydra.main(config_path=str(conf_dir()), config_name=command, **HYDRA_VERSION_BASE)(job)
     _check_flags(rest)
     try:
-        run()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UsageError(explain(error, command, rest)) from None
+        with _explained(command, rest):
+            run()
     except OSError as error:
         kind = BdryError if error.errno in NO_ROOM else UsageError
         raise kind(reason(error)) from None
@@ -127,6 +129,15 @@ def _run_hydra(command: str, rest: list[str]) -> None:
         if str(error).startswith("Only one of --run"):
             raise UsageError("--cfg, --info and --multirun exclude each other: give one of them") from None
         raise
+
+
+@contextmanager
+def _explained(command: str, words: list[str]) -> Iterator[None]:
+    """Raises `UsageError` for what Hydra and OmegaConf find wrong with the words."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UsageError(explain(error, command, words)) from None
 
 
 def _renamed(command: str, word: str) -> str:

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ...figures.curves import Legend, Panel, add_legend, grid, over_epochs, plot, share_panel
@@ -152,8 +154,10 @@ def _sections_figure(drawn: pd.DataFrame, planes: Arrays, title: str) -> Figure:
                 place.set_ylabel(f"image {picture.index}\nnormal", fontsize=7.5)
         for place in axes[-1]:
             place.set_xlabel("tangent (pixel units)", fontsize=7.5)
-        handles = [Patch(color=colour) for colour in SIDES.values()]
-        figure.legend(handles, list(SIDES), loc="outside lower center", ncols=3)
+        handles: list[Artist] = [Patch(color=colour) for colour in SIDES.values()]
+        handles.append(Line2D([], [], color="#000000", linewidth=0.7))
+        texts = [*SIDES, "the curvature measured close to the point, continued"]
+        figure.legend(handles, texts, loc="outside lower center", ncols=2)
     return figure
 
 

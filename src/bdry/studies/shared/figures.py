@@ -107,12 +107,13 @@ def _energy_figure(drawn: pd.DataFrame, title: str) -> Figure:
 
 def _noise_figure(drawn: pd.DataFrame, title: str) -> Figure:
     legend = _legend(drawn)
+    # networks are compared, hence one scale
+    highest = drawn[["value", "high"]].max().max()
     with matplotlib.rc_context(RC):
         figure, axes = grid(_layout(drawn, "share of labels changed"), title)
         for place, panel in axes:
             part = drawn[drawn["panel"] == panel.name]
             plot(place, part, legend, panel, x="rel_norm")
-            highest = part[["value", "high"]].max().max()
             place.set_ylim(-0.03 * highest, 1.05 * highest or 1.0)
             place.set_xlabel("norm of the noise / mean norm of an image")
         add_legend(figure, legend)
