@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .. import __version__
 from ..commands import module_of
-from ..conf import COMMANDS, HYDRA_VERSION_BASE, groups, typed
+from ..conf import COMMANDS, HYDRA_VERSION_BASE, WHOLE_STUDIES, groups, typed
 from ..errors import NO_ROOM, BdryError, UsageError, did_you_mean, one_line, out_of_memory, reason
 from ..plugins import problems
 from ..settings.groups import conf_dir
@@ -160,13 +160,13 @@ def _escaped(word: str, sweep: bool) -> str:
 
 def _check_paper(command: str, rest: list[str]) -> None:
     """Raises `UsageError` for a preset of one run where a whole study is meant."""
-    if command not in ("figures", "reproduce"):
+    if command not in WHOLE_STUDIES:
         return
     for word in rest:
         study, _, part = word.removeprefix("paper=").partition("/")
         if word.startswith("paper=") and (part or study == "none"):
-            studies = [name for name in groups(command)["paper"] if "/" not in name and name != "none"]
-            raise UsageError(f"{word}: bdry {command} takes a whole study (choices: {', '.join(studies)})")
+            studies = ", ".join(groups(command)["paper"])
+            raise UsageError(f"{word}: bdry {command} takes a whole study (choices: {studies})")
 
 
 def _check_flags(rest: list[str]) -> None:

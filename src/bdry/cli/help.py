@@ -25,6 +25,8 @@ EXAMPLES = {
         "bdry train dataset=cifar10 adv=pgd",
         "bdry train -m seed=0,1,2 dataset=mnist,fashion_mnist adv=none,pgd launch=joblib",
         "bdry train dataset=digits arch.widths=[64,64] training.epochs=50 optim=sgd optim.lr=0.05",
+        "bdry train dataset=folder dataset.root=photos dataset.size=[32,32]",
+        "bdry train dataset=mnist arch=module arch.build=my_module:build",
     ),
     "margin": (
         "bdry margin run=outputs/runs/digits-mlp-none-<hash>/seed=0 checkpoint=all",

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from .style import COLOURS, NORM_LABELS, RC, most_columns, shown
 from .traces import keep_numbers, line
@@ -23,6 +23,8 @@ MARKERS = "os^DvP*X"
 SPLITS = {"train": 0, "test": 1}
 MOST_MARKERS = 20
 FEWEST_TICKS = 3
+# a level that curves are read against
+LEVEL: dict[str, Any] = {"color": "#888888", "linewidth": 0.9, "linestyle": "--"}
 # a band goes on beyond a panel's upper end, which is at most this many times the highest curve
 MUCH = 1.25
 # the ratio of an axis' ends up to which numbers are plain
@@ -179,7 +181,7 @@ def epoch_axis(axis: Axes, epochs: pd.Series, factors: Sequence[int] = (1, 3)) -
     first, last = float(after.min()), float(epochs.max())
     axis.set_xscale("symlog", linthresh=first, linscale=0.3)
     decades = range(math.floor(math.log10(first)), math.ceil(math.log10(last)) + 1)
-    for labelled in (factors, (1, 2, 3, 5)):
+    for labelled in (factors, (1, 2, 5), (1, 2, 3, 4, 5, 7)):
         ticks = [tick for decade in decades for factor in labelled if first <= (tick := factor * 10.0**decade) <= last]
         if len(ticks) >= FEWEST_TICKS:
             break
@@ -198,14 +200,17 @@ def log_labels(axis: Axis) -> None:
     if high / low > FEW_DECADES:
         axis.set_minor_formatter(NullFormatter())
         return
-    axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7) if high / low < 5 else (1, 2, 5)))
+    axis.set_major_locator(MaxNLocator(5) if high / low < 5 else LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
 
 
-def add_legend(figure: Figure, legend: Legend) -> None:
-    """One legend below all panels."""
-    entries = legend.entries()
+def add_legend(figure: Figure, legend: Legend, levels: Mapping[str, dict[str, Any]] | None = None) -> None:
+    """One legend below all panels.
+
+    levels: further lines by what they are, such as a level that is expected by chance.
+    """
+    entries = legend.entries() | dict(levels or {})
     if len(entries) < 2 and not legend.lines:
         return
     handles = [Line2D([], [], **style) for style in entries.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -122,6 +123,7 @@ def _r4_figure(drawn: pd.DataFrame, title: str) -> Figure:
 
 
 NUM_BINS = 10
+CALIBRATED: dict[str, Any] = {"color": "#777777", "linewidth": 0.8, "linestyle": ":"}
 # a bin of fewer images is not drawn; it counts in the expected calibration error
 FEWEST_IN_BIN = 5
 LINES = {"above: test": 0, "above: train": 1, "below: correct": 0, "below: misclassified": 2}
@@ -237,9 +239,9 @@ def _calibration_figure(drawn: pd.DataFrame, title: str) -> Figure:
             if over == "epoch":
                 epoch_axis(place, drawn["epoch"].dropna())
             else:
-                place.plot([0, 1], [0, 1], color="#777777", linewidth=0.8, linestyle=":")
+                place.plot([0, 1], [0, 1], **CALIBRATED)
                 place.set_xlim(-0.02, 1.02)
-        add_legend(figure, legend)
+        add_legend(figure, legend, {"calibrated": CALIBRATED})
     return figure
 
 
