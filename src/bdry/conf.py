@@ -59,6 +59,9 @@ COMMANDS: dict[str, tuple[type, str]] = {
     "report": (ReportConfig, "one HTML page about runs: what was run, claims, figures, single images, provenance"),
 }
 
+# commands that take a whole study, where a training takes one part of it or none
+WHOLE_STUDIES = ("reproduce", "figures", "publish")
+
 # Hydra 1.4 deprecates version_base and warns; 1.3 warns without it
 HYDRA_VERSION_BASE: dict[str, Any] = (
     {"version_base": "1.3"} if tuple(map(int, hydra.__version__.split(".")[:2])) < (1, 4) else {}
@@ -95,10 +98,14 @@ def compose(command: str, overrides: Iterable[str] = ()) -> DictConfig:
 
 
 def groups(command: str) -> dict[str, list[str]]:
-    """The command's config groups and the options of each, in the order of its defaults list."""
+    """The command's config groups and the options of each that it takes, in the order of its defaults list."""
     primary = cast(DictConfig, OmegaConf.load(conf_dir() / f"{command}.yaml"))
     names = [str(name) for entry in primary.defaults if isinstance(entry, DictConfig) for name in entry]
-    return {name: option_names(name) for name in names if name != "hydra" and not name.startswith("optional ")}
+    found = {name: option_names(name) for name in names if name != "hydra" and not name.startswith("optional ")}
+    if command in WHOLE_STUDIES:
+        for group in found.keys() & {"paper", "scale"}:
+            found[group] = [name for name in found[group] if "/" not in name and name != "none"]
+    return found
 
 
 def option_defaults(command: str, group: str, name: str) -> Any:

@@ -6,7 +6,8 @@ import importlib
 import os
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import NoReturn, cast
 
@@ -20,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from .. import __version__
 from ..commands import module_of
-from ..conf import COMMANDS, HYDRA_VERSION_BASE, groups, typed
+from ..conf import COMMANDS, HYDRA_VERSION_BASE, WHOLE_STUDIES, groups, typed
 from ..errors import NO_ROOM, BdryError, UsageError, did_you_mean, one_line, out_of_memory, reason
 from ..plugins import problems
 from ..settings.groups import conf_dir
@@ -89,7 +90,9 @@ def _dispatch(argv: list[str]) -> int:
         hint = did_you_mean(command, commands, "bdry ")
         raise UsageError(f"{command}: no such command{hint} (commands: {', '.join(commands)})")
     elif "-h" in rest or "--help" in rest:
-        print(command_help(command, [word for word in rest if "=" in word]))
+        words = [_escaped(_renamed(command, word), sweep=False) for word in rest if "=" in word]
+        with _explained(command, words):
+            print(command_help(command, words))
     else:
         _run_hydra(command, rest)
     return 0
@@ -105,9 +108,8 @@ def _run_hydra(command: str, rest: list[str]) -> None:
     run = hydra.main(config_path=str(conf_dir()), config_name=command, **HYDRA_VERSION_BASE)(job)
     _check_flags(rest)
     try:
-        run()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UsageError(explain(error, command, rest)) from None
+        with _explained(command, rest):
+            run()
     except OSError as error:
         kind = BdryError if error.errno in NO_ROOM else UsageError
         raise kind(reason(error)) from None
@@ -127,6 +129,15 @@ def _run_hydra(command: str, rest: list[str]) -> None:
         if str(error).startswith("Only one of --run"):
             raise UsageError("--cfg, --info and --multirun exclude each other: give one of them") from None
         raise
+
+
+@contextmanager
+def _explained(command: str, words: list[str]) -> Iterator[None]:
+    """Raises `UsageError` for what Hydra and OmegaConf find wrong with the words."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UsageError(explain(error, command, words)) from None
 
 
 def _renamed(command: str, word: str) -> str:
@@ -149,13 +160,13 @@ def _escaped(word: str, sweep: bool) -> str:
 
 def _check_paper(command: str, rest: list[str]) -> None:
     """Raises `UsageError` for a preset of one run where a whole study is meant."""
-    if command not in ("figures", "reproduce"):
+    if command not in WHOLE_STUDIES:
         return
     for word in rest:
         study, _, part = word.removeprefix("paper=").partition("/")
         if word.startswith("paper=") and (part or study == "none"):
-            studies = [name for name in groups(command)["paper"] if "/" not in name and name != "none"]
-            raise UsageError(f"{word}: bdry {command} takes a whole study (choices: {', '.join(studies)})")
+            studies = ", ".join(groups(command)["paper"])
+            raise UsageError(f"{word}: bdry {command} takes a whole study (choices: {studies})")
 
 
 def _check_flags(rest: list[str]) -> None:

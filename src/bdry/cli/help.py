@@ -5,15 +5,14 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Iterator
-from dataclasses import Field, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 
 from ..conf import COMMANDS, compose, groups
 from ..errors import show_value
 from ..figures.titles import TITLES
-from ..settings import children
 from ..settings.groups import conf_dir
 from .plain import PLAIN
 
@@ -26,6 +25,8 @@ EXAMPLES = {
         "bdry train dataset=cifar10 adv=pgd",
         "bdry train -m seed=0,1,2 dataset=mnist,fashion_mnist adv=none,pgd launch=joblib",
         "bdry train dataset=digits arch.widths=[64,64] training.epochs=50 optim=sgd optim.lr=0.05",
+        "bdry train dataset=folder dataset.root=photos dataset.size=[32,32]",
+        "bdry train dataset=mnist arch=module arch.build=my_module:build",
     ),
     "margin": (
         "bdry margin run=outputs/runs/digits-mlp-none-<hash>/seed=0 checkpoint=all",
@@ -116,8 +117,9 @@ def command_help(command: str, overrides: list[str]) -> str:
             lines += _row(form, " | ".join(options), width, 14)
         lines.append("")
     lines.append("Settings of these choices, with their defaults:" if available else "Settings:")
-    for key, value, declared in _leaves(OmegaConf.to_object(config)):
-        lines += _row(f"{key}={value}", _describe(declared), width, 44)
+    for key, value, declared in _leaves(config):
+        shown = "" if value == MISSING else show_value(value)
+        lines += _row(f"{key}={shown}", _describe(declared, value == MISSING), width, 44)
     if command == "figures":
         for paper, titles in TITLES.items():
             lines += ["", f"Figures of paper={paper}:"]
@@ -142,21 +144,25 @@ def _row(left: str, right: str, width: int, indent: int) -> list[str]:
     return [first + wrapped[0], *(" " * (indent + 3) + part for part in wrapped[1:])]
 
 
-def _describe(declared: Field[Any]) -> str:
+def _describe(declared: Field[Any], must_be_given: bool) -> str:
     text: str = declared.metadata.get("help", "")
     if declared.metadata.get("unit"):
         text += f" [{declared.metadata['unit']}]"
     if declared.metadata.get("choices"):
         text += f" ({' | '.join(declared.metadata['choices'])})"
-    return text
+    return f"must be given: {text}" if must_be_given else text
 
 
-def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, str, Field[Any]]]:
-    """(key, default as typed on the command line, declaration) of every setting; `name` is the option itself."""
-    for key, value, declared in children(node):
-        if declared.metadata.get("hidden"):
+def _leaves(node: DictConfig, prefix: str = "") -> Iterator[tuple[str, Any, Field[Any]]]:
+    """(key, default, declaration) of every setting; `name` is the option itself. What must be given is `MISSING`."""
+    cls = OmegaConf.get_type(node)
+    declarations = {declared.name: declared for declared in fields(cls)} if is_dataclass(cls) else {}
+    for name in map(str, node):
+        declared = declarations.get(name)
+        if declared is not None and declared.metadata.get("hidden"):
             continue
-        if is_dataclass(value):
-            yield from _leaves(value, f"{prefix}{key}.")
-        elif key != "name":
-            yield f"{prefix}{key}", show_value(value), declared
+        value = MISSING if OmegaConf.is_missing(node, name) else node[name]
+        if isinstance(value, DictConfig):
+            yield from _leaves(value, f"{prefix}{name}.")
+        elif declared is not None and name != "name":
+            yield f"{prefix}{name}", list(value) if isinstance(value, ListConfig) else value, declared

@@ -152,6 +152,10 @@ def _images(file: str, values: np.ndarray, shape: list[int] | None) -> torch.Ten
         raise DataError(f"{file}: images of type {values.dtype}: {IMAGES_ARE}{hint}")
     if np.issubdtype(values.dtype, np.floating):
         values = values.astype(np.float32)
+        low, high = (float(end) for end in (values.min(), values.max())) if values.size else (0.0, 1.0)
+        if not (low >= 0 and high <= 1):
+            hint = "; numbers up to 255: images / 255, or images.astype('uint8')" if low >= 0 and high <= 255 else ""
+            raise DataError(f"{file}: pixels from {low:g} to {high:g}: {IMAGES_ARE}{hint}")
     if shape is not None:
         if len(shape) != 3 or values.size != len(values) * int(np.prod(shape)):
             per_image = values.size // max(len(values), 1)

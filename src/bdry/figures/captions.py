@@ -99,7 +99,7 @@ def band(num_seeds: pd.Series, quartiles: bool | None) -> str:
     """What curves and bands are, from how many seeds each experiment has."""
     if num_seeds.max() > 1:
         also = ", of a single seed the quartiles over images" if quartiles and num_seeds.min() == 1 else ""
-        return f"Curves: mean over seeds; bands: smallest to largest seed{also}."
+        return f"Curves: mean over seeds; bands: smallest to largest seed{also}, cut where they leave the panel."
     if quartiles is None:
         return "One seed."
     return "One seed; bands: quartiles over images." if quartiles else "One seed, hence no band."

@@ -10,16 +10,25 @@ from typing import Any
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from .style import COLOURS, NORM_LABELS, RC, most_columns, shown
 from .traces import keep_numbers, line
 
 LINES = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
 MARKERS = "os^DvP*X"
+SPLITS = {"train": 0, "test": 1}
 MOST_MARKERS = 20
+FEWEST_TICKS = 3
+# a level that curves are read against
+LEVEL: dict[str, Any] = {"color": "#888888", "linewidth": 0.9, "linestyle": "--"}
+# a band goes on beyond a panel's upper end, which is at most this many times the highest curve
+MUCH = 1.25
+# the ratio of an axis' ends up to which numbers are plain
+FEW_DECADES = 60
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,16 @@ def margin_panel(norm: str, name: str = "", title: str = "") -> Panel:
 def share_panel(name: str, ylabel: str, title: str = "") -> Panel:
     """A panel of shares, from 0 to 1."""
     return Panel(name, ylabel, title, bottom=-0.02, top=1.02)
+
+
+def lines_in(lines: Mapping[str, int], values: pd.Series) -> dict[str, int]:
+    """Those line styles of which `values` has the name: a legend names no curve that is not there."""
+    return {name: number for name, number in lines.items() if (values == name).any()}
+
+
+def by_split(series: Sequence[str], drawn: pd.DataFrame) -> Legend:
+    """A colour for each of `series` and a line style for each split that is drawn."""
+    return Legend(series, "split", lines_in(SPLITS, drawn["split"]))
 
 
 def norms_in(panels: pd.Series) -> list[str]:
@@ -135,6 +154,9 @@ def plot(axis: Axes, points: pd.DataFrame, legend: Legend, panel: Panel, x: str 
     # after the curves: matplotlib fixes a limit at what is drawn by then
     _radii(axis, points, legend, x)
     axis.set_ylim(bottom=None if panel.log else panel.bottom, top=panel.top)
+    highest = points[["value", "lower_bound", "adv_eps"]].max().max()
+    if panel.top is None and not panel.log and 0 < MUCH * highest < points["high"].max():
+        axis.set_ylim(top=MUCH * highest)
 
 
 def _radii(axis: Axes, points: pd.DataFrame, legend: Legend, x: str) -> None:
@@ -150,7 +172,7 @@ def _radii(axis: Axes, points: pd.DataFrame, legend: Legend, x: str) -> None:
 def epoch_axis(axis: Axes, epochs: pd.Series, factors: Sequence[int] = (1, 3)) -> None:
     """Logarithmic from the first moment after initialisation, which itself stands at 0 on the left.
 
-    factors: which multiples of powers of ten have a label.
+    factors: which multiples of powers of ten have a label, where these are not too few.
     """
     after = epochs[epochs > 0]
     if after.empty:
@@ -159,16 +181,36 @@ def epoch_axis(axis: Axes, epochs: pd.Series, factors: Sequence[int] = (1, 3)) -
     first, last = float(after.min()), float(epochs.max())
     axis.set_xscale("symlog", linthresh=first, linscale=0.3)
     decades = range(math.floor(math.log10(first)), math.ceil(math.log10(last)) + 1)
-    ticks = [factor * 10.0**decade for decade in decades for factor in factors]
-    axis.set_xticks([0, *(tick for tick in ticks if first < tick <= last)])
+    for labelled in (factors, (1, 2, 5), (1, 2, 3, 4, 5, 7)):
+        ticks = [tick for decade in decades for factor in labelled if first <= (tick := factor * 10.0**decade) <= last]
+        if len(ticks) >= FEWEST_TICKS:
+            break
+    axis.set_xticks([0, *ticks])
     axis.set_xticks([], minor=True)
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_xlim(-0.15 * first, last * 1.08)
 
 
-def add_legend(figure: Figure, legend: Legend) -> None:
-    """One legend below all panels."""
-    entries = legend.entries()
+def log_labels(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis that spans few of them, powers of ten on others; none touches the next.
+
+    To be called once the axis has its limits.
+    """
+    low, high = sorted(axis.get_view_interval())
+    if high / low > FEW_DECADES:
+        axis.set_minor_formatter(NullFormatter())
+        return
+    axis.set_major_locator(MaxNLocator(5) if high / low < 5 else LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def add_legend(figure: Figure, legend: Legend, levels: Mapping[str, dict[str, Any]] | None = None) -> None:
+    """One legend below all panels.
+
+    levels: further lines by what they are, such as a level that is expected by chance.
+    """
+    entries = legend.entries() | dict(levels or {})
     if len(entries) < 2 and not legend.lines:
         return
     handles = [Line2D([], [], **style) for style in entries.values()]

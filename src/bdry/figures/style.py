@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from PIL import Image
+from PIL import Image, ImageChops
 
 from ..runs.files import replacing, write_text
 
@@ -56,6 +57,8 @@ RC: Any = {
 
 # of each format: what would make the same figure other bytes
 METADATA: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+# of 255, by which one of a pixel's three numbers may differ; and pixels that differ more, as those of letters' edges do
+ANOTHER_COLOUR, MOST_WRONG = 40, 200
 # letters of a title for each inch of width, at 10.5 points
 LETTERS_AN_INCH = 12.5
 
@@ -167,11 +170,15 @@ def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> 
 
 
 def _picture(figure: Figure, box: str | None, dpi: int) -> Image.Image:
-    """The figure in 256 colours at most, chosen by median cut, without dithering."""
+    """The figure in 256 colours at most, chosen by median cut, without dithering; in all where these are too few."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", bbox_inches=box, dpi=dpi, pil_kwargs={"compress_level": 0})
     with Image.open(drawn) as picture:
-        return picture.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        every = picture.convert("RGB")
+    few = every.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    # a colour that covers little, such as one end of a colour bar, may have been given to another
+    wrong = np.asarray(ImageChops.difference(every, few.convert("RGB"))).max(axis=2) > ANOTHER_COLOUR
+    return every if wrong.sum() > MOST_WRONG else few
 
 
 def _fit(figure: Figure, style: Style) -> None:
@@ -192,7 +199,14 @@ def _fit(figure: Figure, style: Style) -> None:
     for text in figure.texts:
         if title and text.get_text() == title:
             letters = LETTERS_AN_INCH * figure.get_size_inches()[0] * Style.size / style.size
-            text.set_text("\n".join(textwrap.wrap(title, int(letters))) if style.titles else "")
+            text.set_text("\n".join(_balanced(title, int(letters))) if style.titles else "")
+
+
+def _balanced(text: str, most: int) -> list[str]:
+    """`text` in as few lines of at most `most` letters as it takes, none much shorter than the others."""
+    number = len(textwrap.wrap(text, most))
+    narrow = next(letters for letters in range(1, most + 1) if len(textwrap.wrap(text, letters)) <= number)
+    return textwrap.wrap(text, narrow)
 
 
 def write_csv(rows: pd.DataFrame, stem: Path) -> Path:

@@ -22,8 +22,8 @@ TITLES = {
         "factors": "Logit gap and gradient over training, and their quotient",
     },
     "li2018": {
-        "convergence": "Angle of the last layer to the SVMs, and margin",
-        "slowness": "Angle and margin against the number of steps",
+        "convergence": "Angle of the last layer to the SVMs, and what its margin lacks",
+        "slowness": "Angle of the last layer to the SVMs against the number of steps",
         "maps": "Regions of the network and of the SVMs",
         "bias": "Where the boundary stands between two classes",
         "overlap": "Support vectors among the images of lowest margin",

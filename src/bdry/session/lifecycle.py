@@ -89,6 +89,7 @@ def _origin(dataset: Dataset, how_far: dict[str, Any]) -> dict[str, Any]:
         device_name=torch.cuda.get_device_name() if device.type == "cuda" else "",
         threads=torch.get_num_threads(),
         data=dataset.checksums(),
+        classes=list(dataset.class_names),
     )
 
 

@@ -121,7 +121,7 @@ class Folder(Own):
     """Image files, a folder for each class."""
 
     root: str = option(MISSING, "folder of <class>/<image>, or of train/<class>/<image> and test/<class>/<image>")
-    channels: str = option("colour", "the files are converted", choices=("grey", "colour"))
+    channels: str = option("colour", "what the files are converted to", choices=("grey", "colour"))
     size: list[int] | None = option(
         None,
         "resize to [height,width]; null: all have one size",

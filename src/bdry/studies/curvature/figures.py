@@ -8,12 +8,14 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ...figures.curves import Legend, Panel, add_legend, grid, over_epochs, plot, share_panel
+from ...figures.curves import LEVEL, Legend, Panel, add_legend, grid, over_epochs, plot, share_panel
 from ...figures.drawing import Drawing, each
 from ...figures.networks import (
     by_activation_and_training,
@@ -152,8 +154,10 @@ def _sections_figure(drawn: pd.DataFrame, planes: Arrays, title: str) -> Figure:
                 place.set_ylabel(f"image {picture.index}\nnormal", fontsize=7.5)
         for place in axes[-1]:
             place.set_xlabel("tangent (pixel units)", fontsize=7.5)
-        handles = [Patch(color=colour) for colour in SIDES.values()]
-        figure.legend(handles, list(SIDES), loc="outside lower center", ncols=3)
+        handles: list[Artist] = [Patch(color=colour) for colour in SIDES.values()]
+        handles.append(Line2D([], [], color="#000000", linewidth=0.7))
+        texts = [*SIDES, "the curvature measured close to the point, continued"]
+        figure.legend(handles, texts, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -199,14 +203,14 @@ def _families_figure(drawn: pd.DataFrame, title: str) -> Figure:
     with matplotlib.rc_context(RC):
         figure, axes = grid(layout, title)
         for place, panel in axes:
-            place.axhline(0.5 if panel.name.startswith("side") else 0, color="#888888", linewidth=0.8, linestyle="--")
+            place.axhline(0.5 if panel.name.startswith("side") else 0, **LEVEL)
             plot(place, placed[placed["panel"] == panel.name], legend, panel, x="t")
             place.set_xscale("log")
             ticks = sorted(drawn["t"].unique())
             place.set_xticks(ticks, [f"{t:g}" for t in ticks])
             place.set_xticks([], minor=True)
             place.set_xlabel("t (pixel units of [0, 1])")
-        add_legend(figure, legend)
+        add_legend(figure, legend, {"what a plane has": LEVEL})
     return figure
 
 
@@ -273,19 +277,27 @@ def _sensitivity_figure(drawn: pd.DataFrame, title: str) -> Figure:
     layout = layout if any(layout[1]) else layout[:1]
     legend = Legend([*SHOWN.values(), "defect"])
     exact = drawn[drawn["panel"] == "ad"].set_index("series")["value"]
+    # methods are compared, hence one scale
+    shown = drawn[drawn["panel"].isin(["ad", *methods])]
+    low, high = shown[["value", "low"]].min().min(), shown[["value", "high"]].max().max()
+    room = 0.05 * (high - low)
     with matplotlib.rc_context(RC):
         figure, axes = grid(layout, title)
         for place, panel in axes:
             part = drawn[drawn["panel"] == panel.name]
             plot(place, part, legend, panel, x="scale")
             if panel.name in METHODS:
+                if room > 0:
+                    place.set_ylim(low - room, high + room)
                 for name, value in exact.items():
                     place.axhline(value, color=legend.style(str(name))["color"], linewidth=0.9, linestyle="--")
             place.set_xscale("log")
             ticks = np.unique(part["scale"])
             place.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
             place.set_xticks([], minor=True)
-        add_legend(figure, Legend(list(SHOWN.values())))
+            place.set_xlabel(METHODS[panel.name.removeprefix("defect ")].partition(": ")[2])
+        dashed = {"exact second derivatives": LEVEL} if len(exact) else {}
+        add_legend(figure, legend if any(layout[1:]) else Legend(list(SHOWN.values())), dashed)
     return figure
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ...core.statistics import auroc
-from ...figures.curves import Legend, Panel, add_legend, grid, share_panel
+from ...figures.curves import LEVEL, Legend, Panel, add_legend, grid, share_panel
 from ...figures.drawing import Drawing, each
 from ...figures.networks import last_rows
 from ...figures.points import EXPERIMENT
@@ -209,7 +209,7 @@ def _roc_figure(drawn: pd.DataFrame, title: str) -> Figure:
     with matplotlib.rc_context(RC):
         figure, axes = grid(layout, title)
         for place, panel in axes:
-            place.plot([0, 1], [0, 1], color="#888888", linewidth=0.9, linestyle="--")
+            place.plot([0, 1], [0, 1], **LEVEL)
             for name, curve in drawn[drawn["alpha"] == float(panel.name)].groupby("series"):
                 style = {**legend.style(str(name)), "marker": ""}
                 if name == LOGIT_GAP:
@@ -217,7 +217,7 @@ def _roc_figure(drawn: pd.DataFrame, title: str) -> Figure:
                 line(place, str(name), curve["false_positive"], curve["true_positive"], **style)
             place.set_ylim(-0.02, 1.02)
             place.set_xlabel("natural images flagged")
-        add_legend(figure, legend)
+        add_legend(figure, legend, {"by chance": LEVEL})
         for handle, text in zip(figure.legends[0].get_lines(), figure.legends[0].get_texts(), strict=True):
             if text.get_text() == LOGIT_GAP:
                 handle.set(color="#000000", linestyle=(0, (4, 1.5)))

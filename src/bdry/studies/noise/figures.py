@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...core.statistics import spearman
-from ...figures.curves import MARKERS, Legend, Panel, add_legend, grid, plot, share_panel
+from ...figures.curves import MARKERS, Legend, Panel, add_legend, by_split, grid, plot, share_panel
 from ...figures.drawing import Drawing, each
 from ...figures.points import (
     EXPERIMENT,
@@ -27,7 +27,6 @@ from ...figures.points import (
 from ...figures.style import COLOURS, NORM_LABELS, RC
 from ...runs import RunRecord
 
-SPLITS = {"train": 0, "test": 1}
 KINDS = ("gaussian", "uniform")
 NOISE_WHAT = (
     "Accuracy under noise of growing size at the last moment, by kind of noise. Below: every moment after "
@@ -69,7 +68,7 @@ def _noise_figure(drawn: pd.DataFrame, title: str) -> Figure:
         layout += [
             [Panel(f"{kind} against margin", f"accuracy under {kind} noise\n(mean over sizes)") for kind in kinds]
         ]
-    legend = Legend(in_order(drawn["series"]), "split", SPLITS)
+    legend = by_split(in_order(drawn["series"]), drawn)
     with matplotlib.rc_context(RC):
         figure, axes = grid(layout, title)
         for place, panel in axes:

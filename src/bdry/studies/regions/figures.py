@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -15,7 +16,7 @@ from ...figures.drawing import Drawing, each
 from ...figures.networks import by_activation_and_training, curve_rows, last_rows, over_seeds_of_panels, panel_means
 from ...figures.pictures import Arrays, each_series, picture_grid, show_image
 from ...figures.points import EXPERIMENT, in_order, over_seeds
-from ...figures.style import COLOURS, RC
+from ...figures.style import RC, shown
 from ...runs import RunRecord
 
 REGIONS = "runs measured by bdry regions run=<run>, or with probe=[regions]"
@@ -25,6 +26,8 @@ SCENARIOS = {
     "random": "an image, and noise perturbed",
 }
 NOT_FOUND = "not found"
+# of bars, one a training
+HATCHES = ("", "//////", "......")
 STRAIGHT = "0"
 # upper ends of the classes, beyond 0
 LENGTHS = {"< 1e-5": 1e-5, "< 1e-4": 1e-4, "< 0.001": 1e-3, "< 0.01": 1e-2, "< 0.1": 1e-1, "more": np.inf}
@@ -73,28 +76,37 @@ def _paths_figure(drawn: pd.DataFrame, title: str) -> Figure:
         ]
         for quantity in ("length", "anchors")
     ]
-    legend = Legend(in_order(drawn["series"]))
-    width = 0.8 / len(legend.series)
+    # as in the figures over training, a colour an activation; bars have hatches for lines
+    series = in_order(drawn["series"])
+    placed, legend = by_activation_and_training(drawn)
+    keys = dict(zip(drawn["series"], zip(placed["series"], placed[legend.line], strict=True), strict=True))
+    styles = {name: _bar(legend, *keys[name]) for name in series}
+    width = 0.8 / len(series)
     with matplotlib.rc_context(RC):
         figure, axes = grid(layout, title)
         for place, panel in axes:
             quantity, scenario = panel.name.split(" ")
             part = drawn[(drawn["quantity"] == quantity) & (drawn["scenario"] == scenario)]
             names = list(dict.fromkeys(part["class"]))
-            for number, name in enumerate(legend.series):
+            for number, name in enumerate(series):
                 bars = part[part["series"] == name]
                 at = np.array([names.index(one) for one in bars["class"]]) + (number + 0.5) * width - 0.4
-                place.bar(at, bars["value"], width, color=COLOURS[number % len(COLOURS)])
+                place.bar(at, bars["value"], width, **styles[name])
             place.set_xticks(range(len(names)), names, fontsize=7, rotation=40, ha="right", rotation_mode="anchor")
             place.set_axisbelow(True)
             place.grid(axis="x", visible=False)
             place.set_ylim(0, 1.02)
             place.set_xlabel("D(P) - 1" if quantity == "length" else "anchors")
-        entries = legend.entries()
-        if len(entries) > 1:
-            handles = [Patch(color=style["color"]) for style in entries.values()]
-            figure.legend(handles, entries, loc="outside lower center", ncols=min(len(entries), 3))
+        if len(series) > 1:
+            handles = [Patch(**style) for style in styles.values()]
+            figure.legend(handles, map(shown, series), loc="outside lower center", ncols=min(len(series), 3))
     return figure
+
+
+def _bar(legend: Legend, activation: str, training: str) -> dict[str, Any]:
+    """How a bar looks: the colour tells the activation, the hatch the training."""
+    colour = legend.style(activation)["color"]
+    return {"facecolor": colour, "edgecolor": "white", "linewidth": 0, "hatch": HATCHES[legend.lines[training]]}
 
 
 ALL_REGIONS = -1

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...figures.curves import Legend, Panel, add_legend, grid, plot, share_panel
+from ...figures.curves import LEVEL, Legend, Panel, add_legend, grid, plot, share_panel
 from ...figures.drawing import Drawing, each
 from ...figures.networks import last_rows
 from ...figures.pictures import Arrays, each_series, picture_grid
@@ -80,10 +80,10 @@ def _rho_figure(drawn: pd.DataFrame, title: str) -> Figure:
     with matplotlib.rc_context(RC):
         figure, axes = grid([[panel]], title)
         for place, _ in axes:
-            place.axhline(1, color="#888888", linewidth=0.9, linestyle="--")
+            place.axhline(1, **LEVEL)
             plot(place, drawn, legend, panel, x="i")
             place.set_xlabel("shared direction i")
-        add_legend(figure, legend)
+        add_legend(figure, legend, {"as along a random direction": LEVEL})
     return figure
 
 
@@ -94,25 +94,26 @@ def _energy_figure(drawn: pd.DataFrame, title: str) -> Figure:
         for place, panel in axes:
             part = drawn[drawn["panel"] == panel.name]
             chance = part.drop_duplicates("k").sort_values("k")
-            place.plot(chance["k"], chance["chance"], color="#888888", linewidth=0.9, linestyle="--")
+            place.plot(chance["k"], chance["chance"], **LEVEL)
             plot(place, part, legend, panel, x="k")
             place.set_xscale("log")
             ticks = sorted(part["k"].unique())
             place.set_xticks(ticks, [str(k) for k in ticks])
             place.set_xticks([], minor=True)
             place.set_xlabel("first k directions")
-        add_legend(figure, legend)
+        add_legend(figure, legend, {"by chance": LEVEL})
     return figure
 
 
 def _noise_figure(drawn: pd.DataFrame, title: str) -> Figure:
     legend = _legend(drawn)
+    # networks are compared, hence one scale
+    highest = drawn[["value", "high"]].max().max()
     with matplotlib.rc_context(RC):
         figure, axes = grid(_layout(drawn, "share of labels changed"), title)
         for place, panel in axes:
             part = drawn[drawn["panel"] == panel.name]
             plot(place, part, legend, panel, x="rel_norm")
-            highest = part[["value", "high"]].max().max()
             place.set_ylim(-0.03 * highest, 1.05 * highest or 1.0)
             place.set_xlabel("norm of the noise / mean norm of an image")
         add_legend(figure, legend)

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ....figures.captions import keep
+from ....figures.classes import class_names
 from ....figures.drawing import Draw
 from ....runs import TABLES, RunRecord
 from ....runs.files import file_name
@@ -89,6 +90,11 @@ class Detailed:
     def about(self) -> dict[str, Any]:
         """The run's identity."""
         return self.source.record.identity
+
+    def names(self, pair: Pair) -> tuple[str, str]:
+        """What a pair's classes are called."""
+        known = class_names(self.source.record, max(pair) + 1)
+        return known[pair[0]], known[pair[1]]
 
     @property
     def title(self) -> str:

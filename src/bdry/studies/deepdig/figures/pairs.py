@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
+from ....figures.classes import class_names, name_axes
+from ....figures.curves import log_labels
 from ....figures.drawing import Drawing, each_network
 from ....figures.style import COLOURS, RC
 from ....figures.traces import line
@@ -80,8 +83,10 @@ def _success_figure(drawn: pd.DataFrame, title: str) -> Figure:
         figure.suptitle(title, fontsize=10.5)
         handles, labels = axes.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
-        for place in axes[-1]:
-            place.set_xlabel("share of segments")
+        # the lowest panel of each column
+        for place in axes.flat[max(len(panels) - columns, 0) : len(panels)]:
+            place.tick_params(labelbottom=True)
+            place.set_xlabel("share of segments;\nright of a bar: coverage")
     return figure
 
 
@@ -103,6 +108,7 @@ def _bars(axis: Axes, rows: pd.DataFrame) -> None:
 
 # flips of a linear classifier: which side an end lies on is chance
 PLANE_FLIPS = 0.5
+DASHED: Any = (0, (4, 1.5))
 IDC_WHAT = (
     "Left: IDC as coded, flips / T, against T. Middle: flips a segment (solid) and hysteresis flips (dashed) on the "
     "same segments; dotted: what a plane has, 0.5 and 0. Means over seeds; bars: standard error clustered by start "
@@ -143,7 +149,11 @@ def _idc_figure(drawn: pd.DataFrame, title: str) -> Figure:
         for place, where in corners:
             handles, labels = place.get_legend_handles_labels()
             if handles:
-                figure.legend(handles, labels, loc=where, ncols=6)
+                figure.legend(handles, labels, loc=where, ncols=3)
+        style: dict[str, Any] = {"color": "#555555"}
+        handles = [Line2D([], [], linestyle=kind, **style) for kind in ("-", DASHED, ":")]
+        texts = ["flips", "hysteresis flips", "flips that a plane has"]
+        figure.legend(handles, texts, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -152,7 +162,7 @@ def _against_grid(left: Axes, middle: Axes, rows: pd.DataFrame) -> None:
         style: Any = {"color": COLOURS[number % len(COLOURS)], "marker": "o", "markersize": 3, "capsize": 2}
         left.errorbar(curve["grid"], curve["idc"], curve["idc_error"], label=arrow(s, t), **style)
         middle.errorbar(curve["grid"], curve["flips"], curve["flips_error"], **style)
-        middle.errorbar(curve["grid"], curve["hysteresis"], curve["hysteresis_error"], linestyle=(0, (4, 1.5)), **style)
+        middle.errorbar(curve["grid"], curve["hysteresis"], curve["hysteresis_error"], linestyle=DASHED, **style)
     middle.axhline(PLANE_FLIPS, color="#555555", linestyle=":", linewidth=1)
     for place, label in ((left, "IDC as coded (flips / T)"), (middle, "label flips a segment")):
         place.set_xscale("log")
@@ -163,6 +173,7 @@ def _against_grid(left: Axes, middle: Axes, rows: pd.DataFrame) -> None:
         place.set_ylabel(label)
     if len(rows):
         left.set_yscale("log")
+        log_labels(left.yaxis)
     middle.set_ylim(bottom=0)
 
 
@@ -247,6 +258,7 @@ PAIRS_PANELS = {
     "hysteresis": "hysteresis flips a segment",
     "err": "error of the SVM on borderline\ninstances (EDC2), both directions",
 }
+SHARES = ("success_rate", "coverage", "err")
 PAIRS_WHAT = (
     "DeepDIG on ordered pairs of classes, mean over seeds; rows: source class, columns: target class. White: not "
     "measured, or no borderline instance. Flips are to be read against 0.5, what a plane has."
@@ -271,11 +283,21 @@ def pairs_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     both = pd.concat([edc, swapped], ignore_index=True)
     drawn = drawn.join(both.groupby(keys)["err"].mean())
     drawn["num_seeds"] = ours.groupby(keys)["seed"].nunique()
-    return drawn.reset_index().assign(grid=int(idc["grid"].mode().iloc[-1]) if len(idc) else 0)
+    drawn = drawn.reset_index()
+    of = {record.identity["experiment"]: record for record in records}
+    most = int(drawn[PAIR].to_numpy().max()) + 1
+    names = {experiment: class_names(of[experiment], most) for experiment in drawn["experiment"].unique()}
+    for end in PAIR:
+        drawn[f"{end}_name"] = [
+            names[experiment][label] for experiment, label in zip(drawn["experiment"], drawn[end], strict=True)
+        ]
+    return drawn.assign(grid=int(idc["grid"].mode().iloc[-1]) if len(idc) else 0)
 
 
 def _pairs_figure(drawn: pd.DataFrame, title: str) -> Figure:
-    size = int(drawn[PAIR].to_numpy().max()) + 1
+    # only the classes that pairs are of
+    classes = np.unique(drawn[PAIR].to_numpy())
+    size, names = len(classes), _names(drawn, classes)
     shown = [name for name in PAIRS_PANELS if drawn[name].notna().any()]
     columns = min(3, max(len(shown), 1))
     rows = -(-max(len(shown), 1) // columns)
@@ -286,21 +308,29 @@ def _pairs_figure(drawn: pd.DataFrame, title: str) -> Figure:
             place.set_visible(False)
         for place, name in zip(axes.flat, shown, strict=False):
             values = np.full((size, size), np.nan)
-            values[drawn["source"], drawn["target"]] = drawn[name]
+            places = [np.searchsorted(classes, drawn[end]) for end in PAIR]
+            values[places[0], places[1]] = drawn[name]
             colours, low, high = ("viridis", None, None)
             if name == "gain":
                 high = float(np.nanmax(np.abs(values))) or 1.0
                 colours, low = "RdBu", -high
+            elif name in SHARES:
+                low, high = 0.0, 1.0
             image = place.imshow(values, cmap=colours, vmin=low, vmax=high)
             figure.colorbar(image, ax=place, shrink=0.85)
             _numbers(place, values)
             place.set_title(PAIRS_PANELS[name].format(grid=drawn["grid"].iloc[0]))
-            place.set_xticks(range(size))
-            place.set_yticks(range(size))
+            name_axes(place, names)
             place.set_xlabel("target class")
             place.set_ylabel("source class")
         figure.suptitle(title, fontsize=10.5)
     return figure
+
+
+def _names(drawn: pd.DataFrame, classes: np.ndarray) -> list[str]:
+    """The names of the classes, each of which is a source or a target."""
+    ends = [drawn[[end, f"{end}_name"]].set_axis(["label", "name"], axis=1) for end in PAIR]
+    return list(pd.concat(ends).drop_duplicates("label").set_index("label")["name"].reindex(classes))
 
 
 def _numbers(axis: Axes, values: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from ....figures.drawing import Drawing
 from ....figures.style import COLOURS, RC
 from ....figures.titles import titled
-from .common import CLOSELY, Detailed, Pair, arrow, each_detailed
+from .common import CLOSELY, Detailed, Pair, each_detailed
 
 MOST_IMAGES = 4
 # heading, method, which picture of it
@@ -72,7 +72,7 @@ def _strips_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
         figure = Figure(figsize=(1.05 * len(columns) + 0.5, 1.32 * len(shown) + 0.9), layout="constrained")
         axes = figure.subplots(len(shown), len(columns), squeeze=False)
         for row, (places, (s, t, image)) in enumerate(zip(axes, shown.itertuples(index=False), strict=True)):
-            places[0].set_ylabel(arrow(s, t))
+            places[0].set_ylabel("\n→ ".join(found.names((s, t))), fontsize=8)
             for place, (heading, method, what) in zip(places, columns, strict=True):
                 if row == 0:
                     place.set_title(heading, fontsize=8)
@@ -134,7 +134,7 @@ def _embedding_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
         for place, (s, t) in zip(axes.flat, pairs, strict=False):
             _points(place, drawn[(drawn["source"] == s) & (drawn["target"] == t)])
             _lines(place, found, (s, t))
-            place.set_title(f"classes {s} and {t}")
+            place.set_title("s: {}, t: {}".format(*found.names((s, t))))
             place.set_xlabel("first component")
             place.set_ylabel("second component")
         figure.suptitle(titled("embedding", found.title), fontsize=10.5)

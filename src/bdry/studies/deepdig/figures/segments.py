@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from ....figures.drawing import Drawing
 from ....figures.style import COLOURS, RC
@@ -48,12 +50,14 @@ def _bisection_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
                 line(place, label, curve["attempt"], curve["gap_median"], **ends, band=0.15, **style)
             place.axhline(found.beta, color="#555555", linestyle=(0, (4, 2)), linewidth=1)
             place.set_yscale("log")
+            place.xaxis.set_major_locator(MaxNLocator(integer=True))
             place.set_title(arrow(s, t))
             place.set_xlabel("midpoint")
         axes[0].set_ylabel("median |p_s − p_t|")
         figure.suptitle(titled("bisection", found.title), fontsize=10.5)
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        handles.append(Line2D([], [], color="#555555", linestyle=(0, (4, 2)), linewidth=1))
+        figure.legend(handles, [*labels, "where bisection ends"], loc="outside lower center", ncols=4)
     return figure
 
 
@@ -111,6 +115,7 @@ def _segment(axis: Axes, segment: pd.DataFrame, s: int, t: int) -> None:
     axis.set_xlim(0, 1)
     axis.set_ylim(-0.03, 1.22)
     axis.set_yticks([0, 0.5, 1])
+    axis.set_axisbelow(True)
 
 
 NUM_BINS = 30
@@ -151,7 +156,7 @@ def _distance_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
     with matplotlib.rc_context(RC):
         size = (max(3.3 * len(panels), 4.0) + 1.0, 0.5 * len(methods) + 1.1)
         figure = Figure(figsize=size, layout="constrained")
-        rows = figure.subplots(len(methods), len(panels), squeeze=False, sharex="col")
+        rows = figure.subplots(len(methods), len(panels), squeeze=False, sharex=True)
         for column, ((s, t), part) in enumerate(panels):
             for row, name in enumerate(methods):
                 place = rows[row][column]
@@ -171,8 +176,10 @@ def _histogram(place: Axes, bins: pd.DataFrame, colour: str) -> None:
         return
     place.stairs(bins["share"], [*bins["low"], bins["high"].iloc[-1]], color=colour, fill=True, alpha=0.75)
     place.axvline(bins["median"].iloc[0], color="#333333", linewidth=1.2)
-    place.set_ylim(bottom=0)
-    place.text(1, 0.9, f"n = {bins['num_images'].iloc[0]}", transform=place.transAxes, ha="right", va="top", fontsize=7)
+    # room for the number above the bars
+    place.set_ylim(0, 1.45 * float(bins["share"].max()))
+    place.set_axisbelow(True)
+    place.text(1, 1.0, f"n = {bins['num_images'].iloc[0]}", transform=place.transAxes, ha="right", va="top", fontsize=7)
 
 
 FIGURES = (

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from ....figures.curves import Legend, epoch_axis, over_epochs, share_panel
+from ....figures.curves import Legend, epoch_axis, log_labels, over_epochs, share_panel
 from ....figures.drawing import Drawing, each_experiment
 from ....figures.points import EXPERIMENT, over_seeds
 from ....figures.style import COLOURS, RC
@@ -23,13 +22,15 @@ from .common import LABELS, PLACE, STAGE_LINES, STAGES, SVM, VARIANTS, colour, s
 
 CONVERGENCE_WHAT = (
     "Angle between the centred last layer [W b] and each SVM on its own features, and what is missing of the SVM's "
-    "margin (rho: margin ratio), against the layer's norm and the logarithm of the summed loss. Each line is a seed; "
-    "line styles tell training of the whole network from that of its last layer on frozen features. Only S1 is a limit "
-    "of gradient descent. A rho above 1, of an SVM with less margin than the layer, is not drawn."
+    "margin (rho: margin ratio), against the layer's norm and the logarithm of the summed loss. Thin: a seed each; "
+    "thick: the median over seeds at each moment, of two the smaller. Line styles tell training of the whole network "
+    "from that of its last layer on frozen features. Only S1 is a limit of gradient descent. A rho above 1, of an SVM "
+    "with less margin than the layer, is not drawn."
 )
 SLOW = (
     "The same angle against epochs of the whole network, and against full-batch steps of the last layer on the frozen "
-    "features of the last moment. Each line is a seed. The angle to S1 falls as 1 / log of the steps for plain ones."
+    "features of the last moment. Thin: a seed each; thick: their median, of two the smaller. The angle to S1 falls as "
+    "1 / log of the steps for plain ones."
 )
 COLUMNS = [
     *PLACE,
@@ -67,9 +68,12 @@ def _convergence(drawn: pd.DataFrame, title: str) -> Figure:
                 _lines(axes[row, column], points, x, y)
                 axes[row, column].set_xscale("log")
                 axes[row, column].set_yscale("log")
+            log_labels(axes[1, column].xaxis)
             axes[1, column].set_xlabel(label)
         axes[0, 0].set_ylabel("angle to the SVM (degrees)")
-        axes[1, 0].set_ylabel("1 - rho")
+        axes[1, 0].set_ylabel("1 - rho, the share of the\nSVM's margin that is missing")
+        for row in range(2):
+            log_labels(axes[row, 0].yaxis)
         figure.suptitle(title, fontsize=10.5)
         _legend(figure, drawn)
     return figure
@@ -97,19 +101,26 @@ def _slowness(drawn: pd.DataFrame, title: str) -> Figure:
 
 
 def _lines(axis: Axes, points: pd.DataFrame, x: str, y: str) -> None:
-    for (variant, stage, _), line in points.groupby(["variant", "stage", "seed"]):
+    shown = points[points[x] > 0] if x == "progress" else points
+    shown = shown.assign(**{y: shown[y].where(shown[y] > 0)})
+    for (variant, stage), lines in shown.groupby(["variant", "stage"]):
+        style: dict[str, Any] = {"color": colour(variant), "linestyle": STAGE_LINES[stage]}
         marker = "o" if stage == "whole" else ""
-        positive = line[line[x] > 0] if x == "progress" else line
-        axis.plot(
-            positive[x],
-            np.where(positive[y] > 0, positive[y], np.nan),
-            color=colour(variant),
-            linestyle=STAGE_LINES[stage],
-            marker=marker,
-            markersize=2.5,
-            linewidth=1.2,
-            alpha=0.75,
-        )
+        seeds = lines["seed"].nunique()
+        for _, line in lines.groupby("seed"):
+            faint = {"linewidth": 0.6, "alpha": 0.4} if seeds > 1 else {"linewidth": 1.2, "marker": marker}
+            axis.plot(line[x], line[y], markersize=2.5, **style, **faint)
+        if seeds > 1:
+            # a moment that is missing of a seed has the median of other networks
+            middle = lines.dropna(subset=[y]).groupby(["step", "stage_step"])[[x, y, "seed"]]
+            middle = middle.agg({x: _median, y: _median, "seed": "size"})
+            middle = middle[middle["seed"] == seeds]
+            axis.plot(middle[x], middle[y], marker=marker, markersize=3, linewidth=1.6, **style)
+
+
+def _median(values: pd.Series) -> float:
+    # seeds may be of two kinds, and nothing lies between these
+    return float(values.quantile(0.5, interpolation="lower"))
 
 
 def _legend(figure: Figure, drawn: pd.DataFrame) -> None:
@@ -184,10 +195,11 @@ def solver_data(records: Sequence[RunRecord]) -> pd.DataFrame:
 def _solver_figure(drawn: pd.DataFrame, title: str) -> Figure:
     about = drawn.iloc[0]
     with matplotlib.rc_context(RC):
-        figure = Figure(figsize=(7.4, 3.6), layout="constrained")
-        axes = figure.subplots(1, 2)
         gaps = drawn["svm_gap"].where(drawn["separable"]).clip(lower=LEAST_GAP)
-        panels = ((drawn["svm_seconds"], "seconds"), (gaps, "gap: 1 - margin / proven bound"))
+        panels = [(drawn["svm_seconds"], "seconds"), (gaps, "gap: 1 - margin / proven bound")]
+        panels = [panel for panel in panels if panel[0].notna().any()]
+        figure = Figure(figsize=(3.7 * max(len(panels), 1.4), 3.6), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axis, (values, label) in zip(axes, panels, strict=True):
             for (variant, separable), part in drawn.groupby(["variant", "separable"]):
                 shade = colour(variant)
@@ -198,12 +210,19 @@ def _solver_figure(drawn: pd.DataFrame, title: str) -> Figure:
             axis.set_axisbelow(True)
             axis.set_xlabel("epoch")
             axis.set_ylabel(label)
-        axes[1].set_ylim(0.3 * LEAST_GAP, 3 * max(float(gaps.max()), 1e-6) if gaps.notna().any() else 1e-6)
+        if len(axes) > 1:
+            axes[1].set_ylim(0.3 * LEAST_GAP, 3 * float(gaps.max()))
+        for axis in axes:
+            log_labels(axis.yaxis)
         sizes = f"{about['num_samples']} images x {about['feature_dim']} features, {about['num_classes']} classes"
         figure.suptitle(f"{title}: {sizes}", fontsize=10.5)
         names = [name for name in VARIANTS if (drawn["variant"] == name).any()]
+        texts = [LABELS[name] for name in names]
         handles = [Line2D([], [], color=colour(name), marker="o", linestyle="") for name in names]
-        figure.legend(handles, [LABELS[name] for name in names], loc="outside lower center", ncols=3)
+        if not drawn["separable"].all():
+            texts.append("hollow: no separating layer found")
+            handles.append(Line2D([], [], color="#555555", marker="o", markerfacecolor="none", linestyle=""))
+        figure.legend(handles, texts, loc="outside lower center", ncols=2 if len(axes) == 1 else len(texts))
     return figure
 
 

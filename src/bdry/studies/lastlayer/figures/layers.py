@@ -9,11 +9,16 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from ....figures.captions import keep
+from ....figures.classes import class_names, name_axes
+from ....figures.curves import log_labels
 from ....figures.drawing import Draw, Drawing, experiment_stem, seeds_shown
 from ....figures.style import COLOURS, RC
 from ....figures.titles import titled
@@ -76,7 +81,28 @@ def _maps_figure(panels: Sequence[tuple[Layer, str, dict[str, object]]], title: 
                 _map(place, layer, name, about)
             places[0].set_ylabel(STAGES[stage] if space == "feature" else "pixels")
         figure.suptitle(title, fontsize=10.5)
+        handles, texts = _map_legend(panels)
+        figure.legend(handles, texts, loc="outside lower center", ncols=max(2, 2 * columns - 2), fontsize=7.5)
     return figure
+
+
+def _map_legend(panels: Sequence[tuple[Layer, str, dict[str, object]]]) -> tuple[list[Artist], list[str]]:
+    """A colour for each class that a region or a point has, and what grey and rings mean."""
+    shown = [layer.arrays[key].ravel() for layer, name, about in panels for key in (name, f"{about['space']}_labels")]
+    labels = [int(label) for label in np.unique(np.concatenate(shown))]
+    names = class_names(panels[0][0].source.record, labels[-1] + 1)
+    handles: list[Artist] = [
+        Line2D([], [], color=CLASSES[label % len(CLASSES)], marker="o", markersize=4, linestyle="") for label in labels
+    ]
+    texts = [f"class {name}" if name.isdigit() else name for name in (names[label] for label in labels)]
+    if any(about["map"] != "nn" for _, _, about in panels):
+        handles.append(Patch(facecolor="#444444", alpha=0.6))
+        texts.append("another class than the network's")
+    if any(name == "feature_S1" and "feature_support" in layer.arrays for layer, name, _ in panels):
+        ring: dict[str, Any] = {"markerfacecolor": "none", "markersize": 4.5, "linestyle": ""}
+        handles.append(Line2D([], [], color="black", marker="o", **ring))
+        texts.append("support vector of S1")
+    return handles, texts
 
 
 HEADINGS = {
@@ -170,7 +196,7 @@ def _histograms(drawn: pd.DataFrame, title: str) -> Figure:
     stages = [stage for stage in STAGES if (drawn["stage"] == stage).any()]
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(3.7 * max(len(stages), 1.3), 3.3), layout="constrained")
-        axes = figure.subplots(1, len(stages), squeeze=False)[0]
+        axes = figure.subplots(1, len(stages), squeeze=False, sharex=True, sharey=True)[0]
         for axis, stage in zip(axes, stages, strict=True):
             part = drawn[drawn["stage"] == stage]
             for colour, (name, label) in zip(COLOURS, (("nn", "last layer"), ("s1", "S1")), strict=False):
@@ -178,13 +204,15 @@ def _histograms(drawn: pd.DataFrame, title: str) -> Figure:
                 edges = [*bins["low"], bins["high"].iloc[-1]]
                 axis.stairs(bins["share"], edges, fill=True, color=colour, alpha=0.25)
                 axis.stairs(bins["share"], edges, color=colour, linewidth=1.3, label=label)
-            axis.axvline(bins["smallest"].iloc[0], color="black", linestyle=(0, (4, 2)), linewidth=0.8)
+            smallest: dict[str, Any] = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 0.8}
+            axis.axvline(bins["smallest"].iloc[0], label="S1's smallest", **smallest)
             axis.set_title(STAGES[stage])
             axis.set_axisbelow(True)
             axis.set_xlabel("margin / norm")
-            axis.legend()
         axes[0].set_ylabel("share of training images")
         figure.suptitle(title, fontsize=10.5)
+        handles, texts = axes[0].get_legend_handles_labels()
+        figure.legend(handles, texts, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -193,31 +221,44 @@ def _pairs(layer: Layer) -> pd.DataFrame:
     if len(angles) < 3:
         return pd.DataFrame()
     i, j = np.indices(angles.shape).reshape(2, -1)
-    return pd.DataFrame({"class_i": i, "class_j": j, "angle_deg": angles.ravel()})
+    names = class_names(layer.source.record, len(angles))
+    return pd.DataFrame({"class_i": i, "class_j": j, "name_i": np.take(names, i), "angle_deg": angles.ravel()})
+
+
+def _one_scale(angles: pd.Series) -> Normalize:
+    """The colours of all panels: from 0, or logarithmic where the angles of one are many times another's."""
+    positive = angles[angles > 0]
+    if len(positive) and positive.max() > 10 * positive.min():
+        return LogNorm(float(positive.min()), float(positive.max()))
+    return Normalize(0, float(angles.max()))
 
 
 def _heat(drawn: pd.DataFrame, title: str) -> Figure:
     stages = [stage for stage in STAGES if (drawn["stage"] == stage).any()]
+    names = drawn.drop_duplicates("class_i").sort_values("class_i")["name_i"].tolist()
+    scale = _one_scale(drawn.loc[drawn["class_i"] != drawn["class_j"], "angle_deg"])
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(3.6 * len(stages) + 0.6, 3.6), layout="constrained")
         axes = figure.subplots(1, len(stages), squeeze=False)[0]
         for axis, stage in zip(axes, stages, strict=True):
             part = drawn[drawn["stage"] == stage]
             table = part.pivot(index="class_i", columns="class_j", values="angle_deg").to_numpy()
-            image = axis.imshow(table, cmap="viridis", vmin=0)
+            # an angle of 0 has the colour of the smallest that a logarithmic scale has
+            image = axis.imshow(table.clip(min=scale.vmin), cmap="viridis", norm=scale)
             small = len(table) > 6
             for (row, column), value in np.ndenumerate(table):
                 if row != column and np.isfinite(value):
-                    dark = value < 0.6 * np.nanmax(table)
+                    dark = scale(max(value, scale.vmin)) < 0.6
                     text = f"{value:.0f}" if np.nanmax(table) >= 10 else f"{value:.1f}"
                     style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 5.5 if small else 8}
                     axis.text(column, row, text, color="white" if dark else "black", **style)
             axis.grid(visible=False)
-            axis.set_xticks(range(len(table)))
-            axis.set_yticks(range(len(table)))
+            name_axes(axis, names)
             axis.set_title(STAGES[stage])
             axis.set_xlabel("class")
-            figure.colorbar(image, ax=axis, shrink=0.8, label="degrees")
+        bar = figure.colorbar(image, ax=list(axes), shrink=0.8, label="degrees")
+        if isinstance(scale, LogNorm):
+            log_labels(bar.ax.yaxis)
         axes[0].set_ylabel("class")
         figure.suptitle(title, fontsize=10.5)
     return figure

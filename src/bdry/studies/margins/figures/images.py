@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -10,7 +11,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ....core.statistics import spearman
-from ....figures.curves import Legend, Panel, add_legend, epoch_axis, grid, norms_in, plot, share_panel
+from ....figures.curves import (
+    Legend,
+    Panel,
+    add_legend,
+    by_split,
+    epoch_axis,
+    grid,
+    lines_in,
+    norms_in,
+    plot,
+    share_panel,
+)
 from ....figures.drawing import Drawing, each
 from ....figures.points import (
     EXPERIMENT,
@@ -28,7 +40,6 @@ from ....runs import RunRecord
 from .tables import LATE_ACCURACY
 
 MARGINS = "runs with probe=[margin]"
-SPLITS = {"train": 0, "test": 1}
 EARLY_EPOCH = 1.0
 EARLY, LATE, LAST = MOMENTS = ("early", "train accuracy 99 %", "last")
 NUM_POINTS = 120
@@ -99,7 +110,7 @@ def _r4_figure(drawn: pd.DataFrame, title: str) -> Figure:
     norms, trainings = norms_in(drawn["panel"]), in_order(drawn["training_label"])
     layout = [[Panel(f"{name} {norm}", "share of images", name) for norm in norms] for name in trainings]
     placed = drawn.assign(panel=drawn["training_label"] + " " + drawn["panel"], lower_bound=np.nan, adv_eps=np.nan)
-    legend = Legend([name for name in MOMENTS if (drawn["series"] == name).any()], "split", SPLITS)
+    legend = by_split([name for name in MOMENTS if (drawn["series"] == name).any()], drawn)
     with matplotlib.rc_context(RC):
         figure, axes = grid(layout, title)
         for place, panel in axes:
@@ -112,9 +123,10 @@ def _r4_figure(drawn: pd.DataFrame, title: str) -> Figure:
 
 
 NUM_BINS = 10
+CALIBRATED: dict[str, Any] = {"color": "#777777", "linewidth": 0.8, "linestyle": ":"}
 # a bin of fewer images is not drawn; it counts in the expected calibration error
 FEWEST_IN_BIN = 5
-LINES = {"test": 0, "train": 1, "correct": 0, "misclassified": 1}
+LINES = {"above: test": 0, "above: train": 1, "below: correct": 0, "below: misclassified": 2}
 MOMENT = [*IDENTITY, "split", "step", "epoch"]
 CALIBRATION_WHAT = (
     f"Calibration. Top left: reliability diagram of test images at the last moment, {NUM_BINS} bins of equal width, "
@@ -214,7 +226,9 @@ def _calibration_figure(drawn: pd.DataFrame, title: str) -> Figure:
             for norm in norms_in(drawn["panel"])
         ],
     ]
-    legend = Legend(in_order(drawn["series"]), "line", LINES)
+    above = drawn["panel"].isin(["reliability", "ece"])
+    drawn = drawn.assign(line=above.map({True: "above: ", False: "below: "}) + drawn["line"])
+    legend = Legend(in_order(drawn["series"]), "line", lines_in(LINES, drawn["line"]))
     with matplotlib.rc_context(RC):
         figure, axes = grid([row for row in layout if row], title)
         for place, panel in axes:
@@ -225,9 +239,9 @@ def _calibration_figure(drawn: pd.DataFrame, title: str) -> Figure:
             if over == "epoch":
                 epoch_axis(place, drawn["epoch"].dropna())
             else:
-                place.plot([0, 1], [0, 1], color="#777777", linewidth=0.8, linestyle=":")
+                place.plot([0, 1], [0, 1], **CALIBRATED)
                 place.set_xlim(-0.02, 1.02)
-        add_legend(figure, legend)
+        add_legend(figure, legend, {"calibrated": CALIBRATED})
     return figure
 
 

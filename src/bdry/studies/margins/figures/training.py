@@ -10,9 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ....figures.curves import (
+    SPLITS,
     Legend,
     Panel,
     add_legend,
+    by_split,
     epoch_axis,
     grid,
     margin_panel,
@@ -38,7 +40,6 @@ from ....figures.style import RC, shown
 from ....runs import RunRecord
 
 MARGINS = "runs with probe=[margin]"
-SPLITS = {"train": 0, "test": 1}
 ERRORS = (
     ("error", "train", "train_accuracy"),
     ("error", "test", "test_accuracy"),
@@ -72,7 +73,7 @@ def _evolution_figure(drawn: pd.DataFrame, title: str) -> Figure:
     ]
     errors = [panel for panel in errors if (drawn["panel"] == panel.name).any()]
     layout = [row for row in (margins, errors) if row]
-    return over_epochs(drawn, layout, Legend(in_order(drawn["series"]), "split", SPLITS), title)
+    return over_epochs(drawn, layout, by_split(in_order(drawn["series"]), drawn), title)
 
 
 BELOW = (
@@ -98,7 +99,7 @@ def _r1_figure(drawn: pd.DataFrame, title: str) -> Figure:
         [margin_panel(norm) for norm in norms_in(drawn["panel"])],
         [share_panel("error", "error (share of images)"), Panel("loss", "cross-entropy (nats)", log=True)],
     ]
-    return over_epochs(drawn, layout, Legend(in_order(drawn["series"]), "split", SPLITS), title)
+    return over_epochs(drawn, layout, by_split(in_order(drawn["series"]), drawn), title)
 
 
 SUBSETS = {"correct": "correct", "incorrect": "misclassified"}
@@ -142,7 +143,7 @@ def _r2_figure(drawn: pd.DataFrame, title: str) -> Figure:
     norms, trainings = norms_in(drawn["panel"]), in_order(drawn["training_label"])
     layout = [[margin_panel(norm, f"{name} {norm}", name) for norm in norms] for name in trainings]
     placed = drawn.assign(panel=drawn["training_label"] + " " + drawn["panel"])
-    return over_epochs(placed, layout, Legend(list(SUBSETS.values()), "split", SPLITS), title)
+    return over_epochs(placed, layout, by_split(list(SUBSETS.values()), drawn), title)
 
 
 R3_WHAT = (
@@ -196,7 +197,7 @@ def _transfer_figure(drawn: pd.DataFrame, title: str) -> Figure:
         [margin_panel(norm, title="test images") for norm in norms],
         [margin_panel(norm, f"last {norm}", "last moment") for norm in norms],
     ]
-    legend = Legend(names, "split", SPLITS)
+    legend = by_split(names, drawn)
     with matplotlib.rc_context(RC):
         figure, axes = grid(layout, title)
         for place, panel in axes:
