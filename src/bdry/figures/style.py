@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from PIL import Image, ImageChops
+from PIL import Image
 
 from ..runs.files import replacing, write_text
 
@@ -57,8 +56,6 @@ RC: Any = {
 
 # of each format: what would make the same figure other bytes
 METADATA: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-# of 255, by which one of a pixel's three numbers may differ; and pixels that differ more, as those of letters' edges do
-ANOTHER_COLOUR, MOST_WRONG = 40, 200
 # letters of a title for each inch of width, at 10.5 points
 LETTERS_AN_INCH = 12.5
 
@@ -170,15 +167,12 @@ def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> 
 
 
 def _picture(figure: Figure, box: str | None, dpi: int) -> Image.Image:
-    """The figure in 256 colours at most, chosen by median cut, without dithering; in all where these are too few."""
+    """The figure in 256 colours at most, without dithering."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", bbox_inches=box, dpi=dpi, pil_kwargs={"compress_level": 0})
     with Image.open(drawn) as picture:
-        every = picture.convert("RGB")
-    few = every.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    # a colour that covers little, such as one end of a colour bar, may have been given to another
-    wrong = np.asarray(ImageChops.difference(every, few.convert("RGB"))).max(axis=2) > ANOTHER_COLOUR
-    return every if wrong.sum() > MOST_WRONG else few
+        # a round of k-means: a median cut alone gives another colour to what covers little, as the end of a colour bar
+        return picture.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
 
 
 def _fit(figure: Figure, style: Style) -> None:
