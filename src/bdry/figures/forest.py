@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ..selection.effects import CHANGE, RATIO
+from ..selection.effects import RATIO
 from ..selection.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED
 from .style import RC, save, shown
 
@@ -35,8 +35,8 @@ PANEL_OF = ["claim", "scale", "statistic"]
 COLOURS = {SUPPORTED: "#009E73", CONTRADICTED: "#D55E00", UNDECIDED: "#555555"}
 MARKERS = {SUPPORTED: "o", CONTRADICTED: "s", UNDECIDED: "D"}
 WIDTH, LINE, PANEL, LEGEND = 9.0, 0.19, 0.75, 0.6
-# axes end this many spans of the values beyond them: a wide interval runs out of the picture
-BEYOND = 0.6
+# room at both ends of an axis, of its length; intervals wider than this many times the median may run out of it
+BEYOND, WIDE = 0.06, 3.0
 
 
 def drawn(verdicts: pd.DataFrame) -> pd.DataFrame:
@@ -97,17 +97,19 @@ def _limit(axis: Axes, part: pd.DataFrame) -> None:
 
 
 def limits(part: pd.DataFrame) -> tuple[float, float, bool]:
-    """Ends of the axis of a panel, about values and bounds, and whether it is logarithmic, as it is for ratios.
+    """Ends of the axis of a panel, about values, bounds and intervals, and whether it is logarithmic, as for ratios.
 
-    An interval may run out of it.
+    An interval that is much wider than most may run out of it.
     """
-    points = np.concatenate([part["value"], part["bound"]]).astype(float)
-    is_log = part["scale"].iloc[0] == RATIO.name and bool((points > 0).all())
-    points = np.log(points) if is_log else points
-    span = float(points.max() - points.min()) or max(abs(float(points.max())), 1.0) / 4
-    low, high = float(points.min()) - BEYOND * span, float(points.max()) + BEYOND * span
-    if part["scale"].iloc[0] == CHANGE.name:
-        low = max(low, -1.0)
+    points = part[["value", "bound", "low", "high"]].astype(float)
+    is_log = part["scale"].iloc[0] == RATIO.name and bool((points[["value", "bound"]] > 0).all(axis=None))
+    if is_log:
+        points = np.log(points.where(points > 0))
+    width = points["high"] - points["low"]
+    points.loc[width > WIDE * width.median(), ["low", "high"]] = np.nan
+    least, most = float(np.nanmin(points)), float(np.nanmax(points))
+    room = BEYOND * ((most - least) or max(abs(most), 1.0))
+    low, high = least - room, most + room
     return (float(np.exp(low)), float(np.exp(high)), True) if is_log else (low, high, False)
 
 

@@ -68,9 +68,11 @@ def _line(row: Mapping[str, Any], scale: _Scale, *, is_first: bool) -> Markup:
         parts.append(f'<path class="interval" d="{ends}"/>')
     parts.append(MARKS[row["part_verdict"]].format(x=value, y=y))
     if is_first:
-        parts.append(_number(scale.low, EDGE, "start") + _number(scale.high, WIDTH - EDGE, "end"))
-        if 0.25 < bound / WIDTH < 0.75:
-            parts.append(_number(row["bound"], bound, "middle"))
+        # the bound's number stands for that of an end that it is near
+        left, right = bound < 0.25 * WIDTH, bound > 0.75 * WIDTH
+        parts.append(_number(row["bound"], bound, "start" if left else "end" if right else "middle"))
+        parts += [] if left else [_number(scale.low, EDGE, "start")]
+        parts += [] if right else [_number(scale.high, WIDTH - EDGE, "end")]
     words = f"{shown(row)}; claimed: {asked(row) or 'nothing'}"
     kinds = row["part_verdict"] + (" hollow" if not known or row["secondary"] else "")
     head = '<svg class="effect {}" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>'
