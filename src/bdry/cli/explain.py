@@ -45,8 +45,16 @@ def explain(error: Exception, command: str, words: list[str]) -> str:
         if "is not a ListConfig" in _reason(error):
             key, value = bad.group(1).split("=", 1)
             return f"{bad.group(1)}: needs a list, as in {key}=[{value}]"
+        if "Cannot merge DictConfig" in _reason(error):
+            key = bad.group(1).split("=", 1)[0]
+            return f"{bad.group(1)}: has settings of its own, each given by itself, as in {key}.<name>=<value>"
+        if "is not Optional" in _reason(error):
+            return f"{bad.group(1)}: has no null; leave it out for its default"
         return f"{bad.group(1)}: {_reason(error)}"
     if isinstance(error, OverrideParseException):
+        key, _, value = error.override.partition("=")
+        if value and re.fullmatch(r"[\w.@/+~-]+", key, re.ASCII) and not set(value) & set("[]{}'\"\\"):
+            return f"{error.override}: has letters that need quotes, and the shell needs others: \"{key}='{value}'\""
         return f"{error.override}: not of the form key=value (quote what the shell would split: 'key=[1,2]')"
     if several := re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
         key, values = several.groups()
