@@ -16,6 +16,7 @@ from torch import Tensor
 from ..core.norms import dual_norm, per_sample
 from ..core.norms import norm as norm_of
 from ..core.seeds import generator
+from ..core.segments import rounding
 
 if TYPE_CHECKING:
     from .search import Search
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 # digits are few where the gap at the image is below so many roundings of the logits, or the margin below so many
 # roundings of a pixel and so many more for the root of the number of pixels, whose roundings add up in l2
 FEW_LOGIT_ROUNDINGS, FEW_PIXEL_ROUNDINGS, PER_ROOT_PIXEL = 64, 64, 4
+# beyond so many roundings of the logits it is another dtype inside that moves them, whose digits are few everywhere
+MOST_ROUNDINGS = 128
 # linearised boundaries that are compared
 CLASSES = 5
 # points that place the boundary; those considered beyond it, as far as so many numbers hold them; those looked at
@@ -55,7 +58,8 @@ def settle(search: Search) -> None:
     x = search.x
     pixels = x[:1].numel()
     near = (FEW_PIXEL_ROUNDINGS + PER_ROOT_PIXEL * pixels**0.5) * torch.finfo(x.dtype).eps
-    few = (search.start_gap < FEW_LOGIT_ROUNDINGS * search.noise) | (search.distance < near)
+    noise = torch.minimum(search.noise, MOST_ROUNDINGS * rounding(search.logits))
+    few = (search.start_gap < FEW_LOGIT_ROUNDINGS * noise) | (search.distance < near)
     rows = (few & (search.boundary_class >= 0) & (search.distance > 0)).nonzero()[:, 0]
     if len(rows) == 0:
         return
