@@ -149,7 +149,7 @@ def test_an_edited_forward_is_measured_anew(here, capsys, bdry):
     """A finished measurement and one killed half-way, then the edit: neither's numbers are shown or gone on with."""
     source = MODULES.read_text() + (
         "\n\nimport os, signal\n\n\nclass _Dies(_Around):\n    calls = 0\n\n    def forward(self, x):\n"
-        "        self.calls += 1\n        if 'DIES' in os.environ and self.calls > 60:\n"
+        "        self.calls += 1\n        if 'DIES' in os.environ and self.calls > 120:\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n        return super().forward(x)\n\n\n"
         "def dies():\n    return _Dies(_net(), after=(lambda z: -z) if CHANGED else (lambda z: z))\n"
     )
