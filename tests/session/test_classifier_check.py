@@ -124,6 +124,7 @@ def test_a_masked_class_leaves_the_margins_of_the_others():
         (Around(lambda x: nn.functional.batch_norm(x, None, None, training=True)), "in a batch of 1 than in one of 24"),
         (Around(lambda x: x / len(x)), "in a batch of 1 than in one of 24"),
         (Around(after=lambda logits: logits * torch.nan), "no class is predicted"),
+        (Around(after=lambda logits: logits.exp() * torch.inf), "its logits are inf: no class is predicted"),
         (NoEval(), "never in eval mode"),
         (Around(lambda x: sys.exit(0)), "SystemExit: 0"),
     ],

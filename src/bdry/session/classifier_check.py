@@ -153,12 +153,13 @@ def _gradient_note(measurable: nn.Module, images: Tensor) -> list[str]:
 
 def _notes(logits: Tensor) -> list[str]:
     """What is odd about the logits of some images; raises `UnmeasurableError` where none is a number."""
-    undefined = logits.isnan().any(1)
+    undefined = (logits.isnan() | (logits == torch.inf)).any(1)
+    kind = "nan" if bool(logits.isnan().any()) else "inf"
     if bool(undefined.all()):
-        raise UnmeasurableError("its logits are nan: no class is predicted")
+        raise UnmeasurableError(f"its logits are {kind}: no class is predicted")
     notes = []
     if bool(undefined.any()):
-        notes.append(f"logits of {int(undefined.sum())} of {len(logits)} images are nan: these have no margin")
+        notes.append(f"logits of {int(undefined.sum())} of {len(logits)} images are {kind}: these have no margin")
     known = logits[~undefined]
     masked = (known == -torch.inf).all(0).nonzero()[:, 0].tolist()
     if masked:
