@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import errno
 from collections.abc import Iterable
+from pathlib import PurePath
 
-# a full disk, a quota used up: no mistake of the command line
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# a full disk, a quota or a limit on files used up: no mistake of the command line
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # of the messages of torch's allocators
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -100,9 +101,16 @@ def show_value(value: object) -> str:
 
 
 def one_line(text: object) -> str:
-    """The first line of `text` (an error: its message, else its kind), nothing in it that a terminal would obey."""
-    lines = str(text).splitlines() or [type(text).__name__ if isinstance(text, BaseException) else ""]
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in lines[0])
+    """The first line of `text` (an error: its message, else its kind), nothing in it that a terminal would obey.
+
+    All of a path and of our own errors, which name paths: in these a line break is a letter like others.
+    """
+    whole = str(text)
+    if not isinstance(text, (BdryError, PurePath)):
+        whole = next(iter(whole.splitlines()), "")
+    if not whole and isinstance(text, BaseException):
+        whole = type(text).__name__
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in whole)
 
 
 def did_you_mean(name: str, choices: Iterable[str], prefix: str = "") -> str:

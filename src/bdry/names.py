@@ -36,7 +36,8 @@ def harmless(word: object) -> bool:
     """Whether it is a text that neither a terminal nor a spreadsheet obeys: no control character, no formula."""
     if not isinstance(word, str) or not word.isprintable():
         return False
+    # the wide forms of East Asian keyboards too
     return (
-        re.match(r"[\s'\"]*[=@+-]", word) is None
+        re.match(r"[\s'\"]*[=@+\-\uff1d\uff20\uff0b\uff0d]", word) is None
         or re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", word) is not None
     )

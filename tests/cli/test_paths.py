@@ -1,4 +1,4 @@
-"""Folders of any name in outputs=, run=, weights= and runs=: typed as they are, without inner quotes."""
+"""Folders of any name in outputs=, run=, dataset.file= and the like, and labels: typed as they are, no inner quotes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
+from bdry.cli import main
 from bdry.cli.dispatch import _escaped
 from bdry.conf import HYDRA_VERSION_BASE, compose
 from bdry.settings.groups import conf_dir
@@ -36,6 +37,22 @@ def test_a_letter_anywhere_in_a_path(letter, composing):
 def test_a_path_that_looks_like_something_else(path, composing):
     word = _escaped(f"outputs={path}", False)
     assert hydra.compose("figures", overrides=["paper=li2018", word]).outputs == path
+
+
+@pytest.mark.parametrize("value", ["größe (2), it's #1", "a={b}", "[x", "100 %"])
+@pytest.mark.parametrize("key", ["study", "dataset.file", "dataset.labels_file", "dataset.test_file"])
+def test_files_of_ones_own_and_labels(key, value, composing):
+    words = ["dataset=arrays", "dataset.file=x", _escaped(f"{key}={value}", False)]
+    config = hydra.compose("train", overrides=words)
+    group, _, last = key.rpartition(".")
+    assert (config[group] if group else config)[last] == value
+
+
+def test_of_another_key_the_line_says_how_to_quote(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["margin", "run=x", "code=v(1"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(""": "code='v(1'\"""")
 
 
 def test_several_values_where_several_are_meant():

@@ -84,7 +84,7 @@ def test_closed_and_full_streams(some_run):
     assert (closed.returncode, closed.stderr) == (0, "")
     full = listing(some_run, ">/dev/full")
     assert full.returncode == 1
-    assert full.stderr == "bdry: OSError: [Errno 28] No space left on device\n"
+    assert full.stderr == "bdry: standard output: No space left on device\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a POSIX pipe")

@@ -59,6 +59,12 @@ def test_levels_and_floats_of_the_same_pixels_are_the_same_data_set():
         (lambda: dataset(split(255 * torch.ones(6, 1, 2, 2))), r"mine: train pixels from 255 to 255: images are uint8"),
         (lambda: dataset(split(-torch.ones(6, 1, 2, 2))), r"mine: train pixels from -1 to -1"),
         (lambda: dataset(split(torch.full((6, 1, 2, 2), torch.nan))), r"mine: train pixels from nan to nan"),
+        (lambda: dataset(split(torch.arange(24).view(6, 1, 2, 2).remainder(2).byte())), "pixels are uint8 from 0 to 1"),
+        (
+            lambda: dataset(split(index=torch.tensor([0, 1, 2, 3, 4, 4]))),
+            "index must be from 0 on and name no image twice",
+        ),
+        (lambda: dataset(split(), split(index=torch.arange(6) - 1)), "mine: test index must be from 0 on"),
         (lambda: dataset(split(), split(torch.zeros(6, 1, 2, 2, dtype=torch.uint8))), "the splits' images differ"),
         (
             lambda: dataset(split(), split(torch.zeros(6, 1, 2, 3))),

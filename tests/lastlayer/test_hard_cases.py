@@ -104,6 +104,19 @@ def test_a_common_offset_does_no_harm(bias, solver):
     assert found.margin == pytest.approx(1 / float(truth.norm()), rel=1e-4)
 
 
+@pytest.mark.parametrize("solver", ["interior", "liblinear", "accelerated"])
+@biases
+def test_features_of_a_dead_layer_are_not_separable(bias, solver):
+    """All features the same, as behind units that are all off; and one class at 0, which a bias alone gets away."""
+    y = torch.arange(12) % 3
+    for x in (torch.zeros(12, 3), torch.full((12, 3), 0.3)):
+        assert hard_margin_svm(x.double(), y, bias, solver=solver).status == "not separable"
+    x, y = separable(40, 10, 4, seed=1)
+    x[y == 0] = 0
+    found = hard_margin_svm(x, y, bias, solver=solver)
+    assert (found.status, found.separable) == (("not separable", False) if bias == "none" else ("solved", True))
+
+
 @pytest.mark.parametrize("offset", [1e6, 1e8, 1e10, 1e12, 1e14])
 @pytest.mark.parametrize("d", [1, 5])
 def test_a_large_common_offset_leaves_no_wrong_answer(d, offset):

@@ -15,10 +15,10 @@ W = torch.randn(10, 64, generator=torch.Generator().manual_seed(0)) / 8
 B = 0.1 * torch.randn(10, generator=torch.Generator().manual_seed(1))
 
 
-def closed_form(x, norm):
-    logits = x.double().flatten(1) @ W.double().T + B.double()
+def closed_form(x, norm, w=W, b=B):
+    logits = x.double().flatten(1) @ w.double().T + b.double()
     start = logits.argmax(1)
-    normals = W.double()[start][:, None] - W.double()
+    normals = w.double()[start][:, None] - w.double()
     distance = (logits.amax(1)[:, None] - logits) / torch.stack([dual_norm(part, norm) for part in normals])
     distance, nearest = distance.scatter(1, start[:, None], torch.inf).min(1)
     return distance, normals[torch.arange(len(x)), nearest]
@@ -92,6 +92,26 @@ def test_neither_depth_nor_a_softmax_moves_a_near_boundary(estimator, norm):
             exact(model, at_distance(1e-2, norm, 8), norm=norm)
         return
     held_to_the_closed_form(estimator, model, at_distance(3e-6, norm, 6), norm)
+
+
+@every
+def test_where_sums_cancel_the_label_differs_alone_and_no_bound_is_above_the_truth(estimator):
+    """All classes share large weights, so that logits are rounded by a hundred times what their size says."""
+    common = 30 * torch.randn(1, 64, generator=torch.Generator().manual_seed(3))
+    w, b = W + common, B - 0.5 * common.sum(1)
+
+    def model(z):
+        return z.flatten(1) @ w.T + b
+
+    x = at_distance(0.1, "l2", 12)
+    truth = closed_form(x, "l2", w, b)[0]
+    result = estimator(model, x)
+    assert bool(result.success.all())
+    assert float((result.margin / truth - 1).abs().max()) < 0.01
+    for size in (1, 2, 5, len(x)):
+        labels = torch.cat([model(part).argmax(1) for part in result.point.split(size)])
+        assert bool((labels != result.start_class).all()), size
+    assert not bool((result.lower > truth).any())
 
 
 @every

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -26,6 +27,15 @@ def test_the_path_is_a_function_of_the_config(tmp_path):
     hostile = {**SCIENCE, "arch": {"name": "../../up:x"}}
     assert "/" not in run_name(hostile)
     assert ":" not in run_name(hostile)
+
+
+def test_a_folder_with_a_line_break_in_its_name_is_skipped_in_one_line(tmp_path):
+    for name in ("whole\nin two", "other"):
+        (tmp_path / name / "seed=0").mkdir(parents=True)
+        (tmp_path / name / "seed=0" / "config.yaml").write_text("[]")
+    _, skipped = find_runs([str(tmp_path)])
+    assert [line.rpartition("/config.yaml: ")[2] for line in skipped] == ["damaged (not a mapping)"] * 2
+    assert skipped[1].startswith(f"{tmp_path}/whole\\nin two/seed=0")
 
 
 def test_a_second_process_is_refused_with_the_owners_name(tmp_path):
@@ -96,6 +106,21 @@ def trained(seed=0):
     model(torch.ones(2, 1, 4, 4)).square().sum().backward()
     optimiser.step()
     return model, optimiser
+
+
+def test_what_is_no_file_is_never_replaced_by_one(tmp_path):
+    """A pipe as /dev/stdout leads to, or a device: as root, --output /dev/null would have been the last of it."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.iterdir())
+    for name in ("pipe", "link", "folder"):
+        with pytest.raises(OSError, match="something of this name that is no file") as caught:
+            write_text(tmp_path / name, "x")
+        assert caught.value.filename == str(tmp_path / name)
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_checkpoints_bring_everything_back(tmp_path):

@@ -11,7 +11,7 @@ from torch import nn
 from bdry.core.measuring import measuring
 from bdry.margins import ESTIMATORS
 from bdry.session.classifier_check import check_classifier
-from bdry.session.digests import code_digest
+from bdry.session.digests import code_digest, settings_digest
 
 X = torch.rand(24, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 
@@ -33,6 +33,19 @@ class Around(nn.Module):
         return self.after(self.net(self.before(x)))
 
 
+class Drifting(Around):
+    """A running mean that goes on in eval mode, by too little for a second look to show it."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(5))
+
+    def forward(self, x):
+        logits = super().forward(x)
+        self.mean.lerp_(logits.detach().mean(0), 1e-6)
+        return logits - self.mean
+
+
 class InBfloat16(Around):
     def forward(self, x):
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -44,6 +57,11 @@ class NoEval(Around):
         if not mode:
             raise RuntimeError("never in eval mode")
         return super().train(mode)
+
+
+class Held:
+    def __init__(self, depth):
+        self.depth = depth
 
 
 PLAIN = net()
@@ -96,11 +114,17 @@ def test_a_masked_class_leaves_the_margins_of_the_others():
         (Around(after=lambda logits: logits[:, :1]), "a single logit"),
         (Around(after=lambda logits: logits.detach()), "without gradients"),
         (Around(after=lambda logits: (100 * logits).long()), "whole numbers (int64)"),
+        (Around(after=lambda logits: torch.complex(logits, logits)), "complex numbers (complex64)"),
+        (
+            Around(after=lambda logits: logits.exp().mul_(2).mul_(logits.exp().mul_(2))),
+            "modified by an inplace operation",
+        ),
         (Around(after=torch.rand_like), "at a second look"),
         (Around(lambda x: nn.functional.dropout(x, 0.2)), "at a second look"),
         (Around(lambda x: nn.functional.batch_norm(x, None, None, training=True)), "in a batch of 1 than in one of 24"),
         (Around(lambda x: x / len(x)), "in a batch of 1 than in one of 24"),
         (Around(after=lambda logits: logits * torch.nan), "no class is predicted"),
+        (Around(after=lambda logits: logits.exp() * torch.inf), "its logits are inf: no class is predicted"),
         (NoEval(), "never in eval mode"),
         (Around(lambda x: sys.exit(0)), "SystemExit: 0"),
     ],
@@ -124,6 +148,19 @@ def test_measured_with_a_word(after, note):
     assert note in notes[0]
 
 
+@pytest.mark.parametrize(
+    ("module", "note"),
+    [
+        (Around(after=lambda logits: (100 * logits).round()), "the gradient 0"),
+        (Around(after=lambda logits: logits + (0 * logits).sqrt()), "not finite at 24 of 24 images"),
+        (Drifting(), "its buffer mean changes with every look"),
+    ],
+)
+def test_what_searches_would_stumble_over_is_said(module, note):
+    _, (said,) = check_classifier(module, X)
+    assert note in said
+
+
 def test_the_digest_follows_the_code_that_the_forward_is_made_of(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "digested.py").write_text(
@@ -143,3 +180,20 @@ def test_the_digest_follows_the_code_that_the_forward_is_made_of(tmp_path, monke
     assert code_digest("digested", net) == before
     parts.write_text(parts.read_text() + "\n    def forward(self, x):\n        return -super().forward(x)\n")
     assert code_digest("digested", net) != before
+
+
+def test_the_digest_follows_plain_attributes_which_a_forward_may_use():
+    """As constants of a normalisation that were read from a file: neither code nor weights."""
+
+    def made(**held):
+        module = nn.Sequential(Around(inner=PLAIN), nn.Dropout(0.1))
+        vars(module[0]).update(held)
+        return settings_digest(module)
+
+    same = {"mean": torch.tensor([0.5]), "scales": (1.0, [2, 3]), "named": {"a": "b"}, "config": Held(depth=3)}
+    assert made(**same) == made(**{**same, "mean": torch.tensor([0.5]), "config": Held(depth=3)})
+    # functions and open files stand for nothing
+    assert made(**same) == made(**same, before=len)
+    others = {"mean": torch.tensor([0.6]), "scales": (1.0, [2, 4]), "named": {"a": "c"}, "config": Held(depth=4)}
+    for name, value in others.items():
+        assert made(**same) != made(**{**same, name: value}), name

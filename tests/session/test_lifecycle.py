@@ -171,7 +171,7 @@ def test_a_dollar_alone_is_no_interpolation():
     assert settings_given({"overrides": ["study='costs $5'"]}) == ["study='costs $5'"]
 
 
-@pytest.mark.parametrize("word", ["=1+cmd", "=1", "+1+1", "-1-1", "@x", "  =x", "'=x", '"=x', "\t=x", "-", "+e5"])
+@pytest.mark.parametrize("word", ["=1+cmd", "＝1", "+1+1", "-1-1", "@x", "  =x", "'=x", '"=x', "\t=x", "-", "+e5"])
 def test_a_word_that_a_spreadsheet_would_compute(word):
     assert not harmless(word)
 

@@ -72,7 +72,7 @@ def test_measured_as_the_module_that_it_stands_for(name, like, tolerance, found,
         ("a_tuple", "gives tuple for 2 images of 1x8x8 from digits, not logits of (2, 10)"),
         ("one_class", "gives (2, 1) for 2 images"),
         ("no_grad", "gives logits without gradients (is its forward under torch.no_grad"),
-        ("integer_logits", "its logits are whole numbers (int64), which have no gradients"),
+        ("integer_logits", "its logits are whole numbers (int64), not real ones"),
         ("random_logits", "gives other logits at a second look"),
         ("active_dropout", "gives other logits at a second look"),
         ("batch_statistics", "other logits in a batch of 1 than in one of 64"),
@@ -88,6 +88,27 @@ def test_refused_in_a_line(name, line, here, capsys):
     assert err[0].startswith(f"bdry: classifier=modules:{name}: ")
     assert line in err[0]
     assert not (here / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("raised", "shown"), [("ValueError('no more')", "ValueError: no more"), ("SystemExit(0)", "SystemExit: 0")]
+)
+def test_what_a_forward_raises_on_the_way_ends_in_a_line_that_names_its_place(raised, shown, here, capsys):
+    source = (here / "modules.py").read_text()
+    number = source.count("\n") + 9
+    (here / "modules.py").write_text(
+        source + "\n\nclass _Tires(_Around):\n    calls = 0\n\n    def forward(self, x):\n"
+        f"        self.calls += 1\n        if self.calls > 20:\n            raise {raised}\n"
+        "        return super().forward(x)\n\n\ndef tires():\n    return _Tires(_net())\n"
+    )
+    sys.modules.pop("modules", None)
+    code, _, err, _ = measured(capsys, "tires")
+    assert code == 1
+    assert err[-1].startswith(
+        f"bdry: classifier=modules:tires: fails at modules.py, line {number} ({shown or 'SystemE'}"
+    )
+    (status,) = (here / "outputs" / "measurements").glob("modules-tires-*/status.json")
+    assert '"failed"' in status.read_text()
 
 
 def test_a_constant_module_is_said_to_have_no_boundary(here, capsys):
@@ -128,7 +149,7 @@ def test_an_edited_forward_is_measured_anew(here, capsys, bdry):
     """A finished measurement and one killed half-way, then the edit: neither's numbers are shown or gone on with."""
     source = MODULES.read_text() + (
         "\n\nimport os, signal\n\n\nclass _Dies(_Around):\n    calls = 0\n\n    def forward(self, x):\n"
-        "        self.calls += 1\n        if 'DIES' in os.environ and self.calls > 60:\n"
+        "        self.calls += 1\n        if 'DIES' in os.environ and self.calls > 120:\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n        return super().forward(x)\n\n\n"
         "def dies():\n    return _Dies(_net(), after=(lambda z: -z) if CHANGED else (lambda z: z))\n"
     )

@@ -242,6 +242,22 @@ def test_a_rerun_is_not_executed_into_another_folder(word, copied, bdry_here):
     assert "leads out of this folder" in err
 
 
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("arch=module", "runs code that the run names"),
+        ("arch=[module]", "runs code that the run names"),
+        ("++arch.build=evil:build", "runs code that the run names"),
+        ("logger=wandb", "sends the run's numbers away"),
+    ],
+)
+def test_a_rerun_neither_runs_named_code_nor_sends_anything(word, reason, copied, bdry_here):
+    (copied / "provenance.json").write_text(json.dumps([{"overrides": ["dataset=blobs", word]}]))
+    code, out, err = bdry_here("rerun", copied, "--execute")
+    assert (code, out) == (2, f"bdry train dataset=blobs {shlex.quote(word)}\n")
+    assert err.splitlines()[-1] == f"bdry: {word}: {reason}; type the command yourself if you mean that"
+
+
 def test_data_are_not_downloaded_to_where_a_run_says(copied, outside, monkeypatch):
     change(copied, dataset={"name": "mnist", "root": str(outside), "download": True, "classes": None})
     asked = []

@@ -33,9 +33,10 @@ from .plain import PLAIN, run_plain
 from .sweep import attempt
 from .workers import take_share
 
-# settings that are paths, and values of these that Hydra's grammar reads as they are meant: words that are no numbers,
-# what is quoted, interpolations; of `runs` and in a sweep several values too
-PATHS = ("outputs", "published", "run", "runs", "to", "weights")
+# settings that are paths, or a label, which may have any letter; and values of these that Hydra's grammar reads as they
+# are meant: words that are no numbers, what is quoted, interpolations; of `runs` and in a sweep several values too
+OWN_FILES = tuple(f"dataset.{name}" for name in ("root", "file", "labels_file", "test_file", "test_labels_file"))
+PATHS = ("outputs", "published", "run", "runs", "to", "weights", "study", *OWN_FILES)
 # of these, those that may be lists
 LISTS = ("runs", "weights")
 ONE_PATH = r"(?i:(?!(true|false|nan|inf|[\d_.e+-]*\d[\d_.e+-]*)$)[a-z0-9_./%@+*?:=-]*)|'.*'|\".*\"|.*\$\{.*"

@@ -26,12 +26,15 @@ class _Patient(io.FileIO):
     """What a reader that has left, as `head` does, would get is dropped: the work behind it goes on."""
 
     def write(self, data: Any) -> int:
-        """As `io.FileIO`, but for a broken pipe."""
+        """As `io.FileIO`, but for a broken pipe, and an error says what could not be written."""
         try:
             return super().write(data)
         except BrokenPipeError:
             silence()
             return len(data)
+        except OSError as error:
+            error.filename = "standard output"
+            raise
 
 
 def _patient(stream: io.TextIOWrapper) -> io.TextIOWrapper:

@@ -16,6 +16,8 @@ from .show import one_run
 
 # settings that say where to write
 PLACES = ("outputs", "dataset.root")
+# loggers that keep what they are given on this machine
+STAYS_HERE = ("csv", "tensorboard")
 
 
 class RerunError(BdryError):
@@ -39,19 +41,29 @@ def run(parsed: argparse.Namespace) -> None:
         print(f"warning: {one_line(difference)}", file=sys.stderr)
     print(command(words), flush=True)
     if parsed.execute:
-        _check_places(words)
+        _check_reach(words)
         code = run_bdry(["train", *words])
         if code:
             raise RerunError(f"the command ended with {code}")
 
 
-def _check_places(words: Sequence[str]) -> None:
-    """Raises `RunError` for a command that writes elsewhere than below this folder: its user has to say that it may."""
+def _check_reach(words: Sequence[str]) -> None:
+    """Raises `RunError` for a command that reaches out of this folder: its user has to say that it may.
+
+    It writes elsewhere, calls a function by its name, which may lie in this folder, or sends numbers away.
+    """
     for word in words:
         key, _, value = word.lstrip("+").partition("=")
         folder = re.fullmatch(r"(['\"]?)([\w.][\w./ -]*)\1", value)
+        found = None
         if key in PLACES and (folder is None or ".." in folder[2].split("/")):
-            raise RunError(f"{word}: leads out of this folder; type the command yourself if you mean that")
+            found = "leads out of this folder"
+        elif key.split(".")[0] == "arch" and ("build" in key.split(".") or "module" in re.findall(r"\w+", value)):
+            found = "runs code that the run names"
+        elif key == "logger" and value.strip("'\"") not in STAYS_HERE:
+            found = "sends the run's numbers away"
+        if found:
+            raise RunError(f"{word}: {found}; type the command yourself if you mean that")
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -34,9 +34,9 @@ def rounding(logits: Tensor) -> Tensor:
     return 4 * torch.finfo(logits.dtype).eps * largest
 
 
-def clearly_beyond(logits: Tensor, start_class: Tensor, towards: Tensor | None = None) -> Tensor:
+def clearly_beyond(logits: Tensor, start_class: Tensor) -> Tensor:
     """Whether the gap is below 0 by more than rounding, which may vanish in a batch of another size; (N,)."""
-    return gap(logits, start_class, towards) < -rounding(logits)
+    return gap(logits, start_class) < -rounding(logits)
 
 
 def bracketed_root(
@@ -102,7 +102,7 @@ def first_crossing(
     gap_at_end: Tensor,
     clipped: bool = False,
     ignored: Tensor | None = None,
-    confirm: bool = False,
+    noise: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Where x + t delta leaves the start class, or enters the class `towards`, for t > 0.
 
@@ -114,8 +114,8 @@ def first_crossing(
         gap_at_x, gap_at_end: (N,), the gap (see `gap`) at both ends, >= 0 and < 0.
         clipped: points are brought into the [0, 1] box.
         ignored: (N, K) bool, classes that count for no boundary.
-        confirm: the label must differ by more than rounding, or else also where the point is looked at alone; alone in
-            any case where x is near the boundary.
+        noise: (N,), how much rounding may move a gap: the label must differ by more, or else also where the point is
+            looked at alone; alone in any case where x is near the boundary. None: it must differ.
 
     Returns:
         t, (N,); the label there, (N,), -1 where rounding never let it differ; forward passes spent, (N,) int64.
@@ -140,12 +140,10 @@ def first_crossing(
         # at last the end itself, which may lie in a thin region
         t[rows] = crossing[rows] * (1 + PUSHES[number]) if number < len(PUSHES) else 1.0
         logits = look(rows, t[rows])
-        differs = gap(logits, start_class[rows], pick(towards, rows)) < 0
-        sure = differs
-        if confirm:
-            # sums inside a network may cancel, so that logits near a boundary are rounded by more than their size says
-            far = gap_at_x[rows] > NEAR * rounding(logits)
-            sure = clearly_beyond(logits, start_class[rows], pick(towards, rows)) & far
+        value = gap(logits, start_class[rows], pick(towards, rows))
+        sure = differs = value < 0
+        if noise is not None:
+            sure = (value < -noise[rows]) & (gap_at_x[rows] > NEAR * noise[rows])
         for place in (differs & ~sure).nonzero()[:, 0]:
             sure[place] = gap_at(rows[place][None], t[rows[place]][None])[0] < 0
         label[rows] = torch.where(sure, logits.argmax(1), -1)

@@ -102,8 +102,9 @@ class Split:
 class Dataset:
     """A data set's train and test split and the names of its classes.
 
-    Raises `DataError` where a split's pixels are outside [0, 1], its labels outside 0 ... K-1, or the splits' images
-    differ in shape or type. A split may be empty: measuring needs one of them alone.
+    Raises `DataError` where a split's pixels are outside [0, 1] or uint8 of 0 and 1 alone, its labels outside
+    0 ... K-1, its index negative or twice the same, or the splits' images differ in shape or type. A split may be
+    empty: measuring needs one of them alone.
     """
 
     name: str
@@ -121,7 +122,13 @@ class Dataset:
                     f"{self.name}: {name} labels from {lowest} to {highest}, but there are {self.num_classes} "
                     f"classes: labels are 0 to {self.num_classes - 1}"
                 )
-            if split.images.dtype != torch.uint8:
+            if len(split.index.unique()) < len(split) or int(split.index.min()) < 0:
+                raise DataError(f"{self.name}: {name} index must be from 0 on and name no image twice")
+            if split.images.dtype == torch.uint8:
+                # masks, or floats that were cast: their margins would be 255 times too small
+                if int(split.images.max()) == 1:
+                    raise DataError(f"{self.name}: {name} pixels are uint8 from 0 to 1: {IMAGES_ARE}")
+            else:
                 # not finite numbers fail both comparisons
                 smallest, largest = (float(value) for value in split.images.aminmax())
                 if not (smallest >= 0 and largest <= 1):

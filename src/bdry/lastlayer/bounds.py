@@ -21,6 +21,8 @@ from .work import Work
 
 # a bound on the margin, in the features' spread, that proves that nothing separates the classes: rounding alone is left
 NO_MARGIN = 1e-10
+# what rounding may make of a margin of 0, in roundings of the largest sample
+NO_SEPARATION = 4
 # from this bound on, a proof that there is no margin is looked for; by so many steps
 SMALL_MARGIN, PROOF_STEPS = 1e-2, 12
 # numbers in the matrix of that proof, at most
@@ -61,6 +63,7 @@ class Bounds:
         with a free bias on the same features: both separate the same classes, but an offset that the features have in
         common makes the margin of the first as small as rounding.
     upper, refutation: what multipliers prove to be the best margin at most, in `problem` and in `ground`.
+    rounding: what a margin / norm of 0 may look like.
     """
 
     problem: Problem
@@ -70,6 +73,11 @@ class Bounds:
     proof: tuple[Tensor, Tensor, Tensor] | None = None
     upper: float = field(default=math.inf)
     refutation: float = field(default=math.inf)
+    rounding: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        x = self.problem.x
+        self.rounding = NO_SEPARATION * torch.finfo(x.dtype).eps * float(x.norm(dim=1).max())
 
     @property
     def gap(self) -> float:
@@ -78,8 +86,8 @@ class Bounds:
 
     @property
     def separable(self) -> bool:
-        """Whether a layer that separates the samples is known."""
-        return self.lower > 0
+        """Whether a layer that separates the samples, by more than rounding, is known."""
+        return self.lower > self.rounding
 
     @property
     def refuted(self) -> bool:
@@ -117,7 +125,9 @@ class Bounds:
         used = found.alpha > 1e-14 * found.alpha.max()
         samples, others, alpha = found.samples[used], found.others[used], found.alpha[used]
         size = problem.num_classes * problem.x.shape[1]
-        if self.separable or found.upper > SMALL_MARGIN or len(alpha) * size > PROOF_SIZE or len(alpha) == 0:
+        # a layer of biases alone, as of features that are all the same, is no scale for what is small
+        is_far = found.upper > SMALL_MARGIN and self.problem.norm(found.weights) > 0
+        if self.separable or is_far or len(alpha) * size > PROOF_SIZE or len(alpha) == 0:
             return
         rows = problem.rows(samples, others)
         alpha = alpha / alpha.sum()

@@ -60,9 +60,9 @@ def _polish(bounds: Bounds, samples: Tensor, others: Tensor, weights: Tensor, al
     active = alpha / alpha.max().clamp_min(1e-300) > slack
     for _ in range(POLISHES):
         size = weights.numel() + int(active.sum())
-        work.count(size**3)
         if size > MOST_EQUATIONS or not bool(active.any()):
             return
+        work.count(size**3)
         weights, found = _with_margin_one(problem, samples[active], others[active])
         if not bool(weights.isfinite().all()):
             return

@@ -41,7 +41,8 @@ def least_squares(problem: Problem) -> Start:
     normal = problem.x.T @ problem.x
     eye = torch.eye(len(normal), dtype=normal.dtype, device=normal.device)
     centred = targets - 1 / problem.num_classes
-    weights = torch.linalg.solve(normal + 1e-6 * normal.diagonal().mean() * eye, problem.x.T @ centred)
+    ridge = 1e-6 * (float(normal.diagonal().mean()) or 1.0)
+    weights = torch.linalg.solve(normal + ridge * eye, problem.x.T @ centred)
     return Start(weights.T)
 
 

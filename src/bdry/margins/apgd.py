@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ..core.measuring import Model
 from ..core.norms import dual_norm, per_sample, project_ball, steepest
-from ..core.segments import rounding
 from .result import ESTIMATORS, MarginResult
 from .search import Search
 
@@ -66,7 +65,7 @@ def apgd(
     slope = dual_norm(gradient, norm)
     usable &= slope > 0
     # an image exactly on the boundary has linearised distance 0, and still needs a ball to search
-    radius[rows] = (2 * torch.maximum(value.detach(), rounding(logits)) / slope).clamp_min(1e-6)
+    radius[rows] = (2 * torch.maximum(value.detach(), search.noise[rows]) / slope).clamp_min(1e-6)
     rows = rows[usable]
     for _ in range(search_steps):
         _attack(search, rows, radius[rows], steps, loss, clipped)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..core.measuring import Model
 from ..core.norms import dual_norm, per_sample, steepest
-from ..core.segments import along, rounding
+from ..core.segments import along
 from .result import ESTIMATORS, Abilities, MarginResult
 from .search import Search
 
@@ -73,7 +73,7 @@ def deepfool(
         _, w, distance, slope = search.nearest_boundary(rows, x_i, f, rivals[rows].gather(1, columns))
         slopes[rows] = slopes[rows].scatter(1, columns, slope)
         usable = distance.isfinite()
-        least = (rounding(f) / dual_norm(w, norm)).clamp_min(SHORTEST)
+        least = (search.noise[rows] / dual_norm(w, norm)).clamp_min(SHORTEST)
         length = torch.maximum(distance, least)[usable]
         rows, w = rows[usable], w[usable]
         r[rows] += per_sample(length, x) * steepest(w, norm)

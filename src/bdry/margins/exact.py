@@ -62,7 +62,8 @@ def exact(
     search.iterations += 1
 
     start, origin = search.start[rows], x[rows]
-    allowance = rounding(logits[rows])
+    # the affine form is rounded too: by how much shows where the model is known
+    allowance = torch.maximum(rounding(logits[rows]), 2 * error.amax())
     least = torch.full_like(search.distance[rows], torch.inf)
     lower = least.clone()
     nearest, w, value = torch.full_like(start, -1), torch.zeros_like(origin), torch.zeros_like(lower)
@@ -82,7 +83,7 @@ def exact(
         value = torch.where(nearer, difference, value)
     for aim in AIMS:
         left = search.distance[rows].isinf() & (nearest >= 0)
-        ahead = value[left] - aim * rounding(logits[rows[left]])
+        ahead = value[left] - aim * search.noise[rows[left]]
         point = origin[left] + search.step(origin[left], origin[left], ahead, w[left])[0]
         search.evaluate(rows[left], point.clamp(0, 1) if clipped else point, graph=False)
     result = search.result()

@@ -14,7 +14,6 @@ from ..core.measuring import Model
 from ..core.norms import norm as norm_of
 from ..core.norms import per_sample, random_in_ball
 from ..core.seeds import generator
-from ..core.segments import rounding
 from .result import ESTIMATORS, Abilities, MarginResult
 from .search import Search
 
@@ -80,7 +79,7 @@ def fab(
             leaf, logits, _ = search.evaluate(rows, z)
             value, w, distance, _ = search.nearest_boundary(rows, leaf, logits, search.rivals(rows, logits))
             # beyond the boundary by more than the logits' rounding, as a point that lies on it would never get across
-            value = value - 4 * rounding(logits)
+            value = value - 4 * search.noise[rows]
             usable = distance.isfinite()
             if not bool(usable.all()):
                 rows, z, w, value, distance = rows[usable], z[usable], w[usable], value[usable], distance[usable]

@@ -12,7 +12,6 @@ from torch import Tensor
 from ..core.measuring import Model
 from ..core.norms import dual_norm, project_ball, steepest
 from ..core.norms import norm as norm_of
-from ..core.segments import rounding
 from .result import ESTIMATORS, MarginResult
 from .search import Search, cosine
 
@@ -73,8 +72,7 @@ def fmn(
             gradient = _free(gradient, z)
         gamma = cosine(step, steps, gamma_init, gamma_final)
         slope = dual_norm(gradient, norm)
-        least = rounding(logits)[usable]
-        to_linearised = torch.where(slope > 0, torch.maximum(value, least) / slope, torch.inf)
+        to_linearised = torch.where(slope > 0, torch.maximum(value, search.noise[rows]) / slope, torch.inf)
         # aimed at exactly, a piecewise linear boundary is approached from inside for ever
         grown = torch.where(
             search.distance[rows].isfinite(),

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..core.measuring import Model
 from ..core.norms import per_sample
-from ..core.segments import rounding
 from .bounds import Ball, Bounds
 from .network import Node, trace
 from .program import Program
@@ -83,7 +82,7 @@ def milp(
         _try(search, row, point, gap)
         if point is not None and float(search.distance[i]) > (1 + gap) * float(lower[i]):
             # in a corner of its region there is nothing behind the point: one that is ahead by more than rounding
-            programs.ahead = max(AHEAD * float(search.start_gap[i]), 2 * float(rounding(search.logits[row])))
+            programs.ahead = max(AHEAD * float(search.start_gap[i]), 2 * float(search.noise[i]))
             _try(search, row, programs.nearest(radius, target)[1], gap)
         search.iterations[i] = programs.num_nodes
     result = search.result()

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.halfspace import UNIT_BOX, project_hyperplane
-from ..core.measuring import Model, evaluate
+from ..core.measuring import Model, evaluate, logits_of
 from ..core.norms import dual_norm, per_sample
 from ..core.norms import norm as norm_of
 from ..core.segments import along, first_crossing, gap, pick, rounding
@@ -18,6 +18,9 @@ from .settle import settle
 
 # gradients of a class and the start class that differ by less than this share are the same function twice
 SAME_FUNCTION = 1e-5
+# images that are looked at in another batch too, the number of copies where few come together, and how many times what
+# moves there may move elsewhere
+TWICE, COPIES, ELSEWHERE = 4, 8, 4
 # closing: feet aim beyond the linearised boundary by this share of the gap at the image; classes tried
 CLOSE_AIM, CLOSE_CLASSES = 1e-3, 5
 
@@ -34,6 +37,7 @@ class Search:
     ignored: (N, K) bool, twins: classes that are the same function as the start class. `look` puts their logits at
         -inf, where the model itself may have put classes that it masks: neither counts for a boundary.
     logits: (N, K), at the images. start: (N,), the start classes. start_gap: (N,), the gap at the images.
+    noise: (N,), how much rounding may move a gap in a batch of another size.
     iterations, forwards, backwards: (N,) int64.
 
     With `graph`, `at_images` needs no pass of its own.
@@ -64,6 +68,7 @@ class Search:
         self.ignored = self._twins(logits, self.start if towards is None else towards)
         self.logits = logits.masked_fill(self.ignored, -torch.inf)
         self.start_gap = gap(self.logits, self.start, towards)
+        self.noise = rounding(self.logits) * self._moved()
         self.best, self.best_gap = self.x.clone(), self.start_gap.clone()
         self.distance = torch.where(self.finite & (self.start_gap < 0), 0.0, torch.inf).to(x.dtype)
         self.overshot = self.distance.clone()
@@ -222,7 +227,7 @@ class Search:
             value, w, distance, _ = self.nearest_boundary(rows, z, logits, classes, origin=self.x[rows])
             nearer = distance < self.distance[rows] * (1 - 1e-4)
             rows, z, value, w = rows[nearer], z.detach()[nearer], value[nearer], w[nearer]
-            aim = torch.maximum(CLOSE_AIM * self.start_gap[rows], 2 * rounding(logits[nearer]))
+            aim = torch.maximum(CLOSE_AIM * self.start_gap[rows], 2 * self.noise[rows])
             origin = self.x[rows]
             self.evaluate(rows, origin + self.step(origin, z, value - aim, w)[0], graph=False)
         return self
@@ -264,7 +269,7 @@ class Search:
             gap_at_end=self.best_gap[rows],
             clipped=self.clipped,
             ignored=self.ignored[rows],
-            confirm=True,
+            noise=self.noise[rows],
         )
         self.forwards.index_add_(0, rows, spent)
         point = along(x, delta, t, self.clipped)
@@ -272,6 +277,25 @@ class Search:
         self.overshot[rows] = torch.maximum(norm_of(delta, self.norm), length)
         self.best[rows], self.distance[rows] = point, torch.where(label >= 0, length, torch.inf)
         self.boundary_class[rows] = label
+
+    @torch.no_grad()
+    def _moved(self) -> float:
+        """How many times the size of the logits says do their differences move in a batch of another size; at least 1.
+
+        Sums inside a network may cancel: then its logits are rounded by more. A few images are looked at twice.
+        """
+        most = 1.0
+        rows = self.finite.nonzero()[:TWICE, 0]
+        looks = [(row, 1) for row in rows] if len(self.x) > 1 else []
+        looks += [(row, COPIES) for row in rows[:1]] if len(self.x) < COPIES else []
+        for row, copies in looks:
+            logits = logits_of(self.model, self.x[row].expand(copies, *self.x.shape[1:]))
+            self.forwards[row] += copies
+            moved = logits[0] - self.leaf_logits[row].detach()
+            moved = (moved - moved[self.start[row]]).nan_to_num(0.0, 0.0, 0.0).abs().amax()
+            expected = rounding(self.logits[row][None])[0].clamp_min(torch.finfo(moved.dtype).tiny)
+            most = max(most, ELSEWHERE * float(moved / expected))
+        return most
 
     def _twins(self, logits: Tensor, own: Tensor) -> Tensor:
         """The classes tied with `own` at the image whose gradients there are the same too, (N, K) bool."""

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 # digits are few where the gap at the image is below so many roundings of the logits, or the margin below so many
 # roundings of a pixel and so many more for the root of the number of pixels, whose roundings add up in l2
 FEW_LOGIT_ROUNDINGS, FEW_PIXEL_ROUNDINGS, PER_ROOT_PIXEL = 64, 64, 4
+# beyond so many roundings of the logits it is another dtype inside that moves them, whose digits are few everywhere
+MOST_ROUNDINGS = 128
 # linearised boundaries that are compared
 CLASSES = 5
 # points that place the boundary; those considered beyond it, as far as so many numbers hold them; those looked at
 PLACING, CONSIDERED, MOST_NUMBERS, LOOKED_AT = 128, 2048, 2**24, 256
 # rounds of these that are made at most, until a point is no farther than the boundary by more than this share
 ROUNDS, GOOD = 3, 0.04
-# sums inside a network that cancel round a difference of logits by up to so many roundings of these
+# placed points differ by rounding alone where they differ by no more than so many times what it moves a gap by
 SLACK = 4
 # points whose label is tried in batches of so many copies; the larger ones where the images come in such batches too
 TRIED, COPIES, ALWAYS = 64, (1, 2, 3, 8, 32), 8
@@ -56,7 +58,8 @@ def settle(search: Search) -> None:
     x = search.x
     pixels = x[:1].numel()
     near = (FEW_PIXEL_ROUNDINGS + PER_ROOT_PIXEL * pixels**0.5) * torch.finfo(x.dtype).eps
-    few = (search.start_gap < FEW_LOGIT_ROUNDINGS * rounding(search.logits)) | (search.distance < near)
+    noise = torch.minimum(search.noise, MOST_ROUNDINGS * rounding(search.logits))
+    few = (search.start_gap < FEW_LOGIT_ROUNDINGS * noise) | (search.distance < near)
     rows = (few & (search.boundary_class >= 0) & (search.distance > 0)).nonzero()[:, 0]
     if len(rows) == 0:
         return
@@ -72,7 +75,7 @@ def settle(search: Search) -> None:
             good, most = (1 + GOOD) * norm_of(step, search.norm), search.distance[row]
             if is_flat:
                 # by so much rounding may have put the point too near
-                most = most + SLACK * rounding(search.logits[row]) / dual_norm(boundary.w, search.norm)
+                most = most + SLACK * search.noise[row] / dual_norm(boundary.w, search.norm)
             for drawn in draws:
                 most = boundary.take(boundary.beyond(step, at_x, drawn), at_x, most)
                 if bool(most <= good):
@@ -136,7 +139,7 @@ class _Boundary(NamedTuple):
             _, logits, _ = search.look(rows, part, graph=False)
             seen.append(search.differences(rows, logits, self.other.expand(len(part))[:, None])[:, 0])
         values = torch.cat(seen).double() - self.ahead(points)
-        return values.mean(), bool(values.std() <= SLACK * rounding(search.logits[self.row]))
+        return values.mean(), bool(values.std() <= SLACK * search.noise[self.row])
 
     def beyond(self, step: Tensor, at_x: Tensor, draws: _Draws) -> Tensor:
         """Points of the dtype's grid that the linearised boundary leaves beyond it, the nearest more often; (P, ...).

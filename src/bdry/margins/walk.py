@@ -25,7 +25,7 @@ from ..core.measuring import Model
 from ..core.norms import norm as norm_of
 from ..core.norms import per_sample, random_in_ball
 from ..core.seeds import generator
-from ..core.segments import pick, rounding
+from ..core.segments import pick
 from .result import ESTIMATORS, Abilities, MarginResult
 from .search import Search
 
@@ -111,7 +111,7 @@ def walk(
 
 def _aim(search: Search, owner: Tensor) -> Tensor:
     """How far beyond the linearised boundary to aim, in logits, (R,): further than rounding."""
-    return torch.maximum(AIM * search.start_gap, 2 * rounding(search.logits))[owner]
+    return torch.maximum(AIM * search.start_gap, 2 * search.noise)[owner]
 
 
 def _follow(search: Search, owner: Tensor, target: Tensor, point: Tensor, steps: int, plan: Schedule) -> None:

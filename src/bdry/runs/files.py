@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -16,7 +17,14 @@ from ..errors import RunError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; renamed to `path` when the block ends, removed when it fails."""
+    """A temporary path to write to; renamed to `path` when the block ends, removed when it fails.
+
+    Raises `OSError` with the path, also where a folder, a pipe or a device has its name.
+    """
+    with suppress(FileNotFoundError):
+        # a device, even one that a link such as /dev/stdout leads to, would be a plain file from then on
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OSError(errno.EEXIST, "there is something of this name that is no file", str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     # a link of this name would be written through
     temporary.unlink(missing_ok=True)

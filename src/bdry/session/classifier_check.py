@@ -73,22 +73,32 @@ def check_classifier(
 
 
 def _checked(module: nn.Module, images: Tensor) -> tuple[nn.Module, list[str]]:
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     seen = images.clone()
     version = seen._version
     with torch.no_grad():
         logits = module(seen)
     if not logits.is_floating_point():
-        raise UnmeasurableError(f"its logits are whole numbers ({_name(logits)}), which have no gradients")
+        kind = "complex" if logits.is_complex() else "whole"
+        raise UnmeasurableError(f"its logits are {kind} numbers ({_name(logits)}), not real ones that have gradients")
     # counts writes, also those that have changed no value
     in_place = seen._version != version
     masked = bool((logits == -torch.inf).any())
     measurable = Measurable(module) if in_place or masked or logits.dtype != images.dtype else module
     _check_again(measurable, images, ROUNDING.get(logits.dtype, 1e-4))
-    _check_gradients(measurable, images)
+    steepness = _gradient_note(measurable, images)
     notes = [] if not in_place else ["it changes its input in place; it is given copies"]
+    # whole numbers count, as batch-norm does its batches
+    changed = [
+        name
+        for name, buffer in module.named_buffers()
+        if name in buffers and buffer.is_floating_point() and _differ(buffer, buffers[name], 0.0)
+    ]
+    if changed:
+        notes.append(f"its buffer {changed[0]} changes with every look, in eval mode too: results depend on the order")
     if logits.dtype != images.dtype:
         notes.append(f"its logits are {_name(logits)}: margins are no finer than its rounding")
-    return measurable, notes + _notes(logits.to(images.dtype))
+    return measurable, notes + _notes(logits.to(images.dtype)) + steepness
 
 
 def _check_logits(logits: object, num_classes: int | None, called: str) -> None:
@@ -120,21 +130,36 @@ def _differ(a: Tensor, b: Tensor, rounding: float) -> bool:
     return not torch.allclose(a, b, rtol=0, atol=rounding * scale, equal_nan=True)
 
 
-def _check_gradients(measurable: nn.Module, images: Tensor) -> None:
+def _gradient_note(measurable: nn.Module, images: Tensor) -> list[str]:
+    """Where gradients lead nowhere; raises `UnmeasurableError` where there are none."""
     with torch.enable_grad():
-        logits = measurable(images.clone().requires_grad_(True))
-    if not logits.requires_grad:
-        raise UnmeasurableError("gives logits without gradients (is its forward under torch.no_grad, or detached?)")
+        leaf = images.clone().requires_grad_(True)
+        logits = measurable(leaf)
+        if not logits.requires_grad:
+            raise UnmeasurableError("gives logits without gradients (is its forward under torch.no_grad, or detached?)")
+        # a sum in which neither the classes' sum of 1 nor one class alone can hide what moves
+        weights = torch.arange(1.0, logits.shape[1] + 1, dtype=logits.dtype, device=logits.device)
+        known = logits.masked_fill(~logits.isfinite(), 0.0)
+        (gradient,) = torch.autograd.grad((known * weights).sum(), leaf, allow_unused=True)
+    if gradient is None or not bool(gradient.any()):
+        return [
+            "its logits have the gradient 0 (rounded, or detached from the image?): little can be found by gradients"
+        ]
+    undefined = ~gradient.flatten(1).isfinite().all(1) & logits.detach().isfinite().all(1)
+    if bool(undefined.any()):
+        return [f"its gradients are not finite at {int(undefined.sum())} of {len(images)} images: none is found there"]
+    return []
 
 
 def _notes(logits: Tensor) -> list[str]:
     """What is odd about the logits of some images; raises `UnmeasurableError` where none is a number."""
-    undefined = logits.isnan().any(1)
+    undefined = (logits.isnan() | (logits == torch.inf)).any(1)
+    kind = "nan" if bool(logits.isnan().any()) else "inf"
     if bool(undefined.all()):
-        raise UnmeasurableError("its logits are nan: no class is predicted")
+        raise UnmeasurableError(f"its logits are {kind}: no class is predicted")
     notes = []
     if bool(undefined.any()):
-        notes.append(f"logits of {int(undefined.sum())} of {len(logits)} images are nan: these have no margin")
+        notes.append(f"logits of {int(undefined.sum())} of {len(logits)} images are {kind}: these have no margin")
     known = logits[~undefined]
     masked = (known == -torch.inf).all(0).nonzero()[:, 0].tolist()
     if masked:

@@ -6,13 +6,19 @@ import ast
 import hashlib
 import importlib.util
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import is_dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+# what every module has, whatever it computes; how deep values are looked into
+OF_EVERY_MODULE, DEEPEST = {*vars(nn.Module())}, 5
 # parts of a path below which nobody edits a forward: there the package's version tells
 INSTALLED = ("site-packages", "dist-packages")
 
@@ -25,6 +31,43 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
         digest.update(f"{key}{values.dtype}{tuple(values.shape)}".encode())
         digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def settings_digest(module: nn.Module) -> str:
+    """SHA-256 of what a forward may use beside code and weights: numbers, texts and arrays that are plain attributes.
+
+    Of all modules inside; also what is in lists and mappings, in data classes and objects of the user's own classes.
+    """
+    digest = hashlib.sha256()
+    for name, part in module.named_modules():
+        held = {key: value for key, value in vars(part).items() if key not in OF_EVERY_MODULE}
+        digest.update(f"{name}: {_plain(held)}".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _plain(value: object, depth: int = 0) -> str:
+    """What stands for a value, the same in every process; "" for what has no such thing."""
+    if isinstance(value, (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.Size)):
+        return repr(value)
+    if isinstance(value, (Tensor, np.ndarray, np.generic)):
+        try:
+            return weights_digest({"": torch.as_tensor(value)})
+        except (TypeError, ValueError, RuntimeError):
+            # of objects, of texts, or on no device
+            return ""
+    if depth == DEEPEST:
+        return ""
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(_plain(inner, depth + 1) for inner in value)}]"
+    if isinstance(value, (set, frozenset)):
+        return f"{{{','.join(sorted(_plain(inner, depth + 1) for inner in value))}}}"
+    if isinstance(value, Mapping):
+        held = value
+    elif is_dataclass(value) or isinstance(value, (Namespace, SimpleNamespace)) or _source(type(value).__module__):
+        held = vars(value)
+    else:
+        return ""
+    return f"{{{','.join(f'{_plain(key, depth + 1)}:{_plain(inner, depth + 1)}' for key, inner in held.items())}}}"
 
 
 def files_digest(places: Sequence[str]) -> str:
@@ -78,10 +121,14 @@ def _source(name: str) -> Path | None:
     if spec is None or not spec.has_location or not str(spec.origin).endswith(".py"):
         return None
     path = Path(str(spec.origin)).resolve()
-    own = (Path(__file__).resolve().parents[1], Path(ast.__file__).resolve().parent)
-    if set(INSTALLED) & set(path.parts) or any(path.is_relative_to(folder) for folder in own) or not path.is_file():
-        return None
-    return path
+    return path if is_own(path) else None
+
+
+def is_own(path: Path) -> bool:
+    """Whether the user may edit this file: it is of no installed package, nor of bdry or Python itself."""
+    others = (Path(__file__).resolve().parents[1], Path(ast.__file__).resolve().parent)
+    inside = set(INSTALLED) & set(path.parts) or any(path.is_relative_to(folder) for folder in others)
+    return not inside and path.is_file()
 
 
 def _imports(source: bytes, package: str) -> Iterator[str]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from ..conf import job_overrides
 from ..data import Dataset
-from ..errors import StoppedError
+from ..errors import BdryError, StoppedError, out_of_memory
 from ..runs.owned import OwnedFolder
 from ..runs.provenance import provenance
+from .digests import is_own
+from .own_function import first_line
 from .progress import Counting
 from .stopping import Stop, stopping
 
@@ -53,6 +57,7 @@ def carry_out(folder: OwnedFolder, begin: Callable[[], Work]) -> None:
     begin: builds the work, of data and networks; what it refuses is refused before anything is written.
 
     Raises:
+        BdryError: the network is the user's own code, which has raised something.
         BusyError: another process works in this folder.
         StoppedError: a signal has stopped it; the same command goes on.
     """
@@ -72,11 +77,14 @@ def carry_out(folder: OwnedFolder, begin: Callable[[], Work]) -> None:
             with work.progress, stopping() as stop:
                 work.go_on(stop)
             work.finish()
-        except BaseException as error:
+        except BaseException as raised:
+            error = _of_own_code(raised, work.config) or raised
             # what has gone wrong is not hidden by a folder that cannot be written at all
             with suppress(OSError):
                 folder.set_status(_ended(error), error=str(error)[:LONGEST] or type(error).__name__)
-            raise
+            if error is raised:
+                raise
+            raise error from None
         folder.set_status("finished")
 
 
@@ -91,6 +99,30 @@ def _origin(dataset: Dataset, how_far: dict[str, Any]) -> dict[str, Any]:
         data=dataset.checksums(),
         classes=list(dataset.class_names),
     )
+
+
+def _of_own_code(error: BaseException, config: dict[str, Any]) -> BdryError | None:
+    """The line for an error that has come through the file of a network that `config` names, and where in it."""
+    arch = config.get("arch")
+    named = {
+        "classifier": config.get("classifier"),
+        "arch.build": arch.get("build") if isinstance(arch, dict) else None,
+    }
+    # a ValueError may have been taken for a mistake in a setting
+    root = error.__cause__ or error.__context__ if isinstance(error, BdryError) else error
+    if (
+        not any(named.values())
+        or root is None
+        or isinstance(root, (BdryError, KeyboardInterrupt))
+        or out_of_memory(root)
+    ):
+        return None
+    files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(root.__traceback__)]
+    places = [f"{file.name}, line {line}" for file, line in files if is_own(file.resolve())]
+    if not places:
+        return None
+    key, name = next((key, name) for key, name in named.items() if name)
+    return BdryError(f"{key}={name}: fails at {places[-1]} ({first_line(root)})")
 
 
 def _ended(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from ..errors import ConfigError, RunError
 from ..models import Classifier, Normalise, split_at_head
 from ..settings import OwnArch, TrainConfig
 from .classifier_check import UnmeasurableError, check_classifier
-from .digests import code_digest, weights_digest
+from .digests import code_digest, settings_digest, weights_digest
 from .own_function import call, first_line, look_here_first
 
 NUM_TRIED = 16
@@ -103,8 +103,9 @@ def _code(arch: OwnArch) -> str:
 
 
 def _built(arch: OwnArch) -> str:
-    """Of what the function gives for every seed: the classes inside, and the weights that it does not draw."""
+    """Of what the function gives for every seed: classes and plain attributes inside, weights that it does not draw."""
     (first, name), (second, _) = (call(KEY, arch.build, seed) for seed in (0, 1))
     other = second.state_dict()
     same = {key: value for key, value in first.state_dict().items() if torch.equal(value, other[key])}
-    return hashlib.sha256(f"{code_digest(name, first)} {weights_digest(same)}".encode()).hexdigest()
+    parts = (code_digest(name, first), settings_digest(first), weights_digest(same))
+    return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()

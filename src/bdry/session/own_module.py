@@ -16,7 +16,7 @@ from ..runs import Measurement, Run, RunRecord
 from ..runs.checkpoint import load_weights
 from ..settings.run_task import LastLayerTask, RunTask
 from .classifier_check import UnmeasurableError, check_classifier
-from .digests import code_digest, weights_digest
+from .digests import code_digest, settings_digest, weights_digest
 from .own_function import call, first_line
 from .own_head import with_head
 from .own_weights import weights_by_step
@@ -30,8 +30,8 @@ class OwnModule:
 
     module: as it is measured. inner: what the weights are of. files: by step. head: None: the module is measured as it
     is; else as features and a last linear layer, which has this name or, "", is found. notes: what its user should know
-    of it. code: what stands for its code, by default the digest of its source files. weights: digests of its state
-    dicts, in the order of the steps.
+    of it. code: what stands for its code, by default digests of its source files and of its plain attributes.
+    weights: digests of its state dicts, in the order of the steps.
     """
 
     name: str
@@ -107,6 +107,8 @@ def open_module(config: RunTask, dataset: Dataset, data_seed: int, normalise: nn
     name = str(config.classifier)
     files = weights_by_step(config.weights)
     own, source = call("classifier", name)
+    # before anything has looked at it, which may count its looks
+    code = config.code or f"{code_digest(source, own)} {settings_digest(own)}"
     module = own if normalise is None else nn.Sequential(normalise, own)
     tried = dataset.test.balanced(NUM_TRIED, data_seed)
     called = f"images of {'x'.join(map(str, dataset.image_shape))} from {dataset.name}"
@@ -126,7 +128,6 @@ def open_module(config: RunTask, dataset: Dataset, data_seed: int, normalise: nn
         measurable = found if found is not module else measurable
         notes += [note for note in said if note not in notes]
         weights.append(weights_digest(module.state_dict()))
-    code = config.code or code_digest(source, module) or ""
     head = (config.head or "") if isinstance(config, LastLayerTask) else None
     return OwnModule(name, config.outputs, dataset, data_seed, measurable, own, files, head, notes, code, weights)
 
