@@ -214,7 +214,7 @@ def _regions_figure(drawn: pd.DataFrame, title: str) -> Figure:
         share_panel("found", "share with a path found"),
         share_panel("straight", "share with a straight path"),
         Panel("length", "mean relative length D(P)", bottom=None),
-        share_panel("convex", "share of convex combinations inside"),
+        share_panel("convex", "share of convex\ncombinations inside"),
     ]
     there = [panel for panel in panels if (drawn["panel"] == panel.name).any()]
     placed, legend = by_activation_and_training(drawn)
