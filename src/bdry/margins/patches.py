@@ -310,21 +310,18 @@ class Patches:
         constant = torch.zeros_like(total[..., 0, 0, 0])
         for down, across in itertools.product(range(self.rows.shape[4]), range(self.rows.shape[5])):
             coefficients = self.rows[..., down, across].transpose(1, 2)
-            at = tuple(
+            down_at, across_at = (
                 slice(first, first + (self.places[d] - 1) * self.stride[d] + 1, self.stride[d])
                 for d, first in enumerate((down, across))
             )
             parts = [
-                side @ table[(..., *at)].flatten(2).transpose(1, 2).unflatten(2, (channels, length))
+                side @ table[..., down_at, across_at].flatten(2).transpose(1, 2).unflatten(2, (channels, length))
                 for side, table in zip((coefficients.clamp_min(0), coefficients.clamp_max(0)), tables, strict=True)
             ]
             part = parts[0] + parts[1]
             constant += part[..., -1]
-            place = [
-                slice(first * earlier.stride[d], first * earlier.stride[d] + kernel[1 + d])
-                for d, first in enumerate((down, across))
-            ]
-            total[(..., *place)] += part[..., :-1].unflatten(3, kernel)
+            top, left = down * earlier.stride[0], across * earlier.stride[1]
+            total[..., top : top + kernel[1], left : left + kernel[2]] += part[..., :-1].unflatten(3, kernel)
         wider = Patches(
             total.transpose(1, 2),
             self.places,
