@@ -111,7 +111,7 @@ NETS = {
 def load(name: str, checkpoint: Path | None = None, device: torch.device | str = "cpu") -> tuple[nn.Module, Dataset]:
     """The network in eval mode with frozen parameters, and its data set; trained first where it is not kept yet.
 
-    checkpoint: of a run of the same architecture, whose weights are taken instead. device: where both are.
+    checkpoint: of a run, or weights alone, of the same architecture, which are taken instead. device: where both are.
     """
     recipe, path = NETS[name], CACHE / f"net-{name}.safetensors"
     try:
@@ -123,7 +123,9 @@ def load(name: str, checkpoint: Path | None = None, device: torch.device | str =
         net = recipe.build(*(list(values) for values in data.normalisation())).to(device)
     if checkpoint is not None:
         weights = load_file(checkpoint)
-        net.load_state_dict({key.removeprefix("model."): value for key, value in weights.items() if "model." in key})
+        # a run's checkpoint holds more than its network
+        ours = {key: value for key, value in weights.items() if "model." in key} or weights
+        net.load_state_dict({key.removeprefix("model."): value for key, value in ours.items()})
     elif path.exists():
         net.load_state_dict(load_file(path))
     else:

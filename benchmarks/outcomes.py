@@ -16,6 +16,7 @@ from watched import OUTSIDE
 
 from bdry.core.norms import per_sample
 from bdry.core.segments import first_crossing, gap
+from bdry.figures.style import in_palette
 
 # the optimality curves: within these shares of the best known
 WITHIN = (0.01, 0.05, 0.20)
@@ -153,5 +154,5 @@ def draw(title: str, by_norm: dict[str, list[Outcome]], count: int, names: list[
     figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     figure.suptitle(title)
     figure.set_layout_engine("constrained")
-    figure.savefig(path, dpi=80)
+    in_palette(figure, None, 80).save(path, optimize=True)
     plt.close(figure)

@@ -14,6 +14,11 @@ from bdry.models import build_classifier
 
 SETTINGS = [("l2", False), ("l2", True), ("linf", False), ("linf", True)]
 PLANAR = torch.Size((1, 1, 2))
+# those that find points of other labels on any network, whose distances are upper bounds
+UPPER = [
+    *((name, {}) for name in ("deepfool", "ddn", "fmn", "fab", "apgd")),
+    *(("walk", {"steps": steps}) for steps in (9, 24, 100)),
+]
 
 
 def images(n: int, shape: torch.Size, seed: int = 0) -> torch.Tensor:
@@ -138,17 +143,31 @@ def test_what_it_cannot_take_is_said_in_a_line():
         milp(smooth, images(1, torch.Size((1, 2, 2))))
 
 
+@pytest.mark.parametrize(
+    ("num_images", "seed"),
+    [(8, 0), *(pytest.param(40, seed, marks=pytest.mark.long) for seed in range(4))],
+)
 @pytest.mark.parametrize("widths", [(2, 16, 16, 3), (4, 24, 3)])
-def test_walks_are_the_exact_margins_of_small_networks(widths):
-    model, x = relu_net(*widths, seed=0), images(30, torch.Size((1, 1, widths[0])), 2)
-    ratios = {24: [], 100: []}
+def test_every_estimator_against_the_exact_margins_of_small_networks(widths, num_images, seed):
+    model, x = relu_net(*widths, seed=seed), images(num_images, torch.Size((1, 1, widths[0])), 2 + seed)
+    ratios, failed = {}, {}
     for norm, clipped in SETTINGS:
         truth = milp(model, x, norm=norm, clipped=clipped)
-        assert float(truth.success.float().mean()) > 0.7
-        for steps, found in ratios.items():
-            result = walk(model, x, norm=norm, clipped=clipped, steps=steps)
-            assert bool(result.success[truth.success].all())
-            assert bool((result.margin >= truth.lower * (1 - 1e-5))[truth.success].all())
-            found.append(float((result.margin / truth.margin)[truth.success].mean()))
-    assert sum(ratios[24]) / 4 <= 1.01
-    assert sum(ratios[100]) / 4 <= 1.005
+        known = truth.success
+        assert float(known.float().mean()) > 0.7
+        for name, settings in UPPER:
+            if norm not in ESTIMATORS.abilities(name).norms:
+                continue
+            result = ESTIMATORS[name](model, x, norm=norm, clipped=clipped, **settings)
+            both = known & result.success
+            assert bool((result.margin >= truth.lower * (1 - 1e-5))[both].all()), (name, norm, clipped)
+            row = (name, *settings.values())
+            ratios.setdefault(row, []).append((result.margin / truth.margin)[both])
+            failed.setdefault(row, []).append(~result.success[known])
+    for (name, *_), missed in failed.items():
+        # gradients lead the methods of others nowhere from some images, as their papers have it
+        assert float(torch.cat(missed).float().mean()) <= (0.0 if name == "walk" else 0.1), name
+    mean = {row: float(torch.cat(found).mean()) for row, found in ratios.items()}
+    assert mean["walk", 24] <= 1.01
+    # the exact margins are exact to 1e-4
+    assert mean["walk", 100] <= min(1.005, mean["walk", 24] + 1e-4)

@@ -156,7 +156,7 @@ def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> 
             box = "tight" if style.width is None else None
             with replacing(paths[-1]) as temporary:
                 if ending == "png":
-                    _picture(figure, box, style.dpi).save(temporary, "PNG", optimize=True)
+                    in_palette(figure, box, style.dpi).save(temporary, "PNG", optimize=True)
                 else:
                     figure.savefig(temporary, format=ending, metadata=METADATA[ending], bbox_inches=box, dpi=style.dpi)
     paths.append(write_csv(drawn, stem))
@@ -166,7 +166,7 @@ def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> 
     return paths
 
 
-def _picture(figure: Figure, box: str | None, dpi: int) -> Image.Image:
+def in_palette(figure: Figure, box: str | None, dpi: int) -> Image.Image:
     """The figure in 256 colours at most, without dithering."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", bbox_inches=box, dpi=dpi, pil_kwargs={"compress_level": 0})

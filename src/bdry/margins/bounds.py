@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..core.norms import per_sample
 from .network import ChannelScale, Node, spread
-from .patches import Dense, Patches, Rows
+from .patches import Dense, Lines, Patches, Rows
 
 # a lower and an upper bound of each entry of a node's output, (N, ...) each
 Box = tuple[Tensor, Tensor]
@@ -77,13 +77,16 @@ class Ball:
 class Bounds:
     """What is known of a network over a ball: a box for each node, shared by every function that is bounded.
 
-    pulled: how many functions were pulled back for each image so far.
+    pulled: how many functions were pulled back for each image so far. gate: the node at which the network's first
+    bends end, where there is one (see `_gate`); lines: around its entries, as functions of the image.
     """
 
     nodes: Sequence[Node]
     ball: Ball
     boxes: list[Box] = field(default_factory=list)
     pulled: int = 0
+    gate: int | None = None
+    lines: Lines | None = None
 
     @classmethod
     @torch.no_grad()
@@ -92,7 +95,7 @@ class Bounds:
 
         In l2 what is an affine function of the image with one pixel an entry, and the next affine map, are exact.
         """
-        found = cls(nodes, ball)
+        found = cls(nodes, ball, gate=_gate(nodes))
         linear: list[bool] = []
         # the ball's image while it is an ellipsoid along the axes: centre and half axes
         ellipsoids: dict[int, tuple[Tensor, Tensor]] = {}
@@ -113,7 +116,8 @@ class Bounds:
                 centre, reach = node.layer(before[0]), spread(node.layer, before[1].square(), 2).clamp_min(0).sqrt()
                 found._tighten(i, centre - reach, centre + reach)
             # where the network is linear so far the intervals are as good as what CROWN would find
-            elif refine and i in bent and not linear[i]:
+            # what has bent already has a box that follows from that of its input
+            elif refine and i in bent and not linear[i] and not node.bends:
                 found._refine(i)
         return found
 
@@ -123,7 +127,7 @@ class Bounds:
         self.boxes[i] = torch.minimum(low, high), torch.maximum(low, high)
 
     def _refine(self, i: int) -> None:
-        """CROWN's bounds on every entry of node i that is not known to be off."""
+        """CROWN's bounds on the entries of node i: of a linear layer, on those whose sign is not settled."""
         low, high = (side.clone() for side in self.boxes[i])
         shape = self.nodes[i].shape
         if len(shape) == 3:
@@ -134,12 +138,16 @@ class Bounds:
                 low[:, part], high[:, part] = torch.maximum(low[:, part], below), torch.minimum(high[:, part], -above)
             self.pulled += 2 * shape.numel()
         else:
-            # what is off in one image and on in another gives 0 there either way: results don't depend on the batch
-            units = (high > 0).any(0).nonzero()[:, 0]
+            # a ReLU of settled sign is a line, however tight its box
+            open_ones = (low < 0) & (high > 0)
+            units = open_ones.any(0).nonzero()[:, 0]
             for part in units.split(num_at_once(len(low) * self._widest(), low.device)):
                 dense = Dense.units(part, low)
                 below, above = (self._pull(sign, i)[..., 0] for sign in (dense, dense.scaled(-1.0)))
-                low[:, part], high[:, part] = torch.maximum(low[:, part], below), torch.minimum(high[:, part], -above)
+                # settled in this image and open in another: left as it is, so that results don't depend on the batch
+                here = open_ones[:, part]
+                low[:, part] = torch.where(here, torch.maximum(low[:, part], below), low[:, part])
+                high[:, part] = torch.where(here, torch.minimum(high[:, part], -above), high[:, part])
             self.pulled += 2 * len(units)
         self._tighten(i, low, high)
 
@@ -163,16 +171,23 @@ class Bounds:
 
         slopes: of the lines below ReLUs, by node, in [0, 1]; those of CROWN where there are none.
         """
+        at_image, constant = self._to_image(rows, start, stop_at_bends=stop_at_bends, slopes=slopes)
+        return constant if at_image is None else constant + self.ball.minimum(at_image)
+
+    def _to_image(
+        self, rows: Rows, start: int, *, stop_at_bends: bool = False, slopes: dict[int, Tensor] | None = None
+    ) -> tuple[Rows | None, Tensor]:
+        """Functions of the image that are nowhere above the rows, None where nothing depends on it, and constants."""
         at: dict[int, Rows] = {start: rows}
         constant = torch.zeros_like(rows.flat[..., 0])
-        for i in range(start, -1, -1):
+        for i in range(start, 0, -1):
             here = at.pop(i, None)
             if here is None:
                 continue
             node = self.nodes[i]
-            if not node.inputs:
-                constant = constant + self.ball.minimum(here)
-                continue
+            if i == self.gate and i < start and isinstance(here, Patches):
+                at[0], extra = here.composed(self._lines())
+                return at[0], constant + extra
             if node.bends and stop_at_bends:
                 low, high = (here.seen(side) for side in self.boxes[i])
                 constant = constant + torch.minimum(here.flat * low, here.flat * high).sum(-1)
@@ -188,7 +203,20 @@ class Bounds:
             constant = constant + extra
             for source in node.inputs:
                 at[source] = at[source].plus(before) if source in at else before
-        return constant
+        return at.get(0), constant
+
+    def _lines(self) -> Lines:
+        """Around each entry of the gate: the bends before it are of one entry or window each, so that they compose."""
+        if self.lines is None:
+            assert self.gate is not None
+            like = self.boxes[self.gate][0]
+            units = Patches.units(torch.arange(like.shape[1], device=like.device), like)
+            (below, low), (minus_above, minus_high) = (
+                self._to_image(rows, self.gate) for rows in (units, units.scaled(-1.0))
+            )
+            assert isinstance(below, Patches) and isinstance(minus_above, Patches)
+            self.lines = (below, low), (minus_above.scaled(-1.0), -minus_high)
+        return self.lines
 
     def improved(self, rows: Tensor, *, steps: int, enough: Tensor, rate: float = 0.25) -> Tensor:
         """`lower` by the best slopes that some gradient steps find, (N, S); slopes of their own for each row.
@@ -266,6 +294,19 @@ def lower_bounds(
     if method == "alpha_crown" and not bool((best > needed[:, None]).all()):
         best = torch.maximum(best, refined.improved(rows, steps=slope_steps, enough=needed))
     return best, bounds.pulled + refined.pulled
+
+
+def _gate(nodes: Sequence[Node]) -> int | None:
+    """The last of the first bends, where they end a chain that all that follows goes through, before any flattening."""
+    last = None
+    for i, node in enumerate(nodes[1:], 1):
+        if node.inputs != (i - 1,) or (last is not None and not node.bends):
+            break
+        last = i if node.bends else last
+    if last is None or len(nodes[last].shape) != 3:
+        return None
+    passed = any(source < last for node in nodes[last + 1 :] for source in node.inputs)
+    return None if passed else last
 
 
 def _forward(node: Node, boxes: list[Box]) -> Box:

@@ -8,6 +8,7 @@ Entries of a window that lie outside the node are 0.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -206,14 +207,20 @@ class Patches:
         """(N, S, P, C k k')."""
         return self.rows.flatten(3)
 
+    def _padded(self, values: Tensor) -> Tensor:
+        """The values (N, C, H, W) with zeros around them, so that no window leaves them; the first begins at 0."""
+        # room at the far end for the last window, wherever it ends
+        needed = [
+            (self.places[d] - 1) * self.stride[d] - self.padding[d] + self.rows.shape[4 + d] - self.size[d]
+            for d in (0, 1)
+        ]
+        return F.pad(values, (self.padding[1], max(needed[1], 0), self.padding[0], max(needed[0], 0)))
+
     def _windows(self, values: Tensor) -> Tensor:
         """The values (N, C, H, W) in each window, 0 outside the node: (N, 1, P, C, k, k')."""
-        kernel = (self.rows.shape[-2], self.rows.shape[-1])
-        # room at the far end for the last window, wherever it ends
-        needed = [(self.places[d] - 1) * self.stride[d] - self.padding[d] + kernel[d] - self.size[d] for d in (0, 1)]
-        padded = F.pad(values, (self.padding[1], max(needed[1], 0), self.padding[0], max(needed[0], 0)))
+        padded = self._padded(values)
         for d in (0, 1):
-            padded = padded.unfold(2 + d, kernel[d], self.stride[d])
+            padded = padded.unfold(2 + d, self.rows.shape[4 + d], self.stride[d])
         cut = padded[:, :, : self.places[0], : self.places[1]]
         return cut.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)[:, None]
 
@@ -291,7 +298,47 @@ class Patches:
         )
         return wider._within(), extra
 
+    def composed(self, lines: Lines) -> tuple[Patches, Tensor]:
+        """Functions of an earlier node that are nowhere above these, by the lines around each entry of this node."""
+        below, above = (torch.cat([rows.rows.flatten(3), at_zero[..., None]], -1) for rows, at_zero in lines)
+        earlier, kernel = lines[0][0], lines[0][0].rows.shape[-3:]
+        n, channels, _, length = below.shape
+        # (N, C (D + 1), H, W): one table a side
+        tables = [self._padded(side.transpose(2, 3).reshape(n, -1, *self.size)) for side in (below, above)]
+        reach = [(self.rows.shape[4 + d] - 1) * earlier.stride[d] + kernel[1 + d] for d in (0, 1)]
+        total = below.new_zeros(n, self.rows.shape[2], self.rows.shape[1], kernel[0], *reach)
+        constant = torch.zeros_like(total[..., 0, 0, 0])
+        for down, across in itertools.product(range(self.rows.shape[4]), range(self.rows.shape[5])):
+            coefficients = self.rows[..., down, across].transpose(1, 2)
+            down_at, across_at = (
+                slice(first, first + (self.places[d] - 1) * self.stride[d] + 1, self.stride[d])
+                for d, first in enumerate((down, across))
+            )
+            parts = [
+                side @ table[..., down_at, across_at].flatten(2).transpose(1, 2).unflatten(2, (channels, length))
+                for side, table in zip((coefficients.clamp_min(0), coefficients.clamp_max(0)), tables, strict=True)
+            ]
+            part = parts[0] + parts[1]
+            constant += part[..., -1]
+            top, left = down * earlier.stride[0], across * earlier.stride[1]
+            total[..., top : top + kernel[1], left : left + kernel[2]] += part[..., :-1].unflatten(3, kernel)
+        wider = Patches(
+            total.transpose(1, 2),
+            self.places,
+            (self.stride[0] * earlier.stride[0], self.stride[1] * earlier.stride[1]),
+            (
+                self.padding[0] * earlier.stride[0] + earlier.padding[0],
+                self.padding[1] * earlier.stride[1] + earlier.padding[1],
+            ),
+            earlier.size,
+        )
+        return wider, constant.transpose(1, 2)
+
     def _within(self) -> Patches:
         """Coefficients outside the node, which stand for the convolution's padding with zeros, set to 0."""
         ones = torch.ones(1, 1, *self.size, dtype=self.rows.dtype, device=self.rows.device)
         return replace(self, rows=self.rows * self._windows(ones))
+
+
+# of every entry of a node, (N, C, H W): a function of an earlier node below it and one above it, with their constants
+Lines = tuple[tuple[Patches, Tensor], tuple[Patches, Tensor]]

@@ -33,25 +33,31 @@ from .search import Search
 AIM = 0.02
 # a row's weight on the foot at first, at most, and that below which it has nowhere nearer to go
 FIRST_WEIGHT, LARGEST_WEIGHT, SMALLEST_WEIGHT = 0.6, 0.9, 2.0**-9
+# classes that are walked to however far they are
+ALWAYS = 2
 # with how many classes' boundaries a restart begins
 RESTART_CLASSES = 2
 # from this share of rows on, gradients of all rows cost less than a forward pass of those that need one
 SHARE_WORTH_ALL = 0.6
 # random points around an image that no walk has led away from, the nearest and the furthest, pixel units per coordinate
 RESCUES, NEAREST_RESCUE, FURTHEST_RESCUE = 32, 0.02, 1.0
+# with so few pixels random points fill a ball: how many a restart looks at, and in the box where nothing is found
+FEW_PIXELS, SCANNED, SCANNED_IN_BOX = 8, 8, 256
 
 
 class Schedule(NamedTuple):
     """What `steps` stands for: classes tried an image, and after which steps how many rows of an image stay.
 
-    growth: of the weight on the foot with every success; short walks have no steps left for the failures that more of
-    it costs. rest: a row rests when the linearised boundary at its best point is nearer by less than this share.
-    restarts: walks from random places around each image, once its margin is nearly known; promise: only where a
+    reach: of the classes those whose linearised boundary is no further from the image than this times the nearest's;
+    at least two. growth: of the weight on the foot with every success; short walks have no steps left for the failures
+    that more of it costs. rest: a row rests when the linearised boundary at its best point is nearer by less than this
+    share. restarts: walks from random places around each image, once its margin is nearly known; promise: only where a
     linearised boundary is nearer than this share of that margin, which two backward passes tell.
     """
 
     num_classes: int
     stay: tuple[tuple[int, int], ...] = ()
+    reach: float = 1.5
     growth: float = 1.2
     rest: float = 1e-3
     restarts: int = 0
@@ -98,14 +104,14 @@ def walk(
     """
     plan = schedule(steps)
     search = Search(model, x, start_class, norm=norm, towards=towards, clipped=clipped, graph=True)
-    owner, target, value, w = _nearest_classes(search, plan.num_classes)
+    owner, target, value, w = _nearest_classes(search, plan)
     aim = _aim(search, owner)
     origin = search.x[owner]
     point = origin + search.step(origin, origin, value - aim, w)[0]
     _follow(search, owner, target, point, steps, plan)
+    _rescue(search, steps, plan)
     for restart in range(plan.restarts):
         _restart(search, restart, steps // 4, plan)
-    _rescue(search, steps, plan)
     return search.result()
 
 
@@ -177,19 +183,32 @@ def _follow(search: Search, owner: Tensor, target: Tensor, point: Tensor, steps:
 
 
 def _restart(search: Search, number: int, steps: int, plan: Schedule) -> None:
-    """Walks again, from a random point no further from each image than its best, to find another facet."""
+    """Walks again, from a random point no further from each image than its best, to find another facet.
+
+    With few pixels several points are looked at: where one is beyond the boundary, it is walked from the nearest, else,
+    every other time, from that of the smallest gap.
+    """
     rows = search.open_rows()
     rows = rows[search.distance[rows].isfinite()]
     if rows.numel() == 0:
         return
     # one draw, scaled to every image: a result does not depend on the batch
-    noise = random_in_ball(search.x[:1].shape, search.norm, 1.0, generator(0, "walk", number)).to(search.x)
-    start = search.x[rows] + per_sample(search.distance[rows], search.x) * noise
-    start = start.clamp(0, 1) if search.clipped else start
+    shape = torch.Size((SCANNED if search.x[0].numel() <= FEW_PIXELS else 1, *search.x.shape[1:]))
+    noise = random_in_ball(shape, search.norm, 1.0, generator(0, "walk", number)).to(search.x)
+    before = search.distance[rows]
+    points = search.x[rows][:, None] + per_sample(before, search.x)[:, None] * noise
+    points = points.clamp(0, 1) if search.clipped else points
+    start, crossed = points[:, 0], torch.zeros_like(rows, dtype=torch.bool)
+    if len(noise) > 1:
+        gaps = _scan(search, rows, points)
+        if number % 2:
+            start = points[torch.arange(len(rows), device=rows.device), gaps.argmin(1)]
+        crossed = search.distance[rows] < before
+        start = torch.where(per_sample(crossed, start), search.best[rows], start)
     z, logits, _ = search.look(rows, start)
     classes = search.rivals(rows, logits, RESTART_CLASSES)
     value, w, distance, _ = search.nearest_boundary(rows, z, logits, classes, origin=search.x[rows])
-    usable = distance.isfinite() & (distance < plan.promise * search.distance[rows])
+    usable = distance.isfinite() & (crossed | (distance < plan.promise * search.distance[rows]))
     rows, z, value, w, classes = rows[usable], z.detach()[usable], value[usable], w[usable], classes[usable]
     point = z + search.step(z, z, value - _aim(search, rows), w)[0]
     _follow(search, rows, classes[:, 0], point, steps, plan._replace(stay=()))
@@ -207,6 +226,10 @@ def _rescue(search: Search, steps: int, plan: Schedule) -> None:
     for offset in offsets:
         point = search.x[rows] + offset
         search.evaluate(rows, point.clamp(0, 1) if search.clipped else point, graph=False)
+    if search.x[0].numel() <= FEW_PIXELS:
+        still = rows[search.distance[rows].isinf()]
+        anywhere = torch.rand((SCANNED_IN_BOX, *search.x.shape[1:]), generator=generator(0, "walk in box")).to(search.x)
+        _scan(search, still, anywhere.expand(len(still), *anywhere.shape))
     rows = rows[search.distance[rows].isfinite()]
     if rows.numel():
         point = search.best[rows]
@@ -214,7 +237,16 @@ def _rescue(search: Search, steps: int, plan: Schedule) -> None:
         _follow(search, rows, target, point, steps, plan._replace(stay=()))
 
 
-def _nearest_classes(search: Search, num_classes: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _scan(search: Search, rows: Tensor, points: Tensor) -> Tensor:
+    """The gaps, (R, P), at points, (R, P, ...), of the images `rows`; what is beyond and nearer is remembered."""
+    owner, flat = rows.repeat_interleave(points.shape[1]), points.flatten(0, 1)
+    _, _, gaps = search.look(owner, flat, graph=False)
+    distance = norm_of(flat - search.x[owner], search.norm)
+    search.remember(owner, flat, torch.where(gaps < 0, distance, torch.inf), gaps)
+    return gaps.unflatten(0, points.shape[:2])
+
+
+def _nearest_classes(search: Search, plan: Schedule) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Rows (image, class) of the classes nearest at the image, with gap and gradient there.
 
     Gives owner (R,), target (R,), f_target - f_reference (R,) and its gradient (R, ...). Images that start beyond the
@@ -223,14 +255,16 @@ def _nearest_classes(search: Search, num_classes: int) -> tuple[Tensor, Tensor, 
     rows = search.open_rows()
     z, logits = search.at_images(rows)
     # one more of the largest logits than will be tried is ranked by distance
-    classes = search.rivals(rows, logits, num_classes + 1)
+    classes = search.rivals(rows, logits, plan.num_classes + 1)
     parts = []
     for i in range(classes.shape[1]):
         last = i == classes.shape[1] - 1
         parts.append(search.nearest_boundary(rows, z, logits, classes[:, i : i + 1], retain=not last))
     values, gradients, distances = (torch.stack([part[i] for part in parts], 1) for i in range(3))
-    order = distances.argsort(dim=1, stable=True)[:, :num_classes]
-    owner, rank = distances.gather(1, order).isfinite().nonzero(as_tuple=True)
+    nearest, order = (part[:, : plan.num_classes] for part in distances.sort(dim=1, stable=True))
+    near = nearest <= plan.reach * nearest[:, :1]
+    near[:, :ALWAYS] = True
+    owner, rank = (near & nearest.isfinite()).nonzero(as_tuple=True)
     column = order[owner, rank]
     return rows[owner], classes[owner, column], values[owner, column], gradients[owner, column]
 

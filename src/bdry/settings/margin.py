@@ -120,7 +120,7 @@ class Certified(Margin):
         choices=BOUND_METHODS,
     )
     search_steps: int = option(
-        11, "bisections of the radius; the certified radius is within 2^-search_steps of it", ge=1, le=40
+        11, "the certified radius is within 2^-search_steps of that where the bounds give up", ge=1, le=40
     )
     slope_steps: int = option(
         20, "of method=alpha_crown: gradient steps on the slopes of the bounds, at most", ge=0, le=10_000
