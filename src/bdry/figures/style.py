@@ -171,8 +171,8 @@ def in_palette(figure: Figure, box: str | None, dpi: int) -> Image.Image:
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", bbox_inches=box, dpi=dpi, pil_kwargs={"compress_level": 0})
     with Image.open(drawn) as picture:
-        # a round of k-means: a median cut alone gives another colour to what covers little, as the end of a colour bar
-        return picture.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
+        # a median cut would give another colour to what covers little, as the end of a colour bar
+        return picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
 
 
 def _fit(figure: Figure, style: Style) -> None:
