@@ -12,6 +12,7 @@ from bdry.core.measuring import measuring
 from bdry.margins import ESTIMATORS
 from bdry.session.classifier_check import check_classifier
 from bdry.session.digests import code_digest, settings_digest
+from bdry.session.own_function import call
 
 X = torch.rand(24, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 
@@ -159,6 +160,20 @@ def test_measured_with_a_word(after, note):
 def test_what_searches_would_stumble_over_is_said(module, note):
     _, (said,) = check_classifier(module, X)
     assert note in said
+
+
+def test_what_a_builder_sets_for_all_of_torch_is_as_it_was_afterwards(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "setting.py").write_text(
+        "import torch\n\ntorch.set_default_dtype(torch.float64)\n\ndef build():\n    torch.set_grad_enabled(False)\n"
+        "    torch.set_num_threads(torch.get_num_threads() + 1)\n    return torch.nn.Linear(2, 2)\n"
+    )
+    threads = torch.get_num_threads()
+    module, _ = call("classifier", "setting:build")
+    assert module.weight.dtype == torch.float64
+    assert torch.is_grad_enabled()
+    assert (torch.get_default_dtype(), torch.get_num_threads()) == (torch.float32, threads)
 
 
 def test_the_digest_follows_the_code_that_the_forward_is_made_of(tmp_path, monkeypatch):

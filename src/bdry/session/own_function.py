@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from .._vision import open_door
@@ -26,7 +28,7 @@ def call(key: str, name: str, seed: int = 0) -> tuple[nn.Module, str]:
         ConfigError: no such module or function, calling it failed, or it gives no nn.Module.
     """
     # a module without weights of its own is the same at every start
-    with seeded_globally(derive(seed, "init")):
+    with seeded_globally(derive(seed, "init")), torch.enable_grad(), _modes_kept():
         function = _function(key, name)
         try:
             module = function()
@@ -35,6 +37,17 @@ def call(key: str, name: str, seed: int = 0) -> tuple[nn.Module, str]:
     if not isinstance(module, nn.Module):
         raise ConfigError(key, name, f"gives a {type(module).__name__}, not a torch.nn.Module")
     return module, function.__module__
+
+
+@contextmanager
+def _modes_kept() -> Iterator[None]:
+    """torch's default dtype and number of threads are afterwards as they were, whatever the user's code sets."""
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_num_threads(threads)
 
 
 def look_here_first() -> None:
