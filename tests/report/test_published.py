@@ -175,6 +175,19 @@ def test_a_damaged_or_swollen_published_table_is_a_line(undrawn, runs, tmp_path,
         read_table(path, TABLES["history"])
 
 
+def test_a_publication_of_another_version_is_not_added_to(undrawn, runs, tmp_path):
+    place = tmp_path / "results"
+    publish.run(config(runs=runs, to=str(place)))
+    path = find_runs([str(place)])[0][0].run.table_path("history")
+    # rows as lines, as they were published once
+    columns = [line.split(",") for line in lzma.decompress(path.read_bytes()).decode().splitlines()]
+    path.write_bytes(lzma.compress("".join(",".join(row) + "\n" for row in zip(*columns, strict=True)).encode()))
+    before = content(place)
+    with pytest.raises(RunError, match=r"history\.csv\.xz: not the columns .* another version of bdry"):
+        publish.run(config(runs=runs, to=str(place)))
+    assert content(place) == before
+
+
 def test_a_study_that_grows_on_two_machines(undrawn, runs, tmp_path, write_run, made, capsys):
     place = tmp_path / "results"
     publish.run(config(runs=runs, to=str(place)))

@@ -9,7 +9,7 @@ from ..errors import UsageError, unwritable
 from ..runs import find_runs
 from ..runs.files import write_json
 from ..runs.provenance import provenance
-from ..runs.published import DATA, add_run, check_size, renewing
+from ..runs.published import DATA, add_run, check_readable, check_size, renewing
 from ..settings import PublishConfig
 from .figures import redraw
 
@@ -19,8 +19,8 @@ def run(config: PublishConfig) -> None:
 
     Raises:
         UsageError: no run is finished, or all are another paper's.
-        RunError: the publication would be larger than config.max_mb, or <to> holds other files. As after a kill, the
-            earlier publication is in <to> then.
+        RunError: the publication would be larger than config.max_mb, <to> holds other files, or tables that this
+            version cannot read. As after a kill, the earlier publication is in <to> then.
     """
     records, skipped = find_runs(config.runs, unfinished=True)
     for reason in skipped:
@@ -44,6 +44,7 @@ def run(config: PublishConfig) -> None:
                 closely = record.identity["seed"] == smallest.get(record.run.experiment)
                 add_run(record, fresh / DATA, closely=closely)
             published, _ = find_runs([str(fresh / DATA)])
+            check_readable(published)
             paths = redraw(config.paper, "all", published, [str(fresh / DATA)], fresh)
             names = {path.name for path in paths}
             for path in paths:

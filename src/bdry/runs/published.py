@@ -236,6 +236,14 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def check_readable(published: Sequence[RunRecord]) -> None:
+    """Raises `RunError` with the file where a published table cannot be read, as one of another version of bdry."""
+    for record in published:
+        for folder in (record.run, *record.measurements()):
+            for path in folder.path.glob(f"tables/*.csv{COMPRESSED}"):
+                read_table(path, TABLES[path.name.partition(".")[0]])
+
+
 def check_size(folder: Path, most: float) -> float:
     """How much a publication holds, MB. Raises `RunError` where that is more than `most`, with the largest files."""
     files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: -path.stat().st_size)
