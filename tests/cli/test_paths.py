@@ -8,7 +8,6 @@ import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from bdry.cli import main
 from bdry.cli.dispatch import _escaped
 from bdry.conf import HYDRA_VERSION_BASE, compose
 from bdry.settings.groups import conf_dir
@@ -48,10 +47,10 @@ def test_files_of_ones_own_and_labels(key, value, composing):
     assert (config[group] if group else config)[last] == value
 
 
-def test_of_another_key_the_line_says_how_to_quote(monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert main(["margin", "run=x", "code=v(1"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+def test_of_another_key_the_line_says_how_to_quote(bdry, tmp_path):
+    answer = bdry("margin", "run=x", "code=v(1", cwd=tmp_path)
+    assert answer.returncode == 2
+    (line,) = answer.stderr.splitlines()
     assert line.endswith(""": "code='v(1'\"""")
 
 
