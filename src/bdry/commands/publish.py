@@ -9,7 +9,7 @@ from ..errors import UsageError, unwritable
 from ..runs import find_runs
 from ..runs.files import write_json
 from ..runs.provenance import provenance
-from ..runs.published import DATA, add_run, check_readable, check_size, renewing
+from ..runs.published import DATA, add_runs, check_readable, check_size, renewing
 from ..settings import PublishConfig
 from .figures import redraw
 
@@ -25,8 +25,7 @@ def run(config: PublishConfig) -> None:
     records, skipped = find_runs(config.runs, unfinished=True)
     for reason in skipped:
         print(f"skipped: {reason}", file=sys.stderr)
-    finished = [record for record in records if record.state == "finished"]
-    if not finished:
+    if not any(record.state == "finished" for record in records):
         raise UsageError(f"runs={' '.join(config.runs)}: no finished run among them")
     # a run that was trained by no preset is of no paper
     of = {record.config["paper"].partition("/")[0] for record in records if isinstance(record.config.get("paper"), str)}
@@ -35,14 +34,7 @@ def run(config: PublishConfig) -> None:
     place = Path(config.to).expanduser()
     try:
         with renewing(place) as fresh:
-            already = find_runs([str(fresh / DATA)])[0] if (fresh / DATA).is_dir() else []
-            smallest: dict[str, int] = {}
-            for record in [*already, *finished]:
-                seed = record.identity["seed"]
-                smallest[record.run.experiment] = min(seed, smallest.get(record.run.experiment, seed))
-            for record in records:
-                closely = record.identity["seed"] == smallest.get(record.run.experiment)
-                add_run(record, fresh / DATA, closely=closely)
+            add_runs(records, fresh / DATA)
             published, _ = find_runs([str(fresh / DATA)])
             check_readable(published)
             paths = redraw(config.paper, "all", published, [str(fresh / DATA)], fresh)

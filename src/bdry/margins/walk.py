@@ -194,12 +194,12 @@ def _restart(search: Search, number: int, steps: int, plan: Schedule) -> None:
         return
     # one draw, scaled to every image: a result does not depend on the batch
     shape = torch.Size((SCANNED if search.x[0].numel() <= FEW_PIXELS else 1, *search.x.shape[1:]))
-    noise = random_in_ball(shape, search.norm, 1.0, generator(0, "walk", number)).to(search.x)
+    offsets = random_in_ball(shape, search.norm, 1.0, generator(0, "walk", number)).to(search.x)
     before = search.distance[rows]
-    points = search.x[rows][:, None] + per_sample(before, search.x)[:, None] * noise
+    points = search.x[rows][:, None] + per_sample(before, search.x)[:, None] * offsets
     points = points.clamp(0, 1) if search.clipped else points
     start, crossed = points[:, 0], torch.zeros_like(rows, dtype=torch.bool)
-    if len(noise) > 1:
+    if len(offsets) > 1:
         gaps = _scan(search, rows, points)
         if number % 2:
             start = points[torch.arange(len(rows), device=rows.device), gaps.argmin(1)]

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import BusyError, RunError
 from .arrays import last_of
-from .collect import RunRecord
+from .collect import RunRecord, find_runs
 from .csvfile import COMPRESSED, compressed, read_table
 from .files import refuse_links, replacing, write_text
 from .folder import MEASUREMENTS, Run
@@ -50,18 +50,27 @@ CHECKSUMS = "SHA256SUMS"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
-def add_run(record: RunRecord, data: Path, *, closely: bool) -> None:
-    """Puts the run and its finished measurements below `data`; what is there of the same training already stays.
+def add_runs(records: Sequence[RunRecord], data: Path) -> None:
+    """Puts runs and their finished measurements below `data`; what is there of the same training already stays.
 
-    Numbers keep `DIGITS` significant digits; the columns `UNREAD` hold nan or -1. Of a run that was not finished only
-    config, status and provenance are put there, and only where no finished one is.
-
-    Args:
-        closely: with the tables `OF_ONE_SEED`, and the arrays of the last moment.
+    Numbers keep `DIGITS` significant digits; the columns `UNREAD` hold nan or -1. The tables `OF_ONE_SEED` and the
+    arrays of the last moment are those of an experiment's smallest seed, here and there. Of a run that was not
+    finished only config, status and provenance are put there, and only where no finished one is.
 
     Raises:
-        RunError: a table of the run is damaged.
+        RunError: a table of a run is damaged.
     """
+    already = find_runs([str(data)])[0] if data.is_dir() else []
+    finished = [record for record in records if record.state == "finished"]
+    smallest: dict[str, int] = {}
+    for record in [*already, *finished]:
+        seed = record.identity["seed"]
+        smallest[record.run.experiment] = min(seed, smallest.get(record.run.experiment, seed))
+    for record in records:
+        _add_run(record, data, closely=record.identity["seed"] == smallest.get(record.run.experiment))
+
+
+def _add_run(record: RunRecord, data: Path, *, closely: bool) -> None:
     place = data / "runs" / record.run.name
     if record.state != "finished":
         if not Run(place).finished:
