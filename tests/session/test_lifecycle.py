@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,27 @@ def test_work_that_ends_early_says_so_and_goes_on_where_it_was(error, state, fol
     assert [start["from_step"] for start in folder.starts()] == [0, 2]
     carry_out(folder, lambda: pytest.fail("begun again"))
     assert "is finished already" in capsys.readouterr().out
+
+
+class Signalled(Pieces):
+    """Work to which a signal comes when it looks for one no more."""
+
+    def go_on(self, stop):
+        os.kill(os.getpid(), signal.SIGTERM)
+        super().go_on(stop)
+
+
+def test_a_signal_is_not_forgotten_where_an_error_ends_the_work(folder, tiny_dataset):
+    with pytest.raises(StoppedError, match="no such file; stopped by SIGTERM"):
+        carry_out(folder, lambda: Signalled(folder, tiny_dataset, {2: OSError("no such file")}))
+    assert folder.status()["state"] == "interrupted"
+    assert "no such file" in folder.status()["error"]
+
+
+def test_a_signal_of_the_last_moments_stops_what_comes_after(folder, tiny_dataset):
+    with pytest.raises(StoppedError, match="stopped by SIGTERM"):
+        carry_out(folder, lambda: Signalled(folder, tiny_dataset))
+    assert folder.finished
 
 
 def test_a_folder_that_another_works_in(folder, tiny_dataset):

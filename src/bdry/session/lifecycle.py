@@ -86,6 +86,8 @@ def carry_out(folder: OwnedFolder, begin: Callable[[], Work]) -> None:
                 raise
             raise error from None
         folder.set_status("finished")
+        # a signal of the last moments, too late for the work, still stops what comes after it
+        stop.obey()
 
 
 def _origin(dataset: Dataset, how_far: dict[str, Any]) -> dict[str, Any]:

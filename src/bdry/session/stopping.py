@@ -31,10 +31,11 @@ class Stop:
         """The signals' handler."""
         self.signal = number
 
-    def obey(self) -> None:
+    def obey(self, after: str = "") -> None:
         """Called after saving. Where a signal has come, it goes to the handler that a launcher had installed before us.
 
-        Raises `StoppedError` where there was none. submitit's requeues the job and exits, or lets it go on.
+        Raises `StoppedError` where there was none, which says what the signal came `after`. submitit's requeues the job
+        and exits, or lets it go on.
         """
         if self.signal is None:
             return
@@ -43,18 +44,24 @@ class Stop:
         if callable(before):
             before(number, None)
         else:
-            raise StoppedError(f"stopped by {signal.Signals(number).name}; the same command goes on")
+            raise StoppedError(f"{after}stopped by {signal.Signals(number).name}; the same command goes on")
 
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """Inside, the signals only set the flag of what is yielded; their handlers are as they were afterwards."""
+    """Inside, the signals only set the flag of what is yielded; their handlers are as they were afterwards.
+
+    Work that an error ends obeys before it leaves: a signal that is forgotten would not stop the sweep around the work.
+    """
     stop = Stop()
     # Python delivers signals to the main thread alone, and lets no other install handlers
     if threading.current_thread() is threading.main_thread():
         stop.replaced = {number: signal.signal(number, stop.receive) for number in SIGNALS}
     try:
         yield stop
+    except Exception as error:
+        stop.obey(after=f"{error}; ")
+        raise
     finally:
         for number, handler in stop.replaced.items():
             signal.signal(number, handler)
