@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
 
 Model = Callable[[Tensor], Tensor]
 
@@ -69,3 +72,48 @@ def logits_of(model: Model, z: Tensor) -> Tensor:
     if torch.finfo(logits.dtype).bits > torch.finfo(z.dtype).bits:
         logits = logits - logits.detach().amax(1, keepdim=True)
     return logits.to(z.dtype)
+
+
+@torch.no_grad()
+def logits_in_float64(model: Model, z: Tensor) -> Tensor | None:
+    """The logits at float32 z, (N, ...) -> (N, K), as the model's own steps give them in float64: free of rounding.
+
+    Weights and all that the model computes are float64 for this pass; the model itself is left as it was. None where
+    that cannot be: the model does not run in float64, or not on this device, or z is float64 already.
+    """
+    if z.dtype != torch.float32:
+        return None
+    try:
+        with _unchanged(model), _InFloat64():
+            logits = logits_of(model, z.double())
+    except Exception:
+        # a module may raise anything where numbers are not of its dtype
+        return None
+    return logits if bool(logits.isfinite().any()) else None
+
+
+class _InFloat64(TorchFunctionMode):
+    """Every float32 tensor that a function of torch takes or gives is float64, and so is a dtype that is named."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        args, kwargs = tree_map(_doubled, (args, kwargs or {}))
+        return tree_map(_doubled, (Tensor.double if func is Tensor.float else func)(*args, **kwargs))
+
+
+def _doubled(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.double() if value.dtype == torch.float32 else value
+    return torch.float64 if value is torch.float32 else value
+
+
+@contextmanager
+def _unchanged(model: Model) -> Iterator[None]:
+    """What the parts of a module hold is afterwards what it was: a forward pass may keep tensors."""
+    parts = list(model.modules()) if isinstance(model, nn.Module) else []
+    held = [(part, dict(vars(part)), dict(part._buffers)) for part in parts]
+    try:
+        yield
+    finally:
+        for part, attributes, buffers in held:
+            vars(part).update(attributes)
+            part._buffers.update(buffers)

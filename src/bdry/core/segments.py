@@ -15,6 +15,8 @@ PUSHES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.07, 0.1, 0.2, 
 
 # an image whose gap is below so many roundings is near the boundary: 0.8 % of the largest logit in float32
 NEAR = 16_384
+# where rounding may turn a label, it is tried in batches of so many copies; the larger where the images come so too
+COPIES, ALWAYS = (1, 2, 3, 8, 32), 8
 
 
 def gap(logits: Tensor, start_class: Tensor, towards: Tensor | None = None) -> Tensor:
@@ -37,6 +39,11 @@ def rounding(logits: Tensor) -> Tensor:
 def clearly_beyond(logits: Tensor, start_class: Tensor) -> Tensor:
     """Whether the gap is below 0 by more than rounding, which may vanish in a batch of another size; (N,)."""
     return gap(logits, start_class) < -rounding(logits)
+
+
+def batch_sizes(num_images: int) -> list[int]:
+    """Of the batches in which a label is tried that rounding may turn, where `num_images` come together."""
+    return [size for size in COPIES if size <= max(ALWAYS, num_images)]
 
 
 def bracketed_root(
@@ -114,8 +121,8 @@ def first_crossing(
         gap_at_x, gap_at_end: (N,), the gap (see `gap`) at both ends, >= 0 and < 0.
         clipped: points are brought into the [0, 1] box.
         ignored: (N, K) bool, classes that count for no boundary.
-        noise: (N,), how much rounding may move a gap: the label must differ by more, or else also where the point is
-            looked at alone; alone in any case where x is near the boundary. None: it must differ.
+        noise: (N,), how much rounding may move a gap: the label must differ by more, or else also in batches of several
+            sizes; in these in any case where x is near the boundary. None: it must differ.
 
     Returns:
         t, (N,); the label there, (N,), -1 where rounding never let it differ; forward passes spent, (N,) int64.
@@ -123,7 +130,7 @@ def first_crossing(
     forwards = torch.zeros_like(start_class)
 
     def look(rows: Tensor, t: Tensor) -> Tensor:
-        forwards[rows] += 1
+        forwards.index_add_(0, rows, torch.ones_like(rows))
         logits = logits_of(model, along(x[rows], delta[rows], t, clipped))
         return logits if ignored is None else logits.masked_fill(ignored[rows], -torch.inf)
 
@@ -145,7 +152,8 @@ def first_crossing(
         if noise is not None:
             sure = (value < -noise[rows]) & (gap_at_x[rows] > NEAR * noise[rows])
         for place in (differs & ~sure).nonzero()[:, 0]:
-            sure[place] = gap_at(rows[place][None], t[rows[place]][None])[0] < 0
+            copies = [rows[place].expand(size) for size in batch_sizes(len(x))]
+            sure[place] = all(bool((gap_at(same, t[same]) < 0).all()) for same in copies)
         label[rows] = torch.where(sure, logits.argmax(1), -1)
     return t, label, forwards
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from ..core.measuring import Model, evaluate
 from ..core.norms import norm as norm_of
 from ..core.norms import per_sample
-from ..core.segments import rounding
 from .result import ESTIMATORS, Abilities, MarginResult
 from .search import Search
 
@@ -63,7 +62,7 @@ def exact(
 
     start, origin = search.start[rows], x[rows]
     # the affine form is rounded too: by how much shows where the model is known
-    allowance = torch.maximum(rounding(logits[rows]), 2 * error.amax())
+    allowance = torch.maximum(search.noise[rows], 2 * error.amax())
     least = torch.full_like(search.distance[rows], torch.inf)
     lower = least.clone()
     nearest, w, value = torch.full_like(start, -1), torch.zeros_like(origin), torch.zeros_like(lower)

@@ -9,18 +9,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.halfspace import UNIT_BOX, project_hyperplane
-from ..core.measuring import Model, evaluate, logits_of
+from ..core.measuring import Model, evaluate, logits_in_float64, logits_of
 from ..core.norms import dual_norm, per_sample
 from ..core.norms import norm as norm_of
 from ..core.segments import along, first_crossing, gap, pick, rounding
 from .result import MarginResult
-from .settle import settle
+from .settle import MOST_ROUNDINGS, settle
 
 # gradients of a class and the start class that differ by less than this share are the same function twice
 SAME_FUNCTION = 1e-5
 # images that are looked at in another batch too, the number of copies where few come together, and how many times what
 # moves there may move elsewhere
 TWICE, COPIES, ELSEWHERE = 4, 8, 4
+# how many times what a few images' logits differ from those in float64 others may
+OTHERS = 2
 # closing: feet aim beyond the linearised boundary by this share of the gap at the image; classes tried
 CLOSE_AIM, CLOSE_CLASSES = 1e-3, 5
 
@@ -37,7 +39,7 @@ class Search:
     ignored: (N, K) bool, twins: classes that are the same function as the start class. `look` puts their logits at
         -inf, where the model itself may have put classes that it masks: neither counts for a boundary.
     logits: (N, K), at the images. start: (N,), the start classes. start_gap: (N,), the gap at the images.
-    noise: (N,), how much rounding may move a gap in a batch of another size.
+    noise: (N,), how much rounding may move a gap. has_float64: whether the model's logits in float64 are known.
     iterations, forwards, backwards: (N,) int64.
 
     With `graph`, `at_images` needs no pass of its own.
@@ -68,6 +70,7 @@ class Search:
         self.ignored = self._twins(logits, self.start if towards is None else towards)
         self.logits = logits.masked_fill(self.ignored, -torch.inf)
         self.start_gap = gap(self.logits, self.start, towards)
+        self.has_float64 = True
         self.noise = rounding(self.logits) * self._moved()
         self.best, self.best_gap = self.x.clone(), self.start_gap.clone()
         self.distance = torch.where(self.finite & (self.start_gap < 0), 0.0, torch.inf).to(x.dtype)
@@ -278,11 +281,20 @@ class Search:
         self.best[rows], self.distance[rows] = point, torch.where(label >= 0, length, torch.inf)
         self.boundary_class[rows] = label
 
+    def look_in_float64(self, rows: Tensor, z: Tensor) -> Tensor | None:
+        """The logits at the points z, (R, ...), of images `rows` in float64; None where they are not known."""
+        logits = logits_in_float64(self.model, z) if self.has_float64 else None
+        if logits is None:
+            return None
+        self.forwards.index_add_(0, rows, torch.ones_like(rows))
+        return logits.masked_fill(self.ignored[rows], -torch.inf)
+
     @torch.no_grad()
     def _moved(self) -> float:
-        """How many times the size of the logits says do their differences move in a batch of another size; at least 1.
+        """How many times what the size of the logits says may rounding move their differences; at least 1.
 
-        Sums inside a network may cancel: then its logits are rounded by more. A few images are looked at twice.
+        Sums inside a network may cancel: then its logits are rounded by more. A few images are looked at in other
+        batches, and in float64.
         """
         most = 1.0
         rows = self.finite.nonzero()[:TWICE, 0]
@@ -291,11 +303,20 @@ class Search:
         for row, copies in looks:
             logits = logits_of(self.model, self.x[row].expand(copies, *self.x.shape[1:]))
             self.forwards[row] += copies
-            moved = logits[0] - self.leaf_logits[row].detach()
-            moved = (moved - moved[self.start[row]]).nan_to_num(0.0, 0.0, 0.0).abs().amax()
-            expected = rounding(self.logits[row][None])[0].clamp_min(torch.finfo(moved.dtype).tiny)
-            most = max(most, ELSEWHERE * float(moved / expected))
+            most = max(most, ELSEWHERE * self._roundings(row[None], logits[:1]))
+        exact = self.look_in_float64(rows, self.x[rows]) if len(rows) else None
+        if exact is not None:
+            roundings = self._roundings(rows, exact)
+            # what is further off does not compute in float32
+            self.has_float64 = roundings <= MOST_ROUNDINGS
+            most = max(most, OTHERS * roundings) if self.has_float64 else most
         return most
+
+    def _roundings(self, rows: Tensor, logits: Tensor) -> float:
+        """By how many roundings of the logits a difference with the start class is another in `logits`, (R, K)."""
+        moved = logits - self.leaf_logits[rows].detach()
+        moved = (moved - moved.gather(1, self.start[rows, None])).nan_to_num(0.0, 0.0, 0.0).abs().amax(1)
+        return float((moved / rounding(self.logits[rows]).clamp_min(torch.finfo(self.x.dtype).tiny)).amax())
 
     def _twins(self, logits: Tensor, own: Tensor) -> Tensor:
         """The classes tied with `own` at the image whose gradients there are the same too, (N, K) bool."""

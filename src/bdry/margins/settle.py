@@ -1,9 +1,11 @@
 """The last step of a margin that the dtype has few digits for: very near images, logits that are large beside the gap.
 
-There a bisection ends wherever rounding turns the label, which is some per cent off or more. Instead the boundary's
-place is averaged over points that are each rounded in another way, and of many points of the dtype's grid just beyond
-it the nearest is taken whose label differs in batches of several sizes. Some of these points are moved along the
-boundary, the way on which the logits change most: where logits are large, the label turns only at few of their values.
+There a bisection ends wherever rounding turns the label, which is some per cent off or more. Instead the boundary is
+placed by the model's logits in float64 (where they are not known, by the mean over points that are each rounded in
+another way), and of many points of the dtype's grid just beyond it the nearest is taken whose label differs in batches
+of several sizes. Some of these points are moved along the boundary, the way on which the logits change most: where
+logits are large, the label turns only at few of their values. Rounding moves the gaps of near points alike: where it
+keeps them all on this side, further points are drawn around those that came nearest to another label.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from torch import Tensor
 from ..core.norms import dual_norm, per_sample
 from ..core.norms import norm as norm_of
 from ..core.seeds import generator
-from ..core.segments import rounding
+from ..core.segments import ALWAYS, batch_sizes, rounding
 
 if TYPE_CHECKING:
     from .search import Search
@@ -31,13 +33,16 @@ CLASSES = 5
 # points that place the boundary; those considered beyond it, as far as so many numbers hold them; those looked at
 PLACING, CONSIDERED, MOST_NUMBERS, LOOKED_AT = 128, 2048, 2**24, 256
 # rounds of these that are made at most, until a point is no farther than the boundary by more than this share
-ROUNDS, GOOD = 3, 0.04
+ROUNDS, GOOD = 16, 0.04
+# a round is drawn around so many points of the one before: the shares of their way off the straight one and of the
+# drawn way
+PARENTS, KEPT, DRAWN = 8, 1.0, 0.4
 # placed points differ by rounding alone where they differ by no more than so many times what it moves a gap by
 SLACK = 4
-# points whose label is tried in batches of so many copies; the larger ones where the images come in such batches too
-TRIED, COPIES, ALWAYS = 64, (1, 2, 3, 8, 32), 8
+# points that are looked at in batches of copies of themselves, in the first round and in the others
+TRIED_FIRST, TRIED = 32, 128
 # shares of the margin: how much longer than to the boundary, how far along it, how far in a random direction
-LONGER, ALONG, ASIDE = 0.06, 0.3, 0.15
+LONGER, ALONG, ASIDE = 0.06, 0.3, 0.25
 # points that place the boundary lie at least so many roundings of a pixel aside, or they are all rounded alike
 APART = 32
 
@@ -72,13 +77,20 @@ def settle(search: Search) -> None:
         if boundary is not None:
             at_x, is_flat = boundary.placed(around)
             step = search.step(search.x[row], search.x[row], at_x[None].to(x.dtype), boundary.w)[0]
-            good, most = (1 + GOOD) * norm_of(step, search.norm), search.distance[row]
+            size, most = norm_of(step, search.norm), search.distance[row]
+            if float(at_x) == 0:
+                continue
             if is_flat:
                 # by so much rounding may have put the point too near
                 most = most + SLACK * search.noise[row] / dual_norm(boundary.w, search.norm)
+            parents = None
             for drawn in draws:
-                most = boundary.take(boundary.beyond(step, at_x, drawn), at_x, most)
-                if bool(most <= good):
+                points = boundary.beyond(step, at_x, drawn, parents)
+                if parents is None and len(points):
+                    # the grid may hold no point as near as the boundary: the points come by their distance
+                    size = torch.maximum(size, norm_of(points[:1] - search.x[row], search.norm))
+                most, parents = boundary.take(points, at_x, step, most, parents)
+                if bool(most <= (1 + GOOD) * size) or len(parents) == 0:
                     break
 
 
@@ -126,7 +138,7 @@ class _Boundary(NamedTuple):
     def placed(self, around: Tensor) -> tuple[Tensor, bool]:
         """The difference at the image by the points on the way and beyond, each moved by a draw: their mean in float64.
 
-        Also whether they differ by no more than rounding.
+        The model's steps are in float64 too, where it has them. Also whether they differ by no more than rounding.
         """
         search, x = self.search, self.search.x[self.row]
         apart = ASIDE * search.distance[self.row] / norm_of(around[:1], search.norm)
@@ -136,21 +148,27 @@ class _Boundary(NamedTuple):
         seen = []
         for part in points.split(max(ALWAYS, len(search.x))):
             rows = self.row.expand(len(part))
-            _, logits, _ = search.look(rows, part, graph=False)
+            logits = search.look_in_float64(rows, part)
+            if logits is None:
+                logits = search.look(rows, part, graph=False)[1]
             seen.append(search.differences(rows, logits, self.other.expand(len(part))[:, None])[:, 0])
         values = torch.cat(seen).double() - self.ahead(points)
         return values.mean(), bool(values.std() <= SLACK * search.noise[self.row])
 
-    def beyond(self, step: Tensor, at_x: Tensor, draws: _Draws) -> Tensor:
+    def beyond(self, step: Tensor, at_x: Tensor, draws: _Draws, parents: Tensor | None) -> Tensor:
         """Points of the dtype's grid that the linearised boundary leaves beyond it, the nearest more often; (P, ...).
 
-        step: (1, ...), to the boundary. at_x: the difference at the image.
+        step: (1, ...), to the boundary. at_x: the difference at the image. parents: (Q, ...), ways off the straight one
+        around which to draw; None: around it.
         """
         search, x = self.search, self.search.x[self.row]
         size, tiny = norm_of(step, search.norm), torch.finfo(x.dtype).tiny
         tangent = self.tangent / self.tangent.abs().amax().clamp_min(tiny)
         tangent = tangent / norm_of(tangent, search.norm).clamp_min(tiny)
-        moved = (1 + draws.longer) * step + size * (draws.along * tangent + draws.aside)
+        off = size * (draws.along * tangent + draws.aside)
+        if parents is not None:
+            off = DRAWN * off + KEPT * parents[torch.arange(len(off), device=x.device) % len(parents)]
+        moved = (1 + draws.longer) * step + off
         points = x + moved
         if search.norm == "linf":
             length = size * (1 + draws.longer)
@@ -161,46 +179,59 @@ class _Boundary(NamedTuple):
         distance = norm_of(points - x, search.norm)
         likely = (distance > 0) & (self.ahead(points) > -at_x)
         points, distance = points[likely], distance[likely]
-        kept = max(int((distance < (1 + LONGER) * size).sum()), len(points) // 2, LOOKED_AT)
+        near = distance < (1 + LONGER) * torch.maximum(size, distance.amin()) if len(distance) else likely[:0]
+        kept = max(int(near.sum()), len(points) // 2, LOOKED_AT)
         points = points[distance.argsort(stable=True)[:kept]]
         return points[:: max(1, len(points) // LOOKED_AT)]
 
-    def take(self, points: Tensor, at_x: Tensor, most: Tensor) -> Tensor:
+    def take(
+        self, points: Tensor, at_x: Tensor, step: Tensor, most: Tensor, parents: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Takes the nearest of the points, and of the one before, whose label differs for sure, and gives its distance.
 
-        most: (1,), how far it may be, which is given back where there is none.
+        most: (1,), how far it may be, which is given back where there is none. Also ways off the straight one,
+        (Q, ...), on which the label should differ soonest: of the points and of the `parents`.
         """
         search, x, row = self.search, self.search.x[self.row], self.row
         points = torch.cat([search.best[row], points])
-        gaps = [
-            search.look(row.expand(len(part)), part, graph=False)[2]
-            for part in points.split(max(ALWAYS, len(search.x)))
-        ]
-        distance = norm_of(points - x, search.norm)
-        usable = (torch.cat(gaps) < 0) & (self.ahead(points) > -at_x)
-        usable &= distance <= most
-        nearest = usable.nonzero()[:, 0][distance[usable].argsort(stable=True)]
-        for place in nearest[:: max(1, len(nearest) // TRIED)]:
-            label = self.label(points[place][None])
-            if label is not None:
-                search.best[row], search.boundary_class[row] = points[place], label
-                search.distance[row] = distance[place]
-                search.overshot[row] = torch.maximum(search.overshot[row], distance[place])
-                return distance[place][None]
-        return most
+        if parents is not None:
+            points = torch.cat([points, _boxed(search, x + step + parents)])
+        # at first the cheapest way to look; where that was not enough, as every size of batch shows them
+        sizes, tried = [max(ALWAYS, len(search.x))], TRIED_FIRST
+        if parents is not None:
+            sizes, tried = batch_sizes(len(search.x)), TRIED
+        looks = torch.stack([self.together(points, size) for size in sizes]).amax(0)
+        points = points[self.later(points, looks, at_x, step)[0].argsort(stable=True)[:tried]]
+        gaps = self.gaps(points)
+        later, off = self.later(points, gaps, at_x, step)
+        distance = norm_of(points - x, search.norm).masked_fill((gaps >= 0) | (self.ahead(points) <= -at_x), torch.inf)
+        place = distance.argmin()
+        if bool(distance[place] <= most):
+            most = distance[place][None]
+            search.best[row], search.distance[row] = points[place], most
+            search.boundary_class[row] = search.look(row, points[place][None], graph=False)[1].argmax(1)
+            search.overshot[row] = torch.maximum(search.overshot[row], most)
+        return most, off[later.argsort(stable=True)[:PARENTS]]
 
-    def label(self, point: Tensor) -> Tensor | None:
-        """The label of the point, (1, ...), where it differs in batches of every size."""
-        label = None
-        for number in COPIES:
-            if number > max(ALWAYS, len(self.search.x)):
-                break
-            copies = point.expand(number, *point.shape[1:])
-            _, logits, gap = self.search.look(self.row.expand(number), copies, graph=False)
-            if not bool((gap < 0).all()):
-                return None
-            label = logits[:1].argmax(1) if label is None else label
-        return label
+    def later(self, points: Tensor, gaps: Tensor, at_x: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        """How far along each point's way the label differs as its gap tells, (P,), and its way off the straight one."""
+        share, more = (per_sample((part / -at_x).to(points.dtype), points) for part in (self.ahead(points), gaps))
+        off = points - self.search.x[self.row] - share * step
+        return norm_of((share + more).clamp_min(1) * step + off, self.search.norm), off
+
+    def together(self, points: Tensor, size: int) -> Tensor:
+        """The gap of each of the points, (P,), in batches of `size` points."""
+        looks = [self.search.look(self.row.expand(len(part)), part, graph=False) for part in points.split(size)]
+        return torch.cat([gap for _, _, gap in looks])
+
+    def gaps(self, points: Tensor) -> Tensor:
+        """The largest gap of each of the points, (P,), in batches of several sizes of copies of itself."""
+        largest = []
+        for size in batch_sizes(len(self.search.x)):
+            row = self.row.expand(size)
+            copies = (point.expand(size, *point.shape) for point in points)
+            largest.append(torch.stack([self.search.look(row, same, graph=False)[2].amax() for same in copies]))
+        return torch.stack(largest).amax(0)
 
 
 def _boxed(search: Search, points: Tensor) -> Tensor:
