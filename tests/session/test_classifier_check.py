@@ -113,6 +113,7 @@ def test_a_masked_class_leaves_the_margins_of_the_others():
     [
         (Around(after=lambda logits: (logits, logits)), "gives tuple for 2 images"),
         (Around(after=lambda logits: logits[:, :1]), "a single logit"),
+        (Around(after=lambda logits: logits.squeeze()), "gives (5,) for a batch of 1, not (1, 5)"),
         (Around(after=lambda logits: logits.detach()), "without gradients"),
         (Around(after=lambda logits: (100 * logits).long()), "whole numbers (int64)"),
         (Around(after=lambda logits: torch.complex(logits, logits)), "complex numbers (complex64)"),
@@ -124,6 +125,10 @@ def test_a_masked_class_leaves_the_margins_of_the_others():
         (Around(lambda x: nn.functional.dropout(x, 0.2)), "at a second look"),
         (Around(lambda x: nn.functional.batch_norm(x, None, None, training=True)), "in a batch of 1 than in one of 24"),
         (Around(lambda x: x / len(x)), "in a batch of 1 than in one of 24"),
+        (
+            Around(after=lambda logits: logits + torch.arange(len(logits))[:, None] * torch.arange(5)),
+            "at another place",
+        ),
         (Around(after=lambda logits: logits * torch.nan), "no class is predicted"),
         (Around(after=lambda logits: logits.exp() * torch.inf), "its logits are inf: no class is predicted"),
         (NoEval(), "never in eval mode"),

@@ -91,7 +91,12 @@ def test_refused_in_a_line(name, line, here, capsys):
 
 
 @pytest.mark.parametrize(
-    ("raised", "shown"), [("ValueError('no more')", "ValueError: no more"), ("SystemExit(0)", "SystemExit: 0")]
+    ("raised", "shown"),
+    [
+        ("ValueError('no more')", "ValueError: no more"),
+        ("SystemExit(0)", "SystemExit: 0"),
+        ("StopIteration", "StopIteration"),
+    ],
 )
 def test_what_a_forward_raises_on_the_way_ends_in_a_line_that_names_its_place(raised, shown, here, capsys):
     source = (here / "modules.py").read_text()

@@ -42,6 +42,8 @@ LISTS = ("runs", "weights")
 ONE_PATH = r"(?i:(?!(true|false|nan|inf|[\d_.e+-]*\d[\d_.e+-]*)$)[a-z0-9_./%@+*?:=-]*)|'.*'|\".*\"|.*\$\{.*"
 SEVERAL_PATHS = ONE_PATH + r"|\[.*\]|[^'\"(]*,.*|(choice|glob|range|interval|shuffle|sort)\(.*\)"
 
+SWEEPING = ("-m", "--multirun")
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command line and returns its exit code.
@@ -102,7 +104,9 @@ def _dispatch(argv: list[str]) -> int:
 def _run_hydra(command: str, rest: list[str]) -> None:
     # makes hydra.main raise instead of printing and exiting, so that `explain` can answer in a line
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sweep = "-m" in rest or "--multirun" in rest
+    sweep = any(word in SWEEPING for word in rest)
+    # Hydra's parser takes the settings in one piece; -m may stand among them
+    rest.sort(key=lambda word: word not in SWEEPING)
     rest = [_escaped(_renamed(command, word), sweep) for word in rest]
     _check_paper(command, rest)
     sys.argv = [f"bdry {command}", *rest]
@@ -174,6 +178,8 @@ def _check_flags(rest: list[str]) -> None:
     """Raises `UsageError` for a flag that Hydra does not know, where its own parser would print its usage."""
 
     def refuse(message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments") and "=" in message and "--" not in message:
+            raise UsageError(f"{message} (other flags than -m stand before or behind all settings)")
         raise UsageError(f"{message} (bdry <command> --help lists the flags)")
 
     parser = get_args_parser()

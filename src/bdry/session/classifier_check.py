@@ -57,7 +57,7 @@ def check_classifier(
 
     Raises:
         UnmeasurableError: a ValueError. The module fails on these images, gives no logits of K classes or no gradients,
-            or gives other logits at a second look or in a batch of another size.
+            or gives other logits at a second look, in a batch of another size or at another place in it.
     """
     try:
         with torch.random.fork_rng(), measuring(module):
@@ -112,13 +112,19 @@ def _check_logits(logits: object, num_classes: int | None, called: str) -> None:
 
 
 def _check_again(measurable: nn.Module, images: Tensor, rounding: float) -> None:
-    """Raises `UnmeasurableError` where an image gets other logits at a second look, or in a batch of another size."""
+    """Raises `UnmeasurableError` where an image gets other logits at a second look, or in another batch or place."""
     with torch.no_grad():
         logits = measurable(images)
         if _differ(measurable(images), logits, rounding):
             raise UnmeasurableError("gives other logits at a second look at an image (dropout or noise in eval mode?)")
+        if _differ(measurable(images.flip(0)).flip(0), logits, rounding):
+            raise UnmeasurableError("gives an image other logits at another place in the batch")
         for size in (1, len(images) // 2 + 1):
-            if _differ(measurable(images[:size]), logits[:size], rounding):
+            found = measurable(images[:size])
+            if found.shape != logits[:size].shape:
+                shapes = f"{tuple(found.shape)} for a batch of {size}, not {tuple(logits[:size].shape)}"
+                raise UnmeasurableError(f"gives {shapes}")
+            if _differ(found, logits[:size], rounding):
                 raise UnmeasurableError(
                     f"gives an image other logits in a batch of {size} than in one of {len(images)} (statistics of the "
                     "batch in eval mode?)"

@@ -110,21 +110,16 @@ def _of_own_code(error: BaseException, config: dict[str, Any]) -> BdryError | No
         "classifier": config.get("classifier"),
         "arch.build": arch.get("build") if isinstance(arch, dict) else None,
     }
-    # a ValueError may have been taken for a mistake in a setting
-    root = error.__cause__ or error.__context__ if isinstance(error, BdryError) else error
-    if (
-        not any(named.values())
-        or root is None
-        or isinstance(root, (BdryError, KeyboardInterrupt))
-        or out_of_memory(root)
-    ):
-        return None
-    files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(root.__traceback__)]
-    places = [f"{file.name}, line {line}" for file, line in files if is_own(file.resolve())]
-    if not places:
-        return None
-    key, name = next((key, name) for key, name in named.items() if name)
-    return BdryError(f"{key}={name}: fails at {places[-1]} ({first_line(root)})")
+    key, name = next(((key, name) for key, name in named.items() if name), ("", ""))
+    root: BaseException | None = error
+    # a ValueError may have been taken for a mistake in a setting, and Python makes another error of a StopIteration
+    while name and root is not None and not isinstance(root, KeyboardInterrupt) and not out_of_memory(root):
+        files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(root.__traceback__)]
+        places = [f"{file.name}, line {line}" for file, line in files if is_own(file.resolve())]
+        if places and not isinstance(root, BdryError):
+            return BdryError(f"{key}={name}: fails at {places[-1]} ({first_line(root)})")
+        root = root.__cause__ or root.__context__
+    return None
 
 
 def _ended(error: BaseException) -> str:

@@ -113,6 +113,8 @@ def check(config: object) -> None:
 def _check_list(key: str, values: list[Any], metadata: Any) -> None:
     if not values and not metadata.get("may_be_empty"):
         raise ConfigError(key, values, "must not be empty")
+    if any(isinstance(one, (list, dict)) for one in values):
+        raise ConfigError(key, values, "holds a list in a list; single values are wanted")
     if metadata.get("length") not in (None, len(values)):
         raise ConfigError(key, values, f"needs {metadata['length']} values")
     if not metadata.get("may_repeat") and any(one in values[:position] for position, one in enumerate(values)):
