@@ -55,6 +55,16 @@ WORDS = (
     "ünïcode=1",
     "a==b",
 )
+# what a session of odd lines made by hand has found
+BY_HAND = (
+    ["train", f"seed={'9' * 5000}"],
+    ["train", "outputs=\0"],
+    ["runs", "\0"],
+    ["train", "--shell-completion"],
+    ["train", "dataset=blobs", "-m", "seed=0,x"],
+    ["train", "dataset=blobs", "arch.widths=[1,[2]]"],
+    ["train", "dataset=blobs", "arch.widths=[[1,2],[3]]"],
+)
 FLAGS = ("--cfg", "--cfg=nothing", "--no-such-flag", "--resolve", "--multirun=1", "--config-name")
 KEYS = {
     "train": ("training.epochs", "training.batch_size", "seed", "optim.lr", "arch.widths", "probe.margin.num_test"),
@@ -73,7 +83,7 @@ PLAIN_WORDS = ("", "nowhere", "--no-such", "nowhere nowhere nowhere nowhere", "a
 def lines():
     """The command lines, the same ones every time."""
     draw = random.Random(0)
-    found = []
+    found = list(BY_HAND)
     for number in range(NUM_LINES):
         if number % 10 == 9:
             words = [*draw.choice(PLAIN).split(), *draw.choice(PLAIN_WORDS).split(" ")]

@@ -41,6 +41,7 @@ CASES = {
     "train --sweep": "unrecognized arguments: --sweep",
     "train --cfg jbo": "invalid choice: 'jbo'",
     "train --cfg job -m": "exclude each other",
+    "train --shell-completion": "--shell-completion: bdry completion bash|zsh|fish prints the script",
     "train seed=0 -m seed=x": "seed=x: Value 'x'",
     "train seed=0 --cfg job seed=1": "unrecognized arguments: seed=1 (other flags than -m stand before or behind all",
     "completion csh": "usage: bdry completion bash|zsh|fish",

@@ -75,6 +75,9 @@ def _dispatch(argv: list[str]) -> int:
         print(overview())
         return 0
     command, rest = argv[0], argv[1:]
+    for word in argv:
+        if "\0" in word:
+            raise UsageError(f"{one_line(word)}: holds a character that no path and no name may hold")
     if command != "complete":
         for problem in problems():
             print(f"bdry: {problem}", file=sys.stderr)
@@ -129,6 +132,10 @@ def _run_hydra(command: str, rest: list[str]) -> None:
             raise UsageError(f"a choice such as dataset=mnist must be a name: {error}") from None
         if "srun" in str(error):
             raise UsageError("launch=slurm: no SLURM here (srun is not on the PATH)") from None
+        if "Exceeds the limit" in str(error):
+            raise UsageError("a number has more digits than Python reads") from None
+        if str(error).startswith("Expecting one subcommand"):
+            raise UsageError("--shell-completion: bdry completion bash|zsh|fish prints the script") from None
         if "--resolve" in str(error):
             raise UsageError("--resolve: goes with --cfg, as in --cfg job --resolve") from None
         if str(error).startswith("Only one of --run"):

@@ -102,7 +102,7 @@ def check(config: object) -> None:
         except ConfigError as error:
             raise error.inside(key) from None
         if isinstance(value, list):
-            _check_list(key, value, declared.metadata)
+            _check_list(key, value, declared)
         for one in value if isinstance(value, list) else [value]:
             _check_value(key, value, one, declared)
     for cls in reversed(type(config).__mro__):
@@ -110,10 +110,12 @@ def check(config: object) -> None:
             vars(cls)["check_together"](config)
 
 
-def _check_list(key: str, values: list[Any], metadata: Any) -> None:
+def _check_list(key: str, values: list[Any], declared: Field[Any]) -> None:
+    metadata = declared.metadata
     if not values and not metadata.get("may_be_empty"):
         raise ConfigError(key, values, "must not be empty")
-    if any(isinstance(one, (list, dict)) for one in values):
+    # what is declared as anything is checked by its own rule
+    if declared.type not in (Any, "Any") and any(isinstance(one, (list, dict)) for one in values):
         raise ConfigError(key, values, "holds a list in a list; single values are wanted")
     if metadata.get("length") not in (None, len(values)):
         raise ConfigError(key, values, f"needs {metadata['length']} values")
