@@ -62,6 +62,11 @@ BY_HAND = (
     ["runs", "\0"],
     ["train", "--shell-completion"],
     ["train", "dataset=blobs", "-m", "seed=0,x"],
+    ["train", "-m", "seed=range(0,99999999999)"],
+    ["train", "-m", "seed=range(3,0)"],
+    ["train", "-m", "seed=choice()"],
+    ["train", "-m", "seed=glob(*)"],
+    ["train", "-m", "optim.lr=interval(0,1)"],
     ["train", "dataset=blobs", "arch.widths=[1,[2]]"],
     ["train", "dataset=blobs", "arch.widths=[[1,2],[3]]"],
 )

@@ -110,6 +110,17 @@ def swap(path, old, new):
     path.write_text(path.read_text().replace(old, new))
 
 
+def too_deep(place):
+    """A folder in a folder, and so on, until no path is long enough."""
+    folder = os.open(place, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=folder)
+        inner = os.open("d" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+
+
 @pytest.fixture(scope="module")
 def strangers(trained, tmp_path_factory, bdry_here):
     """A tree with a run for each of `DAMAGES` and one that is whole, and what the commands on all of it have said."""
@@ -117,6 +128,7 @@ def strangers(trained, tmp_path_factory, bdry_here):
     for name, (damage, _) in {"whole": (lambda run: None, None), **DAMAGES}.items():
         shutil.copytree(trained, place / "runs" / name / "seed=0")
         damage(place / "runs" / name / "seed=0")
+    too_deep(place)
     out = tmp_path_factory.mktemp("out")
     archive, drawn = out / "all.zip", f"outputs={out}"
     lines = {

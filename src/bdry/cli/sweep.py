@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import traceback
 from collections import Counter
@@ -10,15 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import RangeSweep
 from omegaconf import DictConfig, open_dict
 
 from ..conf import typed
-from ..errors import BdryError, BusyError, StoppedError, reason
+from ..errors import BdryError, BusyError, StoppedError, UsageError, reason
 
 if TYPE_CHECKING:
     from ..runs import Outcome
 
 COLOURS = {"finished": "green", "skipped": "green", "running elsewhere": "cyan", "failed": "red"}
+
+# values of one range that a sweep takes
+MOST_VALUES = 100_000
 
 
 class SweepError(BdryError):
@@ -32,6 +38,20 @@ def check_job(composed: DictConfig) -> None:
     with open_dict(composed):
         del composed["hydra"]
     typed(composed)
+
+
+def check_number(arguments: Sequence[str]) -> None:
+    """Raises `UsageError` for a range that holds no value, or more than anybody sweeps."""
+    for override in OverridesParser.create().parse_overrides(list(arguments)):
+        values = override.value()
+        if not isinstance(values, RangeSweep):
+            continue
+        start, stop, step = (float(part or 0) for part in (values.start, values.stop, values.step))
+        number = (stop - start) / step if step else math.inf
+        if not 0 < number <= MOST_VALUES:
+            raise UsageError(
+                f"{override.input_line}: a range of {max(number, 0):g} values; 1 to {MOST_VALUES} can be swept"
+            )
 
 
 def attempt(task: Callable[[], Any]) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 from ..errors import RunError, UsageError, one_line
 from ..names import harmless
 from .csvfile import read_table
+from .files import below
 from .folder import MEASUREMENTS, Run, arch_name, check_version
 from .measurement import Measurement
 from .tables import TABLES
@@ -132,4 +133,4 @@ def _configs(place: Path) -> Iterable[Path]:
     if (place / "config.yaml").is_file():
         return [place / "config.yaml"]
     # a measurement has a config.yaml as well, but is no run
-    return (path for path in place.rglob("config.yaml") if path.parents[1].name != MEASUREMENTS)
+    return (path for path in below(place) if path.name == "config.yaml" and path.parents[1].name != MEASUREMENTS)

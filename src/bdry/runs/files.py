@@ -56,13 +56,26 @@ def file_name(*parts: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.+=-]", "_", "-".join(part.replace(",", "") for part in parts))
 
 
+def below(folder: Path) -> Iterator[Path]:
+    """Everything below `folder`, however deep, through no link; a folder that cannot be listed counts as empty."""
+    waiting = [folder]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                found = [(Path(entry.path), entry.is_dir(follow_symlinks=False)) for entry in entries]
+        except OSError:
+            # of no rights, gone meanwhile, or a path that is too long
+            continue
+        waiting += [path for path, is_folder in found if is_folder]
+        yield from (path for path, _ in found)
+
+
 def refuse_links(folder: Path) -> None:
     """Raises `RunError` where `folder`, its parent or anything below it is a link, a pipe or a device.
 
     Writing there would write somewhere else.
     """
-    below = [Path(place, name) for place, folders, files in os.walk(folder) for name in (*folders, *files)]
-    for path in (folder.parent, folder, *below):
+    for path in (folder.parent, folder, *below(folder)):
         # what is not there yet, or not any more
         with suppress(OSError):
             mode = path.lstat().st_mode

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from ..errors import BusyError, RunError, unwritable
 from .arrays import path_of, read_arrays, write_arrays
 from .csvfile import COMPRESSED, TableWriter
-from .files import refuse_links, write_json, write_text
+from .files import below, refuse_links, write_json, write_text
 from .reading import read_config, read_json
 from .tables import TABLES
 
@@ -106,8 +106,9 @@ class OwnedFolder:
             raise unwritable(self.path, error, self.way_out) from None
         self.was_claimed = True
         # what an owner that was killed was writing
-        for left_behind in self.path.rglob(".*.part"):
-            left_behind.unlink(missing_ok=True)
+        for path in below(self.path):
+            if path.match(".*.part"):
+                path.unlink(missing_ok=True)
         stopped = threading.Event()
         heart = threading.Thread(target=self._beat, args=(stopped,), daemon=True)
         heart.start()

@@ -28,7 +28,7 @@ from ..errors import BusyError, RunError
 from .arrays import last_of
 from .collect import RunRecord, find_runs
 from .csvfile import COMPRESSED, compressed, read_table
-from .files import refuse_links, replacing, write_text
+from .files import below, refuse_links, replacing, write_text
 from .folder import MEASUREMENTS, Run
 from .owned import OwnedFolder
 from .tables import TABLES
@@ -195,7 +195,7 @@ def _refuse_foreign(place: Path) -> None:
     known = {CHECKSUMS, *(name for _, name in checksums(place))}
     foreign = sorted(
         str(path.relative_to(place))
-        for path in place.rglob("*")
+        for path in below(place)
         if path.is_file() and path.relative_to(place).as_posix() not in known
     )
     if foreign:

@@ -26,15 +26,19 @@ class Sweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Runs the jobs; raises `SweepError` where any failed. The table of jobs comes in any case."""
-        from bdry.cli.sweep import close, interrupted
+        from bdry.cli.sweep import check_number, close, interrupted
+        from bdry.errors import UsageError
 
         assert self.config is not None
+        check_number(arguments)
         folder = Path(self.config.hydra.sweep.dir)
         try:
             super().sweep(arguments)
         except (KeyboardInterrupt, SystemExit):
             interrupted(folder, self._jobs())
             raise
+        if not self._jobs():
+            raise UsageError("the sweep has no job: a glob matches nothing")
         close(folder, self._jobs())
 
     def _jobs(self) -> list[list[str]]:
