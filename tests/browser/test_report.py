@@ -159,6 +159,24 @@ def test_curves_tell_their_values_and_zoom(shown):
     assert float(values()[0]) == sorted(set(panel["curves"][0]["x"]))[1]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "linear", "some"),
+    [
+        # uPlot's own ticks of this axis have no end: its first step rounds past 0.001
+        (0.00097035, 3.3652, 0, [0.001, 0.01, 0.1, 1]),
+        # and those of this one begin left of it
+        (0, 40, 0.43478, [0, 1, 10, 40]),
+        (-0.5, 0.3, 0.01, [-0.1, 0, 0.1]),
+        (2.1, 2.9, 0, [2.2, 2.8]),
+    ],
+)
+def test_logarithmic_axes_have_ticks_from_end_to_end_and_none_beyond(shown, low, high, linear, some):
+    ticks = shown(DESK, "light").execute_script("return decades(...arguments)", low, high, linear)
+    assert set(some) <= set(ticks)
+    assert len(ticks) < 40
+    assert low <= ticks[0] < ticks[-1] <= high
+
+
 def test_curves_follow_the_theme_while_the_page_is_open(shown):
     found = shown(DESK, "light")
     seen_to_the_end(found)

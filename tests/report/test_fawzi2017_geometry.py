@@ -8,7 +8,15 @@ import pytest
 
 from bdry.figures.networks import by_activation_and_training
 from bdry.runs import SCHEMA_VERSION, TABLES, Measurement
-from bdry.studies.curvature.figures import curvature_data, families_data, profile_data, sensitivity_data
+from bdry.studies.curvature.figures import (
+    FAMILIES,
+    _families_figure,
+    _method,
+    curvature_data,
+    families_data,
+    profile_data,
+    sensitivity_data,
+)
 from bdry.studies.figures import FIGURES
 from bdry.studies.regions.figures import NOT_FOUND, convexity_data, paths_data
 
@@ -91,6 +99,26 @@ def test_families_count_points_that_are_mostly_on_their_own_side(tmp_path, write
     assert drawn.loc["side", "value"] == 0.75
     assert drawn.loc["curvature", "value"] == pytest.approx(1 / 3)
     assert drawn["num_images"].to_dict() == {"side": 4, "curvature": 3}
+
+
+def test_families_share_one_scale_of_curvature(tmp_path, write_run, records):
+    values = {"share_own_side": [0.9, 0.6], "mean_kappa": [1.0, 0.5]}
+    sides = [
+        rows("tangent_sides", values, family=name, t=0.3).assign(mean_kappa=kappa)
+        for name, kappa in zip(FAMILIES, (1.0, 0.1, -0.1, -2.0), strict=True)
+    ]
+    write_run(tmp_path, {"tangent_sides": pd.concat(sides)}, settings=SMOOTH)
+    places = _families_figure(families_data(records(tmp_path)), "a title").axes
+    (ends,) = {place.get_ylim() for place in places[4:]}
+    assert ends[0] < -2 < 1 < ends[1]
+
+
+def test_a_title_has_the_methods_words_and_scale():
+    assert [_method(name) for name in ("ad", "softplus_swap 30", "fashion_mnist")] == [
+        "exact second derivatives",
+        "softplus swap, beta 30",
+        "fashion_mnist",
+    ]
 
 
 def test_the_profile_is_the_mean_over_seeds_at_each_rank(tmp_path, write_run, records):

@@ -11,8 +11,10 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from bdry.figures.captions import caption
 from bdry.figures.classes import LONGEST, class_names, name_axes
-from bdry.figures.curves import Legend, Panel, by_split, epoch_axis, log_labels, plot
+from bdry.figures.curves import Legend, Panel, by_split, epoch_axis, log_labels, plot, same_scale
+from bdry.figures.forest import COLUMNS, forest
 from bdry.figures.style import RC, save
 from bdry.studies.lastlayer.figures.layers import _heat
 
@@ -116,3 +118,46 @@ def test_pairs_of_classes_of_all_stages_share_one_scale():
     assert whole.images[0].norm is accelerated.images[0].norm
     assert len(bars) == 1
     assert [text.get_text() for text in whole.get_xticklabels()] == ["a", "b", "c"]
+
+
+def test_panels_that_are_compared_have_the_widest_scale():
+    left, right = Figure().subplots(1, 2)
+    left.set_ylim(0, 3)
+    right.set_ylim(-1, 2)
+    same_scale([left, right])
+    assert left.get_ylim() == right.get_ylim() == (-1, 3)
+
+
+@pytest.mark.parametrize(("values", "some"), [([0.8, 6.5], ["1", "2", "5"]), ([0.98, 1.02], ["0.99", "1", "1.01"])])
+def test_an_axis_of_ratios_has_round_numbers(values, some):
+    row = {
+        "claim": "B3",
+        "dataset": "mnist",
+        "part": "all",
+        "secondary": False,
+        "statistic": "factor",
+        "scale": "ratio",
+    }
+    row |= {"bound": 1.0, "side": ">", "part_verdict": "supported"}
+    rows = pd.DataFrame([row | {"value": value, "low": value, "high": value} for value in values])[COLUMNS]
+    figure = forest(rows, "a title")
+    figure.draw_without_rendering()
+    axis = figure.axes[0]
+    assert axis.get_xscale() == "log"
+    texts = [text.get_text() for text in axis.get_xticklabels() if text.get_text()]
+    assert set(some) <= set(texts)
+    assert all(len(text) <= 5 for text in texts)
+
+
+def test_a_caption_names_the_seeds_that_are_drawn_and_bands_where_there_are_some(tmp_path, write_run, records):
+    for seed in (0, 1, 2):
+        write_run(tmp_path, {}, seed=seed)
+    found = records(tmp_path)
+    drawn = pd.DataFrame({"experiment": [found[0].identity["experiment"]], "num_seeds": 2, "num_images": 5})
+    curves = caption("What", "It is.", drawn.assign(seeds="0 2"), found, quartiles=False)
+    assert "seeds 0, 2;" in curves
+    assert "bands: smallest to largest seed" in curves
+    bars = caption("What", "It is.", drawn.assign(seed=1), found, quartiles=None, bands=False)
+    assert "seed 1;" in bars
+    assert "bands" not in bars
+    assert "seeds 0, 1, 2;" in caption("What", "It is.", drawn, found, quartiles=False)

@@ -139,8 +139,11 @@ def test_all_figures_come_with_captions_and_the_same_bytes_again(tmp_path, study
     for name in FIGURES["li2018"]:
         endings = {path.name.split(".", 1)[1] for path in paths if path.name.startswith(f"{name}-")}
         assert endings == {"png", "pdf", "csv", "caption.md"}, name
-    captions = [path.read_text() for path in paths if path.name.endswith("caption.md")]
-    assert all("Seeds shown: 0" in text and "sgd" in text for text in captions)
+    captions = {path.name.split("-")[0]: path.read_text() for path in paths if path.name.endswith("caption.md")}
+    assert all("sgd" in text for text in captions.values())
+    # of pictures one seed, of curves over seeds all of them
+    assert all("seed 0;" in captions[name] for name in ("maps", "margin_histograms", "pair_angles"))
+    assert all("seeds 0, 1;" in captions[name] for name in ("convergence", "slowness", "overlap"))
 
 
 @pytest.mark.parametrize("name", FIGURES["li2018"])

@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
+from bdry.conf import compose, typed
+from bdry.core.seeds import seeded_globally
+from bdry.data import Dataset, Split
+from bdry.models import Classifier, Normalise
 from bdry.runs import Outcome, Sweep
-from bdry.session import progress
+from bdry.session import long_runs, progress
 from bdry.session.progress import Counting, Estimate, time_left
 
 
@@ -63,6 +68,43 @@ def test_work_of_more_than_a_day_says_so_once_and_what_is_quicker(pieces, days, 
         assert lines[0] == (
             "digits-mlp/seed=0: this will take about 116 days on this machine; quicker: dataset.num_train=5000"
         )
+
+
+@pytest.fixture
+def photographs() -> Dataset:
+    """100 black images as CIFAR-10 has them, for training and for testing."""
+    zeros = torch.zeros(100, dtype=torch.long)
+    split = Split(torch.zeros(100, 3, 32, 32, dtype=torch.uint8), zeros, torch.arange(100))
+    return Dataset("cifar10", split, split, tuple("0123456789"))
+
+
+def test_adversarial_training_of_days_is_known_before_its_first_step(photographs, monkeypatch, capsys):
+    settings = typed(compose("train", ["dataset=cifar10", "adv=pgd", "training.epochs=20"]))
+    # 10 steps of PGD and one of training, each there and back; after each epoch an attack of 2 x 40 steps on 250 images
+    number = 20 * 50_000 * 3 * 11 + 21 * (20_000 + 3 * 250 * 80)
+    assert long_runs.passes(settings, 50_000, 20_000) == number
+    body = torch.nn.Flatten()
+    with seeded_globally(0):
+        classifier = Classifier(Normalise([0.0] * 3, [1.0] * 3), body, torch.nn.Linear(3 * 32 * 32, 10))
+    looks = iter([7.0, 0.5])
+    monkeypatch.setattr(long_runs, "_look", lambda network, few: next(looks) * len(few))
+    monkeypatch.setattr(long_runs, "passes", lambda settings, num_train, evaluated: number)
+    seconds = long_runs.seconds_at_least(settings, classifier, photographs, 200)
+    assert seconds == pytest.approx(0.5 * number)
+    counting = Counting("cifar10-resnet18/seed=0", 100, "step")
+    counting.quicker = "; ".join(long_runs.quicker(settings, photographs))
+    for _ in range(2):
+        counting.expect(seconds)
+    assert capsys.readouterr().out.splitlines() == [
+        f"cifar10-resnet18/seed=0: this will take about {0.5 * number / 86400:.0f} days on this machine; quicker: "
+        "a GPU (device=cuda); arch=airbench, as recipe=cifar10_fast has it; adv.steps=3; training.epochs=5"
+    ]
+
+
+def test_little_work_costs_no_look(photographs, monkeypatch):
+    settings = typed(compose("train", ["training.epochs=2"]))
+    monkeypatch.setattr(long_runs, "_look", None)
+    assert long_runs.seconds_at_least(settings, None, photographs, 200) == 0
 
 
 def test_how_far_a_sweep_is(tmp_path, monkeypatch):

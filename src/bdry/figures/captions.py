@@ -29,17 +29,20 @@ def save_each(
     *,
     by: Sequence[str] = ("dataset", "arch"),
     quartiles: bool | None = True,
+    bands: bool = True,
     notes: Callable[[pd.DataFrame], str] = lambda part: "",
+    words: Callable[[str], str] = str,
 ) -> list[Path]:
     """Draws and saves a figure for each value of the columns `by` in `drawn`; the files written.
 
-    what, quartiles: as in `caption`. notes: sentences that depend on what is drawn, for the caption's end.
+    what, quartiles, bands: as in `caption`. notes: sentences that depend on what is drawn, for the caption's end.
+    words: of a value of `by`, as the title has it.
     """
     paths = []
     for values, part in drawn.groupby(list(by), sort=True):
-        title = ", ".join(values)
-        text = caption(f"{name}: {title}", what, part, records, quartiles=quartiles, note=notes(part))
-        paths += save(figure(part, titled(name, title)), part, folder / file_name(name, *values), text)
+        title = titled(name, ", ".join(map(words, values)))
+        text = caption(title, what, part, records, quartiles=quartiles, bands=bands, note=notes(part))
+        paths += save(figure(part, title), part, folder / file_name(name, *values), text)
     return paths
 
 
@@ -54,18 +57,40 @@ def keep(
     what: str,
 ) -> list[Path]:
     """Saves a figure with what it draws and a caption that says what it is and of which experiments; the files."""
-    lines = [f"**{name}: {title}.** {what}", "", *describe_runs(drawn_from(drawn, records))]
+    lines = [f"**{titled(name, title)}.** {what}", "", *describe_runs(drawn_from(drawn, records))]
     return save(figure, drawn.reset_index(drop=True), folder / stem, "\n".join(lines) + "\n")
 
 
 def drawn_from(drawn: pd.DataFrame, records: Iterable[RunRecord]) -> list[RunRecord]:
-    """The runs of the experiments that the column `experiment` names."""
+    """The runs that are drawn.
+
+    They are those of the experiments that the column `experiment` names, of the seeds in the column `seed` or `seeds`
+    where there is one.
+    """
+    known = {name for name in ("seed", "seeds") if name in drawn}
+    seeds = {
+        (experiment, int(float(seed)))
+        for experiment, part in drawn.groupby("experiment")
+        for name in known
+        for seed in " ".join(part[name].dropna().astype(str)).split()
+    }
     names = set(drawn["experiment"])
-    return [record for record in records if record.identity["experiment"] in names]
+
+    def is_drawn(experiment: str, seed: int) -> bool:
+        return (experiment, seed) in seeds if known else experiment in names
+
+    return [record for record in records if is_drawn(record.identity["experiment"], record.identity["seed"])]
 
 
 def caption(
-    title: str, what: str, drawn: pd.DataFrame, records: Iterable[RunRecord], *, quartiles: bool | None, note: str = ""
+    title: str,
+    what: str,
+    drawn: pd.DataFrame,
+    records: Iterable[RunRecord],
+    *,
+    quartiles: bool | None,
+    bands: bool = True,
+    note: str = "",
 ) -> str:
     """The caption of what is drawn, in Markdown.
 
@@ -73,12 +98,13 @@ def caption(
         drawn: has the columns experiment, num_seeds and num_images.
         quartiles: whether a curve of one seed has the quartiles over images for its band, else it has none; None:
             `what` says what its band is.
+        bands: false: `what` says what becomes of several seeds, as of bars and histograms.
     """
     chosen = drawn_from(drawn, records)
     sentences = [
         f"**{title}.** {what}",
         _images(drawn),
-        band(drawn.groupby("experiment")["num_seeds"].max(), quartiles),
+        band(drawn.groupby("experiment")["num_seeds"].max(), quartiles) if bands else "",
         note,
     ]
     if "lower_bound" in drawn and drawn["lower_bound"].notna().any():

@@ -159,6 +159,13 @@ def plot(axis: Axes, points: pd.DataFrame, legend: Legend, panel: Panel, x: str 
         axis.set_ylim(top=MUCH * highest)
 
 
+def same_scale(places: Sequence[Axes]) -> None:
+    """One y axis for panels whose values are compared: the widest that any of them has. To be called after plotting."""
+    limits = [place.get_ylim() for place in places]
+    for place in places:
+        place.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+
+
 def _radii(axis: Axes, points: pd.DataFrame, legend: Legend, x: str) -> None:
     for (name, eps), _ in points.dropna(subset=["adv_eps"]).groupby(["series", "adv_eps"]):
         colour = COLOURS[legend.series.index(name) % len(COLOURS)]

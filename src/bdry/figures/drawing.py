@@ -51,14 +51,18 @@ def each(
     *,
     by: Sequence[str] = ("dataset", "arch"),
     quartiles: bool | None = True,
+    bands: bool = True,
     notes: Notes = lambda records, part: "",
+    words: Callable[[str], str] = str,
 ) -> Draw:
     """A figure for each value of the columns `by`.
 
     Args:
         what: the caption's first sentences.
         quartiles: what the band of a curve of one seed is, as in `captions.caption`.
+        bands: whether there are curves with bands over seeds, as in `captions.caption`.
         notes: sentences that depend on the runs and on what is drawn of them, for the caption's end.
+        words: of a value of `by`, as the title has it.
     """
 
     def draw(name: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
@@ -67,7 +71,14 @@ def each(
         def note(part: pd.DataFrame) -> str:
             return notes(records, part)
 
-        return save_each(name, drawn, records, folder, picture, what, by=by, quartiles=quartiles, notes=note)
+        return save_each(
+            *(name, drawn, records, folder, picture, what),
+            by=by,
+            quartiles=quartiles,
+            bands=bands,
+            notes=note,
+            words=words,
+        )
 
     return draw
 
@@ -87,7 +98,7 @@ def each_network(data: Data, picture: Picture, what: str) -> Draw:
 
 
 def each_experiment(data: Data, picture: Picture, what: str) -> Draw:
-    """A figure for each experiment, whose caption says the seeds shown."""
+    """A figure for each experiment."""
 
     def draw(name: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
         drawn = data(records)
@@ -97,7 +108,7 @@ def each_experiment(data: Data, picture: Picture, what: str) -> Draw:
         ):
             title, stem = f"{dataset}, {study}", experiment_stem(name, experiment, records)
             figure = picture(part, titled(name, title))
-            paths += keep(name, title, stem, figure, part, records, folder, f"{what} {seeds_shown(part)}")
+            paths += keep(name, title, stem, figure, part, records, folder, what)
         return paths
 
     return draw
@@ -107,8 +118,3 @@ def experiment_stem(name: str, experiment: str, records: Sequence[RunRecord]) ->
     """The name of an experiment's file, beside those of the others in `records`."""
     configs = {record.identity["experiment"]: record.config for record in records}
     return file_name(name, short_names(configs)[experiment])
-
-
-def seeds_shown(drawn: pd.DataFrame) -> str:
-    """The sentence that says which seeds a figure shows."""
-    return f"Seeds shown: {', '.join(map(str, sorted(drawn['seed'].unique())))}."

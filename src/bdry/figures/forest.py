@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from ..selection.effects import RATIO
 from ..selection.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED
+from .curves import log_labels
 from .style import RC, save, shown
 
 STEM = "claims-forest"
@@ -89,11 +90,9 @@ def _limit(axis: Axes, part: pd.DataFrame) -> None:
     low, high, is_log = limits(part)
     if is_log:
         axis.set_xscale("log")
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.xaxis.set_minor_formatter("")
-        ticks = np.exp(np.linspace(np.log(low), np.log(high), 6)[1:-1])
-        axis.set_xticks([float(f"{tick:.2g}") for tick in ticks])
     axis.set_xlim(low, high)
+    if is_log:
+        log_labels(axis.xaxis)
 
 
 def limits(part: pd.DataFrame) -> tuple[float, float, bool]:

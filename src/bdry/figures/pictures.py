@@ -53,8 +53,9 @@ def each_series(
             if len(drawn):
                 of_what = f"{dataset}, {arch}, {series}"
                 stem = file_name(name, dataset, arch, *series.split(", "))
-                text = "\n".join([f"**{name}: {of_what}.** {what} One seed.", "", *describe_runs([record])]) + "\n"
-                paths += save(picture(drawn, found, titled(name, of_what)), drawn, folder / stem, text)
+                title = titled(name, of_what)
+                text = "\n".join([f"**{title}.** {what}", "", *describe_runs([record])]) + "\n"
+                paths += save(picture(drawn, found, title), drawn, folder / stem, text)
         return paths
 
     return draw

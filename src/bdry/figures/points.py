@@ -79,7 +79,7 @@ def over_seeds(points: pd.DataFrame, curve: Sequence[str], along: Sequence[str] 
     `curve`: the columns that tell curves apart. `along`: those that tell a curve's points apart. A band spans the
     smallest to the largest seed; where the curve has one seed only, the quartiles over images (columns q25 and q75),
     if the points have them. Columns: curve, along, value, low, high, lower_bound, adv_eps, num_seeds, num_images (of
-    the seed with fewest).
+    the seed with fewest), seeds (those of the curve, with spaces between them).
     """
     columns = [*dict.fromkeys([*curve, *along, "seed", "num_images", "value"])]
     spread = points.reindex(columns=[*columns, "q25", "q75", "lower_bound", "adv_eps"])
@@ -87,7 +87,8 @@ def over_seeds(points: pd.DataFrame, curve: Sequence[str], along: Sequence[str] 
     spread["low"] = spread["value"].where(several, spread["q25"])
     spread["high"] = spread["value"].where(several, spread["q75"])
     grouped = spread.groupby([*curve, *along], sort=True)
-    return grouped.agg(
+    seeds = spread.groupby(list(curve))["seed"].agg(lambda seed: " ".join(map(str, sorted(set(seed)))))
+    points = grouped.agg(
         value=("value", "mean"),
         low=("low", "min"),
         high=("high", "max"),
@@ -95,7 +96,8 @@ def over_seeds(points: pd.DataFrame, curve: Sequence[str], along: Sequence[str] 
         adv_eps=("adv_eps", "first"),
         num_seeds=("seed", "nunique"),
         num_images=("num_images", "min"),
-    ).reset_index()
+    )
+    return points.reset_index().merge(seeds.rename("seeds").reset_index(), on=list(curve))
 
 
 def last_moment(rows: pd.DataFrame) -> pd.DataFrame:

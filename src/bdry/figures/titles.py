@@ -44,7 +44,7 @@ TITLES = {
     },
     "fawzi2017": {
         "filmstrips": "Images along paths inside a region",
-        "paths": "Paths inside regions: length and anchors",
+        "paths": "Length and anchors of paths inside regions",
         "convexity": "Convex combinations that stay in their region",
         "profile": "Principal curvatures of the boundary",
         "sections": "Planes through the boundary's nearest points",

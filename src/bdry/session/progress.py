@@ -110,7 +110,7 @@ class Counting:
         self.bar.update(
             self.task, completed=self.done, rate=f"{self._rate():.1f} {self.unit}s/s", left=left, doing=doing
         )
-        self._say_if_long()
+        self._expect_after_a_minute()
         if not self.console.is_terminal and time.monotonic() - self.last_line >= LINE_EVERY_S:
             self._line(doing)
 
@@ -126,13 +126,17 @@ class Counting:
         parts = [f"{self.name}: {self.unit} {self.done} of {self.total}", doing, self.estimate.words()]
         self.note(", ".join(filter(None, parts)))
 
-    def _say_if_long(self) -> None:
-        """Once, after the first minute: work that takes more than a day, and what would be quicker."""
-        seconds = self.estimate.seconds
-        if self.quicker and seconds is not None and time.monotonic() - self.started >= LINE_EVERY_S:
-            if seconds > LONG_S:
-                days = f"{seconds / 86400:.0f} days" if seconds > 2 * LONG_S else f"{seconds / 3600:.0f} hours"
-                self.note(f"{self.name}: this will take about {days} on this machine; quicker: {self.quicker}")
+    def expect(self, seconds: float) -> None:
+        """Says once of work that takes more than a day what would be quicker."""
+        if self.quicker and seconds > LONG_S:
+            days = f"{seconds / 86400:.0f} days" if seconds > 2 * LONG_S else f"{seconds / 3600:.0f} hours"
+            self.note(f"{self.name}: this will take about {days} on this machine; quicker: {self.quicker}")
+            self.quicker = ""
+
+    def _expect_after_a_minute(self) -> None:
+        """What the first minute of counted work tells."""
+        if self.quicker and self.estimate.seconds is not None and time.monotonic() - self.started >= LINE_EVERY_S:
+            self.expect(self.estimate.seconds)
             self.quicker = ""
 
     def note(self, text: str) -> None:

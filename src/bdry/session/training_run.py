@@ -12,7 +12,6 @@ from ..attacks import robust_accuracy
 from ..core.measuring import measuring
 from ..core.moment import Moment
 from ..core.seeds import generator
-from ..data import Dataset
 from ..errors import ConfigError, RunError, TrainingError
 from ..runs import SCHEMA_VERSION, TABLES, Run, find_runs
 from ..runs.checkpoint import load_training, save_classifier, save_training
@@ -29,13 +28,12 @@ from .build import (
     prepare_machine,
 )
 from .loggers import open_logger
+from .long_runs import quicker, seconds_at_least
 from .progress import TrainingProgress
 from .stopping import Stop
 
 EVALUATION_BATCH = 500
 MOST_STEPS = 10**9
-# what is proposed where a run is long
-MANY_IMAGES, FEW_STEPS = 5000, 3
 
 
 class TrainingRun:
@@ -86,6 +84,9 @@ class TrainingRun:
     def go_on(self, stop: Stop) -> None:
         """Trains to the end."""
         self.stop = stop
+        evaluated = sum(map(len, self.evaluated.values()))
+        left = 1 - self.state.step / max(self.total_steps, 1)
+        self.progress.expect(left * seconds_at_least(self.settings, self.classifier, self.dataset, evaluated))
         self.last_save = self.clock = time.monotonic()
         try:
             fit(
@@ -202,17 +203,3 @@ class TrainingRun:
     def save_is_due(self) -> bool:
         """Whether the last checkpoint is long ago, or the process has been asked to stop."""
         return self.stop.requested or time.monotonic() - self.last_save > 60 * self.settings.training.checkpoint_minutes
-
-
-def quicker(settings: TrainConfig, dataset: Dataset) -> list[str]:
-    """What would make this training quicker, as one would type it."""
-    found = []
-    if dataset.train.labels.device.type == "cpu":
-        found.append("a GPU (device=cuda)")
-    if settings.arch.name != "airbench" and dataset.image_shape[1:] == (32, 32):
-        found.append("arch=airbench, as recipe=cifar10_fast has it")
-    if len(dataset.train) > MANY_IMAGES:
-        found.append(f"dataset.num_train={MANY_IMAGES}")
-    if isinstance(settings.adv, PGD) and settings.adv.steps > FEW_STEPS:
-        found.append(f"adv.steps={FEW_STEPS}")
-    return [*found, f"training.epochs={max(1, settings.training.epochs // 4)}"]

@@ -115,15 +115,40 @@ function options(panel, places, xs, width) {
   const part = { linear: (low, high) => uPlot.rangeNum(low, high, 0.1, true), log: (low, high) => uPlot.rangeLog(low, high, 10, false), arcsinh: (low, high) => uPlot.rangeAsinh(low, high, 10, true) };
   const y = { ...shared, range: (plot, low, high) => (isWhole(plot) || low === null ? [panel.low, panel.high] : part[panel.y_scale](low, high)) };
   const x = { time: false, distr: SCALES[panel.x_scale], asinh: panel.x_linear ?? 1, range: (_, low, high) => (low === high ? [low - 1, high + 1] : [low, high]) };
+  const ticks = (scale, linear) => (scale === "linear" ? {} : { splits: (_, __, low, high) => decades(low, high, scale === "log" ? 0 : linear) });
   // where nobody points, the values at the last x
   const atTheEnd = (plot) => { if (plot.cursor.idx == null) plot.setLegend({ idx: xs.length - 1 }, false); };
   return {
     width, height: HEIGHT, series, bands, scales: { x, y }, padding: [10, 12, 0, 0],
-    axes: [{ ...axis, values: numbers, filter: readable, label: panel.x, labelSize: 22, labelFont: axis.font, size: 34 }, { ...axis, values: numbers, size: 58 }],
+    axes: [
+      { ...axis, ...ticks(panel.x_scale, panel.x_linear), values: numbers, filter: readable, label: panel.x, labelSize: 22, labelFont: axis.font, size: 34 },
+      { ...axis, ...ticks(panel.y_scale, panel.y_linear), values: numbers, size: 58 },
+    ],
     cursor: { drag: { x: true, y: false }, points: { size: 8 } },
     hooks: { ready: [atTheEnd], setCursor: [atTheEnd] },
     legend: { markers: { width: 2, dash: (_, number) => (series[number].dash?.length ? "dashed" : "solid") } },
   };
+}
+
+// The ticks of a logarithmic axis from low to high, linear between -linear and linear: multiples of powers of ten, or even
+// ones where there are too few. uPlot's own begin at the axis' end, and do not stop where that is just below a power of ten.
+function decades(low, high, linear) {
+  const ticks = low <= 0 && high >= 0 ? [0] : [];
+  for (const sign of [-1, 1]) {
+    const [near, far] = sign > 0 ? [Math.max(low, linear), high] : [Math.max(-high, linear), -low];
+    if (!(near > 0 && far >= near)) continue;
+    for (let power = Math.floor(Math.log10(near)); power <= Math.log10(far); power++) {
+      for (let digit = 1; digit < 10; digit++) {
+        const tick = Number(`${digit}e${power}`);
+        if (tick >= near && tick <= far) ticks.push(sign * tick);
+      }
+    }
+  }
+  if (ticks.length < 3 && high > low) {
+    const decade = 10 ** Math.floor(Math.log10(high - low)), step = [0.2, 0.5, 1, 2].find((part) => (high - low) / (part * decade) <= 6) * decade;
+    for (let number = Math.ceil(low / step); number * step <= high; number++) ticks.push(Number((number * step).toPrecision(9)));
+  }
+  return [...new Set(ticks)].sort((a, b) => a - b);
 }
 
 // Of the ticks of an x axis those that have room for their numbers, powers of ten first.

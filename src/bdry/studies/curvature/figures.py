@@ -71,6 +71,13 @@ def _named(rows: pd.DataFrame) -> pd.Series:
     return rows["method"] + scale
 
 
+def _method(name: str) -> str:
+    """A method with its scale, as a title has it; another value as it is."""
+    method, _, scale = name.partition(" ")
+    words, _, of_scale = METHODS.get(method, name).partition(": ")
+    return f"{words}, {of_scale} {scale}" if scale and of_scale else words
+
+
 def _profile_figure(drawn: pd.DataFrame, title: str) -> Figure:
     names = [name for name in FAMILIES if (drawn["family"] == name).any()]
     panels = [Panel(name, "curvature (1 / pixel units)", FAMILIES[name], bottom=None) for name in names]
@@ -200,6 +207,10 @@ def _families_figure(drawn: pd.DataFrame, title: str) -> Figure:
         [Panel(f"curvature {name}", "mean curvature\n(1 / pixel units)", bottom=None) for name in names],
     ]
     placed, legend = by_activation_and_training(drawn.assign(panel=drawn["panel"] + " " + drawn["family"]))
+    # families are compared, hence one scale
+    curvatures = drawn.loc[drawn["panel"] == "curvature", ["value", "low", "high"]]
+    low, high = min(curvatures.min().min(), 0), max(curvatures.max().max(), 0)
+    room = 0.05 * (high - low) or 1.0
     with matplotlib.rc_context(RC):
         figure, axes = grid(layout, title)
         for place, panel in axes:
@@ -210,11 +221,14 @@ def _families_figure(drawn: pd.DataFrame, title: str) -> Figure:
             place.set_xticks(ticks, [f"{t:g}" for t in ticks])
             place.set_xticks([], minor=True)
             place.set_xlabel("t (pixel units of [0, 1])")
+            if panel.name.startswith("curvature"):
+                place.set_ylim(low - room, high + room)
         add_legend(figure, legend, {"what a plane has": LEVEL})
     return figure
 
 
 METHODS = {
+    "ad": "exact second derivatives",
     "geometric": "geometric: distance t",
     "softplus_swap": "softplus swap: beta",
     "smoothed": "smoothed: sigma",
@@ -264,7 +278,7 @@ def sensitivity_data(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 
 def _sensitivity_figure(drawn: pd.DataFrame, title: str) -> Figure:
-    methods = [name for name in METHODS if (drawn["panel"] == name).any()]
+    methods = [name for name in METHODS if name != "ad" and (drawn["panel"] == name).any()]
     layout: list[list[Panel | None]] = [
         [Panel(name, "curvature (1 / pixel units)", METHODS[name], bottom=None) for name in methods],
         [
@@ -348,7 +362,7 @@ FIGURES = (
         "profile",
         f"{MEASURED}, smooth or by methods=[softplus_swap]",
         ("curvature_profile",),
-        each(profile_data, _profile_figure, PROFILE_WHAT, by=["dataset", "arch", "method"], quartiles=False),
+        each(profile_data, _profile_figure, PROFILE_WHAT, by=["dataset", "arch", "method"], bands=False, words=_method),
     ),
     Drawing(
         "sections",

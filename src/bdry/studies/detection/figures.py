@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ...core.statistics import auroc
-from ...figures.curves import LEVEL, Legend, Panel, add_legend, grid, share_panel
+from ...figures.curves import LEVEL, Legend, Panel, add_legend, grid, same_scale, share_panel
 from ...figures.drawing import Drawing, each
 from ...figures.networks import last_rows
 from ...figures.points import EXPERIMENT
@@ -33,8 +33,8 @@ SCORE_COLUMNS = [
 ]
 SIGNS_WHAT = (
     "Mean curvature of the boundary as seen from natural images and from their DeepFool perturbations, at boundary "
-    "points of four families; F = f_own - f_other: positive bends away from the image; 90 % of the values. The title "
-    "has the shares with the sign that the paper claims: natural positive, perturbed negative."
+    "points of four families, of all seeds; F = f_own - f_other: positive bends away from the image; 90 % of the "
+    "values. A panel's title has the shares with the sign that the paper claims: natural positive, perturbed negative."
 )
 ROC_WHAT = (
     "Perturbed images flagged against natural ones flagged, for DeepFool's perturbation times alpha: curvature at the "
@@ -43,8 +43,8 @@ ROC_WHAT = (
 )
 RECOVERY_WHAT = (
     "Share of perturbed images whose natural class is recovered, by alpha; the runner-up, the class of the second "
-    "largest logit, is the baseline that has to be beaten. Whiskers: smallest to largest seed, of a single seed the "
-    "bootstrap interval over images."
+    "largest logit, is the baseline that has to be beaten. Bars: mean over seeds; whiskers: smallest to largest seed, "
+    "of a single seed the bootstrap interval over images."
 )
 
 
@@ -58,8 +58,10 @@ def signs_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     smallest = rows.loc[rows["alpha"] > 0, "alpha"].min()
     rows = rows[rows["alpha"].isin([0.0, smallest])].assign(value=-rows["score"])
     parts = []
-    for keys, part in rows.groupby([*EXPERIMENT, "network", "family"], sort=True):
-        end = part["value"].abs().quantile(0.9) or 1.0
+    # families are compared, hence the same bins
+    ends = rows["value"].abs().groupby([rows[name] for name in (*EXPERIMENT, "network")]).transform("quantile", 0.9)
+    for keys, part in rows.assign(end=ends).groupby([*EXPERIMENT, "network", "family"], sort=True):
+        end = part["end"].iloc[0] or 1.0
         edges = np.linspace(-end, end, BINS + 1)
         for is_perturbed, kind in part.groupby("is_perturbed"):
             counts, _ = np.histogram(kind["value"], edges)
@@ -197,6 +199,7 @@ def _signs_figure(drawn: pd.DataFrame, title: str) -> Figure:
             place.axvline(0, color="#555555", linewidth=0.8)
             place.set_title(f"{panel.title}\n{', '.join(claimed)}", fontsize=8.5)
             place.set_xlabel("mean curvature (1 / pixel units)")
+        same_scale([place for place, _ in axes])
         handles = [Patch(color=colour, alpha=0.45) for _, colour in kinds.values()]
         figure.legend(handles, [word for word, _ in kinds.values()], loc="outside lower center", ncols=2)
     return figure
@@ -249,13 +252,13 @@ def _recovery_figure(drawn: pd.DataFrame, title: str) -> Figure:
 
 FIGURES = (
     Drawing(
-        "detect_signs", MEASURED, ("detect_scores",), each(signs_data, _signs_figure, SIGNS_WHAT, by=BY, quartiles=None)
+        "detect_signs", MEASURED, ("detect_scores",), each(signs_data, _signs_figure, SIGNS_WHAT, by=BY, bands=False)
     ),
-    Drawing("detect_roc", MEASURED, ("detect_scores",), each(roc_data, _roc_figure, ROC_WHAT, by=BY, quartiles=None)),
+    Drawing("detect_roc", MEASURED, ("detect_scores",), each(roc_data, _roc_figure, ROC_WHAT, by=BY, bands=False)),
     Drawing(
         "detect_recovery",
         MEASURED,
         ("detect_summary",),
-        each(recovery_data, _recovery_figure, RECOVERY_WHAT, by=BY, quartiles=None, notes=_flat),
+        each(recovery_data, _recovery_figure, RECOVERY_WHAT, by=BY, bands=False, notes=_flat),
     ),
 )

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...core.statistics import spearman
-from ...figures.curves import MARKERS, Legend, Panel, add_legend, by_split, grid, plot, share_panel
+from ...figures.curves import MARKERS, Legend, Panel, add_legend, by_split, grid, plot, same_scale, share_panel
 from ...figures.drawing import Drawing, each
 from ...figures.points import (
     EXPERIMENT,
@@ -78,6 +78,7 @@ def _noise_figure(drawn: pd.DataFrame, title: str) -> Figure:
                 place.set_xlabel("standard deviation of the noise\n(pixel units of [0, 1])")
             else:
                 _scatter(place, points, legend)
+        same_scale([place for place, panel in axes if panel.name not in kinds])
         add_legend(figure, legend)
     return figure
 

@@ -143,7 +143,8 @@ def _convexity_figure(drawn: pd.DataFrame, title: str) -> Figure:
             ks = sorted(drawn["k"].unique())
             place.set_xticks(ks, [str(k) for k in ks])
             place.set_xticks([], minor=True)
-            place.set_ylim(max(-0.02, lowest - 0.05), 1 + 0.05 * (1.05 - lowest))
+            room = 0.1 * max(1 - lowest, 0.01)
+            place.set_ylim(lowest - room, 1 + room)
             place.set_xlabel("images combined, k")
         add_legend(figure, legend)
     return figure
@@ -223,7 +224,7 @@ def _regions_figure(drawn: pd.DataFrame, title: str) -> Figure:
 
 FIGURES = (
     Drawing("filmstrips", REGIONS, ("paths",), each_series("paths", "films", films_data, _films_figure, FILMS_WHAT)),
-    Drawing("paths", REGIONS, ("paths",), each(paths_data, _paths_figure, PATHS_WHAT, quartiles=False)),
+    Drawing("paths", REGIONS, ("paths",), each(paths_data, _paths_figure, PATHS_WHAT, bands=False)),
     Drawing(
         "convexity", REGIONS, ("convexity",), each(convexity_data, _convexity_figure, CONVEXITY_WHAT, quartiles=False)
     ),

@@ -25,9 +25,9 @@ SUBSPACES = {
     "gradient": "SVD of smallest perturbations",
     "mean_hessian": "mean Hessian's leading directions",
     "random": "random",
-    "shared_minus_gradient": "S without that SVD",
+    "shared_minus_gradient": "S without the SVD's directions",
     "shared_complement": "complement of S",
-    "reachable_complement": "the same, as far as gradients reach",
+    "reachable_complement": "complement of S where gradients reach",
 }
 RHO_WHAT = (
     "Mean over unseen images of rho_i, the curvature of the boundary along the i-th shared direction over that along a "

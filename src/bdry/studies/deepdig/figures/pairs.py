@@ -23,6 +23,7 @@ from .common import CLOSELY, MEASURED, METHOD_LABELS, METHODS, PAIR, arrow, last
 
 MOST_PAIRS = 6
 OUTCOMES = {"success": COLOURS[0], "third class": COLOURS[1], "stalled": "#999999"}
+OUTCOME_SHARES = ("success", "third", "stalled")
 SUCCESS_WHAT = (
     "Share of segments whose bisection ended in a borderline instance, fell into a third class or stalled, mean over "
     "seeds, by method and direction. Right: coverage, the share of correctly predicted images that have a segment."
@@ -82,7 +83,10 @@ def _success_figure(drawn: pd.DataFrame, title: str) -> Figure:
             place.set_title(panel)
         figure.suptitle(title, fontsize=10.5)
         handles, labels = axes.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        # a legend names no bar that is not there
+        there = [number for number, column in enumerate(OUTCOME_SHARES) if (drawn[column] > 0).any()]
+        texts = [labels[number] for number in there]
+        figure.legend([handles[number] for number in there], texts, loc="outside lower center", ncols=3)
         # the lowest panel of each column
         for place in axes.flat[max(len(panels) - columns, 0) : len(panels)]:
             place.tick_params(labelbottom=True)
@@ -93,7 +97,7 @@ def _success_figure(drawn: pd.DataFrame, title: str) -> Figure:
 def _bars(axis: Axes, rows: pd.DataFrame) -> None:
     left = pd.Series(0.0, index=rows.index)
     labels = [METHOD_LABELS[name] for name in rows.index]
-    for (name, colour), column in zip(OUTCOMES.items(), ("success", "third", "stalled"), strict=True):
+    for (name, colour), column in zip(OUTCOMES.items(), OUTCOME_SHARES, strict=True):
         width = rows[column].fillna(0)
         axis.barh(labels, width, left=left, color=colour, label=name, height=0.7)
         left += width

@@ -30,7 +30,7 @@ COLUMNS = (
 STRIPS_WHAT = (
     "Training images for which most methods succeed, DeepDIG's two autoencoder outputs, and the borderline instance of "
     "each method with p_s, p_t and its l2 distance d to the image (pixel units of [0, 1]). A cross: no borderline "
-    "instance. One seed."
+    "instance."
 )
 
 
@@ -72,7 +72,8 @@ def _strips_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
         figure = Figure(figsize=(1.05 * len(columns) + 0.5, 1.32 * len(shown) + 0.9), layout="constrained")
         axes = figure.subplots(len(shown), len(columns), squeeze=False)
         for row, (places, (s, t, image)) in enumerate(zip(axes, shown.itertuples(index=False), strict=True)):
-            places[0].set_ylabel("\n→ ".join(found.names((s, t))), fontsize=8)
+            names = "\n→ ".join(found.names((s, t)))
+            places[0].set_ylabel(names, fontsize=8, rotation=0, ha="right", va="center")
             for place, (heading, method, what) in zip(places, columns, strict=True):
                 if row == 0:
                     place.set_title(heading, fontsize=8)
@@ -105,8 +106,7 @@ LINES = {"own": ("-", "the classifier's own plane"), "svm": ((0, (4, 1.5)), "the
 EMBEDDING_WHAT = (
     "Features in the first two principal components of the training features of both classes: train faint, test, and "
     "borderline instances of both directions, at most 300 of each. Lines: where the classifier's own plane and that of "
-    "the linear SVM cut these two dimensions; a point on the own plane in feature space need not lie on its line here. "
-    "One seed."
+    "the linear SVM cut these two dimensions; a point on the own plane in feature space need not lie on its line here."
 )
 
 

@@ -22,7 +22,7 @@ from .common import CLOSELY, METHOD_LABELS, METHODS, Detailed, arrow, each_detai
 FEWEST_SEGMENTS = 5
 BISECTION_WHAT = (
     "Median |p_s − p_t| over the segments that are not finished at the n-th midpoint, where at least 5 are; band: "
-    "quartiles, of DeepDIG; dashed: beta, where bisection ends. One seed."
+    "quartiles, of DeepDIG; dashed: beta, where bisection ends."
 )
 
 
@@ -38,7 +38,7 @@ def _bisection_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
     panels = list(drawn.groupby(["source", "target"]))
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(max(3.3 * len(panels), 4.6), 3.3), layout="constrained")
-        axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+        axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
         for place, ((s, t), part) in zip(axes, panels, strict=True):
             for number, name in enumerate(METHODS):
                 curve = part[part["method"] == name]
@@ -63,10 +63,11 @@ def _bisection_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
 
 MOST_SEGMENTS = 4
 PROFILE = ("label", "p_source", "p_target", "length")
-CLASS_COLOURS = {"source class": COLOURS[0], "target class": COLOURS[1], "a third class": "#000000"}
+THIRD = "a third class"
+CLASS_COLOURS = {"source class": COLOURS[0], "target class": COLOURS[1], THIRD: "#000000"}
 SEGMENTS_WHAT = (
     "Along single segments between random borderline instances of DeepDIG: the predicted class (ribbon) and p_s, p_t. "
-    "Both ends lie on the boundary, hence what class they have is chance. One seed."
+    "Both ends lie on the boundary, hence what class they have is chance."
 )
 
 
@@ -99,9 +100,14 @@ def _segments_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
             place.set_xlabel("place along the segment")
         figure.suptitle(titled("segments", found.title), fontsize=10.5)
         handles, labels = axes[0, 0].get_legend_handles_labels()
-        handles += [matplotlib.patches.Patch(color=colour) for colour in CLASS_COLOURS.values()]
-        figure.legend(handles, [*labels, *CLASS_COLOURS], loc="outside lower center", ncols=5)
+        ribbons = [name for name in CLASS_COLOURS if name != THIRD or _has_third(drawn)]
+        handles += [matplotlib.patches.Patch(color=CLASS_COLOURS[name]) for name in ribbons]
+        figure.legend(handles, [*labels, *ribbons], loc="outside lower center", ncols=5)
     return figure
+
+
+def _has_third(drawn: pd.DataFrame) -> bool:
+    return bool(((drawn["label"] != drawn["source"]) & (drawn["label"] != drawn["target"])).any())
 
 
 def _segment(axis: Axes, segment: pd.DataFrame, s: int, t: int) -> None:
@@ -121,7 +127,7 @@ def _segment(axis: Axes, segment: pd.DataFrame, s: int, t: int) -> None:
 NUM_BINS = 30
 DISTANCE_WHAT = (
     "Distribution of the l2 distance between borderline instance and source image, pixel units of [0, 1], by method; "
-    "lines: medians; heights are of each method alone. One seed; each method over the n images for which it succeeded: "
+    "lines: medians; heights are of each method alone. Each method over the n images for which it succeeded: "
     "medians on the images that all have in common are in the table `generation`."
 )
 

@@ -133,8 +133,16 @@ def _legend(figure: Figure, drawn: pd.DataFrame) -> None:
 
 
 PANELS = {
-    "Jaccard index": {"lowest margins": "jaccard_margin", "highest losses": "jaccard_loss", "pairs": "jaccard_pairs"},
-    "agreement with S1": {"training images": "agree_train", "test images": "agree_test", "grid": "agree_grid"},
+    "Jaccard index": {
+        "lowest margins": "jaccard_margin",
+        "highest losses": "jaccard_loss",
+        "lowest margins of pairs": "jaccard_pairs",
+    },
+    "agreement with S1": {
+        "training images": "agree_train",
+        "test images": "agree_test",
+        "points of a grid": "agree_grid",
+    },
 }
 OVERLAP_WHAT = (
     "Left: overlap of S1's support vectors with as many training images of lowest margin, of highest loss, and of its "
@@ -144,7 +152,7 @@ OVERLAP_WHAT = (
 
 
 def overlap_data(records: Sequence[RunRecord]) -> pd.DataFrame:
-    """Exactly what `overlap` draws; columns of `points.over_seeds`, `seed` being the first of them."""
+    """Exactly what `overlap` draws; columns of `points.over_seeds`."""
     rows = separable_rows(records)
     if rows.empty:
         return rows
@@ -158,8 +166,7 @@ def overlap_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     points = points[points["value"].notna()]
     if points.empty:
         return points
-    curves = over_seeds(points, [*EXPERIMENT, "panel", "series"])
-    return curves.merge(points.groupby("experiment", as_index=False)["seed"].min())
+    return over_seeds(points, [*EXPERIMENT, "panel", "series"])
 
 
 def _overlap_figure(drawn: pd.DataFrame, title: str) -> Figure:

@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 from ....figures.captions import keep
 from ....figures.classes import class_names, name_axes
 from ....figures.curves import log_labels
-from ....figures.drawing import Draw, Drawing, experiment_stem, seeds_shown
+from ....figures.drawing import Draw, Drawing, experiment_stem
 from ....figures.style import COLOURS, RC
 from ....figures.titles import titled
 from ....runs import RunRecord
@@ -176,7 +176,7 @@ def _keep(
     name: str, layer: Layer, figure: Figure, drawn: pd.DataFrame, records: Sequence[RunRecord], folder: Path, what: str
 ) -> list[Path]:
     stem = experiment_stem(name, layer.source.record.identity["experiment"], records)
-    return keep(name, layer.title, stem, figure, drawn, records, folder, f"{what} {seeds_shown(drawn)}")
+    return keep(name, layer.title, stem, figure, drawn, records, folder, what)
 
 
 def _bins(layer: Layer) -> pd.DataFrame:
