@@ -242,7 +242,7 @@ def test_the_command_lists_unfinished_runs_and_draws_the_others(tmp_path, write_
     text = (tmp_path / "here" / "report.html").read_text(encoding="utf-8")
     assert "1 failed, 1 finished" in text or "1 finished, 1 failed" in text
     assert "of the 1 finished runs among these 2" in text
-    assert "margin_evolution: digits, mlp." in text
+    assert "Margins over training, with clean and robust error: digits, mlp." in text
     # the made config is no whole one, hence brings no data set
     assert "The images of digits are not shown" in text
     assert "2 runs," in capsys.readouterr().out

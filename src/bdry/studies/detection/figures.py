@@ -57,6 +57,8 @@ def signs_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     rows = rows[(rows["statistic"] == "boundary_curvature") & rows["success"].astype(bool)]
     smallest = rows.loc[rows["alpha"] > 0, "alpha"].min()
     rows = rows[rows["alpha"].isin([0.0, smallest])].assign(value=-rows["score"])
+    if rows.empty:
+        return pd.DataFrame(columns=BY)
     parts = []
     # families are compared, hence the same bins
     ends = rows["value"].abs().groupby([rows[name] for name in (*EXPERIMENT, "network")]).transform("quantile", 0.9)
@@ -71,7 +73,7 @@ def signs_data(records: Sequence[RunRecord]) -> pd.DataFrame:
             about |= {"is_perturbed": bool(is_perturbed), "alpha": kind["alpha"].iloc[0], "claimed": claimed.mean()}
             share = counts / len(kind)
             parts.append(pd.DataFrame({**about, "low": edges[:-1], "high": edges[1:], "share": share}))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=BY)
+    return pd.concat(parts, ignore_index=True)
 
 
 def roc_data(records: Sequence[RunRecord]) -> pd.DataFrame:
