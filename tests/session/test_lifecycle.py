@@ -148,6 +148,16 @@ def test_a_full_disk_names_the_file_and_keeps_the_one_before(tmp_path, monkeypat
         temporary.write_bytes(b"other")
     assert (caught.value.errno, caught.value.filename) == (28, str(path))
     assert path.read_bytes() == before
+    # matplotlib's PDF trips over its own closing where the disk is full
+    with pytest.raises(OSError, match="No space left") as caught, replacing(path) as temporary:
+        try:
+            full_disk()
+        except OSError:
+            raise AttributeError("'Stream' object has no attribute 'pos'")  # noqa: B904
+    assert (caught.value.errno, caught.value.filename) == (28, str(path))
+    with pytest.raises(AttributeError, match="pos"), replacing(path):
+        raise AttributeError("'Stream' object has no attribute 'pos'")
+    assert path.read_bytes() == before
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
 
 

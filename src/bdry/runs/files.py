@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import RunError
+from ..errors import NO_ROOM, RunError
 
 
 @contextmanager
@@ -33,11 +33,22 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except Exception as error:
+        refused = error if isinstance(error, OSError) else _no_room(error)
+        if refused is None:
+            raise
         # of what is written the name that the user knows
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise OSError(refused.errno, refused.strerror or str(refused), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _no_room(error: BaseException) -> OSError | None:
+    """The full disk that `error` came after, if any: a writer that closes its file there may fail in its own way."""
+    before = error.__cause__ or error.__context__
+    if isinstance(before, OSError) and before.errno in NO_ROOM:
+        return before
+    return None if before is None else _no_room(before)
 
 
 def write_text(path: Path, text: str) -> None:
