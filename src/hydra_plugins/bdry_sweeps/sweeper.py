@@ -37,6 +37,9 @@ class Sweeper(BasicSweeper):
         except (KeyboardInterrupt, SystemExit):
             interrupted(folder, self._jobs())
             raise
+        except OSError as error:
+            # Hydra writes its own file of the sweep, and a full disk does not name it
+            raise OSError(error.errno, error.strerror, error.filename or str(folder)) from error
         if not self._jobs():
             raise UsageError("the sweep has no job: a glob matches nothing")
         close(folder, self._jobs())
