@@ -10,6 +10,7 @@ from torch import Tensor
 from ..core.measuring import Model, evaluate
 from ..core.norms import norm as norm_of
 from ..core.norms import per_sample
+from ..core.segments import rounding
 from .result import ESTIMATORS, Abilities, MarginResult
 from .search import Search
 
@@ -61,14 +62,18 @@ def exact(
     search.iterations += 1
 
     start, origin = search.start[rows], x[rows]
-    # the affine form is rounded too: by how much shows where the model is known
-    allowance = torch.maximum(search.noise[rows], 2 * error.amax())
+    # float64 logits are the affine map's own; else they and its form are rounded, by as much as they differ
+    exact_logits = search.look_in_float64(rows, origin)
+    at_image = logits[rows] if exact_logits is None else exact_logits
+    allowance = rounding(logits[rows])
+    if exact_logits is None:
+        allowance = torch.maximum(search.noise[rows], 2 * error.amax())
     least = torch.full_like(search.distance[rows], torch.inf)
     lower = least.clone()
     nearest, w, value = torch.full_like(start, -1), torch.zeros_like(origin), torch.zeros_like(lower)
     for other in range(num_classes):
         normal = (weight[other] - weight[start]).reshape(origin.shape)
-        difference = logits[rows, other] - logits[rows, start]
+        difference = (at_image[:, other] - at_image.gather(1, start[:, None])[:, 0]).to(x.dtype)
         usable = (start != other) & difference.isfinite() & (normal.flatten(1) != 0).any(1)
         step, reachable = search.step(origin, origin, difference.nan_to_num(0.0, 0.0, 0.0), normal)
         distance = norm_of(step, norm)
