@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from omegaconf import OmegaConf
 
 from bdry.cli import main, workers
 from bdry.cli.sweep import labels
@@ -268,3 +269,15 @@ def test_waiting_for_slurm_ends_with_the_last_job(tmp_path, monkeypatch):
         "failed",
     ]
     assert sweep.outcome(2) == Outcome("failed", str(tmp_path / "9_2.err"), "9_2: cancelled")
+
+
+def test_a_full_disk_under_the_sweeps_own_file_names_its_folder(ran, monkeypatch, capsys):
+    def full(config, place):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(OmegaConf, "save", full)
+    assert main(["train", "-m", "seed=0,1"]) == 1
+    assert ran == []
+    line = capsys.readouterr().err
+    assert line.startswith("bdry: outputs/sweeps/")
+    assert line.endswith("No space left on device\n")

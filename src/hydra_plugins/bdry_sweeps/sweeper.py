@@ -38,8 +38,11 @@ class Sweeper(BasicSweeper):
             interrupted(folder, self._jobs())
             raise
         except OSError as error:
+            # a config that is missing is one too, to Hydra
+            if error.errno is None or error.filename:
+                raise
             # Hydra writes its own file of the sweep, and a full disk does not name it
-            raise OSError(error.errno, error.strerror, error.filename or str(folder)) from error
+            raise OSError(error.errno, error.strerror, str(folder)) from error
         if not self._jobs():
             raise UsageError("the sweep has no job: a glob matches nothing")
         close(folder, self._jobs())
