@@ -41,8 +41,8 @@ RESTART_CLASSES = 2
 SHARE_WORTH_ALL = 0.6
 # random points around an image that no walk has led away from, the nearest and the furthest, pixel units per coordinate
 RESCUES, NEAREST_RESCUE, FURTHEST_RESCUE = 32, 0.02, 1.0
-# with so few pixels random points fill a ball: how many a restart looks at, and in the box where nothing is found
-FEW_PIXELS, SCANNED, SCANNED_IN_BOX = 8, 8, 256
+# with so few pixels random points fill a ball; how many are looked at in the box where nothing is found
+FEW_PIXELS, SCANNED_IN_BOX = 8, 256
 
 
 class Schedule(NamedTuple):
@@ -52,7 +52,8 @@ class Schedule(NamedTuple):
     at least two. growth: of the weight on the foot with every success; short walks have no steps left for the failures
     that more of it costs. rest: a row rests when the linearised boundary at its best point is nearer by less than this
     share. restarts: walks from random places around each image, once its margin is nearly known; promise: only where a
-    linearised boundary is nearer than this share of that margin, which two backward passes tell.
+    linearised boundary is nearer than this share of that margin, which two backward passes tell. scanned: how many
+    points a restart looks at first, of images with few pixels.
     """
 
     num_classes: int
@@ -62,6 +63,7 @@ class Schedule(NamedTuple):
     rest: float = 1e-3
     restarts: int = 0
     promise: float = 0.98
+    scanned: int = 8
 
 
 def schedule(steps: int) -> Schedule:
@@ -70,7 +72,7 @@ def schedule(steps: int) -> Schedule:
         return Schedule(num_classes=2, stay=((3, 1),), growth=1.0, rest=2e-3)
     if steps <= 50:
         return Schedule(num_classes=5, stay=((4, 3), (8, 1)), restarts=4)
-    return Schedule(num_classes=5, stay=((10, 2),), restarts=10, promise=torch.inf)
+    return Schedule(num_classes=5, stay=((10, 2),), restarts=10, promise=torch.inf, scanned=32)
 
 
 @ESTIMATORS.register("walk", abilities=Abilities(tolerance=1e-3))
@@ -193,7 +195,7 @@ def _restart(search: Search, number: int, steps: int, plan: Schedule) -> None:
     if rows.numel() == 0:
         return
     # one draw, scaled to every image: a result does not depend on the batch
-    shape = torch.Size((SCANNED if search.x[0].numel() <= FEW_PIXELS else 1, *search.x.shape[1:]))
+    shape = torch.Size((plan.scanned if search.x[0].numel() <= FEW_PIXELS else 1, *search.x.shape[1:]))
     offsets = random_in_ball(shape, search.norm, 1.0, generator(0, "walk", number)).to(search.x)
     before = search.distance[rows]
     points = search.x[rows][:, None] + per_sample(before, search.x)[:, None] * offsets
