@@ -12,7 +12,7 @@ from ..core.halfspace import UNIT_BOX, project_hyperplane
 from ..core.measuring import Model, evaluate, logits_in_float64, logits_of
 from ..core.norms import dual_norm, per_sample
 from ..core.norms import norm as norm_of
-from ..core.segments import along, first_crossing, gap, pick, rounding
+from ..core.segments import NEAR, along, batch_sizes, first_crossing, gap, pick, rounding
 from .result import MarginResult
 from .settle import MOST_ROUNDINGS, settle
 
@@ -103,10 +103,30 @@ class Search:
     def evaluate(self, rows: Tensor, z: Tensor, *, graph: bool = True) -> tuple[Tensor, Tensor, Tensor]:
         """As `look`, but which are beyond, (R,) bool; of these, what is nearer than the best is remembered."""
         z, logits, value = self.look(rows, z, graph=graph)
-        beyond = value < 0
+        beyond = self.is_beyond(rows, z.detach(), value)
         distance = norm_of(z.detach() - self.x[rows], self.norm)
         self.remember(rows, z.detach(), torch.where(beyond, distance, torch.inf), value)
         return z, logits, beyond
+
+    def is_beyond(self, rows: Tensor, z: Tensor, value: Tensor) -> Tensor:
+        """Which of the points z, (R, ...), of gap `value`, (R,), are beyond the boundary, (R,) bool.
+
+        Where rounding may have made the gap negative, only those that have one in other batches too: a way that ends at
+        another is lost. Of images near the boundary all points are like that, and `settle` tries them.
+        """
+        beyond, noise = value < 0, self.noise[rows]
+        doubtful = (beyond & (value >= -noise) & (self.start_gap[rows] > NEAR * noise)).nonzero()[:, 0]
+        if doubtful.numel():
+            beyond[doubtful] = self.largest_gaps(rows[doubtful], z[doubtful]) < 0
+        return beyond
+
+    def largest_gaps(self, rows: Tensor, z: Tensor) -> Tensor:
+        """The largest gap of each of the points z, (R, ...), in batches of several sizes of copies of itself, (R,)."""
+        largest = []
+        for size in batch_sizes(len(self.x)):
+            copies = ((row.expand(size), point.expand(size, *point.shape)) for row, point in zip(rows, z, strict=True))
+            largest.append(torch.stack([self.look(*same, graph=False)[2].amax() for same in copies]))
+        return torch.stack(largest).amax(0)
 
     def remember(self, rows: Tensor, z: Tensor, distance: Tensor, value: Tensor) -> None:
         """Keeps those of the points z, (R, ...), of gap `value`, (R,), that are nearer than the best of their images.

@@ -202,7 +202,7 @@ class _Boundary(NamedTuple):
             sizes, tried = batch_sizes(len(search.x)), TRIED
         looks = torch.stack([self.together(points, size) for size in sizes]).amax(0)
         points = points[self.later(points, looks, at_x, step)[0].argsort(stable=True)[:tried]]
-        gaps = self.gaps(points)
+        gaps = search.largest_gaps(row.expand(len(points)), points)
         later, off = self.later(points, gaps, at_x, step)
         distance = norm_of(points - x, search.norm).masked_fill((gaps >= 0) | (self.ahead(points) <= -at_x), torch.inf)
         place = distance.argmin()
@@ -223,15 +223,6 @@ class _Boundary(NamedTuple):
         """The gap of each of the points, (P,), in batches of `size` points."""
         looks = [self.search.look(self.row.expand(len(part)), part, graph=False) for part in points.split(size)]
         return torch.cat([gap for _, _, gap in looks])
-
-    def gaps(self, points: Tensor) -> Tensor:
-        """The largest gap of each of the points, (P,), in batches of several sizes of copies of itself."""
-        largest = []
-        for size in batch_sizes(len(self.search.x)):
-            row = self.row.expand(size)
-            copies = (point.expand(size, *point.shape) for point in points)
-            largest.append(torch.stack([self.search.look(row, same, graph=False)[2].amax() for same in copies]))
-        return torch.stack(largest).amax(0)
 
 
 def _boxed(search: Search, points: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from ..errors import StoppedError
+from ..errors import StoppedError, reason
 
 # SIGUSR2 is the notice that submitit asks SLURM for before a job's time is up; Windows has no such signal
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR2") if hasattr(signal, name)]
@@ -60,7 +60,7 @@ def stopping() -> Iterator[Stop]:
     try:
         yield stop
     except Exception as error:
-        stop.obey(after=f"{error}; ")
+        stop.obey(after=f"{reason(error)}; ")
         raise
     finally:
         for number, handler in stop.replaced.items():
