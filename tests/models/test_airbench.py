@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from bdry.errors import ConfigError
 from bdry.models import build_classifier
+from bdry.models.airbench import whiten
 
 OPTIONS = {"stem": 6, "widths": [8, 12, 16], "activation": "gelu"}
 
@@ -59,3 +61,40 @@ def test_it_is_differentiable_twice_where_its_activation_is_smooth():
     x = images(1).double().requires_grad_(True)
     gradient = torch.autograd.grad(network(x)[0, 0], x, create_graph=True)[0]
     assert torch.autograd.grad(gradient.sum(), x)[0].abs().max() > 0
+
+
+def smooth_images(n=256):
+    """As photographs are: neighbouring pixels are alike."""
+    draw = torch.rand(n, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    return nn.functional.interpolate(draw, size=(32, 32), mode="bilinear")
+
+
+def test_the_whitening_convolution_has_uncorrelated_channels_of_variance_1():
+    network, photographs = build(stem=24), smooth_images()
+    whiten(network, photographs)
+    stem = network.body[1]
+    with torch.no_grad():
+        seen = stem(network.body[0](network.normalise(photographs))).transpose(0, 1).flatten(1).double()
+    torch.testing.assert_close(seen[:12], -seen[12:])
+    moments = seen[:12] @ seen[:12].T / seen.shape[1]
+    variances = moments.diag()
+    assert (moments - variances.diag()).abs().max() < 1e-4
+    # what is added keeps directions in which patches hardly vary from being blown up
+    assert variances.max() == pytest.approx(1, abs=1e-3)
+    assert (variances > 0.5).all()
+
+
+def test_training_leaves_the_whitening_as_it_is_and_trains_its_bias():
+    network = build(stem=24)
+    whiten(network, smooth_images())
+    stem, before = network.body[1], network.body[1].weight.clone()
+    optimiser = torch.optim.SGD(network.parameters(), 0.1, weight_decay=0.1)
+    network(images()).square().sum().backward()
+    optimiser.step()
+    assert torch.equal(stem.weight, before)
+    assert stem.bias.abs().max() > 0
+
+
+def test_whitening_in_channels_of_another_number_is_refused():
+    with pytest.raises(ConfigError, match=r"stem.*24"):
+        whiten(build(stem=25), smooth_images())

@@ -5,7 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .classifier import ACTIVATIONS, ARCHITECTURES
+from ..errors import ConfigError
+from .classifier import ACTIVATIONS, ARCHITECTURES, Classifier
+
+# what is added to the variance of each direction of patches: noise is not blown up
+EPSILON = 5e-4
 
 
 class ChannelsLast(nn.Module):
@@ -27,8 +31,8 @@ def airbench(image_shape: tuple[int, int, int], stem: int, widths: list[int], no
         widths: channels of each block, which halves height and width.
         norm: `batch`: batch-norm before each activation in the blocks; `none`.
 
-    Differs: airbench's first convolution is fixed, whitens patches of the training images and has no bias of its own
-    kind; ours is trained. Its batch-norm has no scale, its head divides by 9.
+    Differs: airbench's first convolution whitens patches, which ours does after `whiten` alone. Its batch-norm has no
+    scale, its convolutions begin near the identity, its head divides by 9.
     """
     layers: list[nn.Module] = [nn.Conv2d(image_shape[0], stem, 2), ACTIVATIONS[activation]()]
     channels = stem
@@ -39,6 +43,38 @@ def airbench(image_shape: tuple[int, int, int], stem: int, widths: list[int], no
     body = nn.Sequential(ChannelsLast(), *layers, nn.AdaptiveMaxPool2d(1), nn.Flatten())
     # torch's annotations leave this argument of Module.to out
     return body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@torch.no_grad()
+def whiten(classifier: Classifier, images: Tensor) -> None:
+    """Makes the first convolution whiten 2x2 patches of `images`, and keeps it so; in place.
+
+    Its channels are the eigenvectors of the patches' second moments, each over the root of its eigenvalue, and their
+    negatives. Its bias, if it has one, begins at 0 and is trained.
+
+    Args:
+        classifier: an `airbench`, with or without a feature layer.
+        images: (N, C, H, W), in pixel units of [0, 1].
+
+    Raises:
+        ConfigError: the convolution has another number of channels.
+
+    Source: arXiv 2404.00498.
+    """
+    stem = next(module for module in classifier.body.modules() if isinstance(module, nn.Conv2d))
+    filters = stem.weight[0].numel()
+    if stem.out_channels != 2 * filters:
+        problem = f"with whiten=true it must be {2 * filters}, two for each number of a 2x2 patch"
+        raise ConfigError("arch.stem", stem.out_channels, problem)
+    patches = nn.functional.unfold(classifier.normalise(images), 2).transpose(1, 2).flatten(0, 1).double()
+    variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
+    # an eigenvector has no sign of its own
+    largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
+    rows = (directions * largest.sign() / (variances.clamp_min(0) + EPSILON).sqrt()).T
+    stem.weight.copy_(torch.cat([rows, -rows]).view(stem.weight.shape))
+    stem.weight.requires_grad_(False)
+    if stem.bias is not None:
+        stem.bias.zero_()
 
 
 def _convolution(num_in: int, num_out: int, norm: str) -> nn.Module:

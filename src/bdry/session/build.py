@@ -18,13 +18,17 @@ from ..data import DATASETS, Dataset
 from ..errors import ConfigError, UsageError, one_line, show_value
 from ..margins import ESTIMATORS, Estimator, MarginResult
 from ..models import Classifier, Normalise, build_classifier
-from ..settings import PGD, Margin, Network, OwnArch, Preprocessing, TrainConfig
+from ..models.airbench import whiten
+from ..settings import PGD, Airbench, Margin, Network, OwnArch, Preprocessing, TrainConfig
 from ..settings import Dataset as DatasetConfig
 from ..studies.probes import Context, Probe, build_probe
 from ..training import OPTIMISERS, Plan, learning_rate
 from ..training.adversary import Adversary
 from .cores import num_cores
 from .own_arch import build_own_network
+
+# images of the training split whose patches `arch.whiten` looks at
+WHITENED = 5000
 
 
 def options(node: Any) -> dict[str, Any]:
@@ -83,6 +87,8 @@ def build_network(config: TrainConfig, dataset: Dataset) -> Classifier:
         bias=not (isinstance(config.arch, Network) and config.arch.bias is False),
         options=options(config.arch),
     )
+    if isinstance(config.arch, Airbench) and config.arch.whiten:
+        whiten(classifier, dataset.train[:WHITENED].pixels().cpu())
     return classifier.to(dataset.train.labels.device)
 
 

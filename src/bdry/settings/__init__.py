@@ -4,7 +4,7 @@ What a study measures is declared in `studies/<what>/settings.py`.
 """
 
 from .adv import PGD, Adv
-from .arch import MLP, Arch, Network, OwnArch, Preprocessing
+from .arch import MLP, Airbench, Arch, Network, OwnArch, Preprocessing
 from .dataset import Dataset, Torchvision, Toy
 from .demo import DemoConfig
 from .figures import FiguresConfig
@@ -25,6 +25,7 @@ __all__ = [
     "SGD",
     "Adam",
     "Adv",
+    "Airbench",
     "Arch",
     "Dataset",
     "DeepFool",

@@ -86,6 +86,12 @@ class Airbench(Network):
         may_repeat=True,
     )
     norm: str = option("batch", "batch-norm before each activation in the blocks, or none", choices=("batch", "none"))
+    whiten: bool | None = option(
+        None,
+        "true: the first convolution whitens patches of training images, and stays so; stem must be 8 times their channels",
+        later=True,
+        passed=False,
+    )
 
 
 @schema("arch", "module")
