@@ -88,7 +88,7 @@ class Airbench(Network):
     norm: str = option("batch", "batch-norm before each activation in the blocks, or none", choices=("batch", "none"))
     whiten: bool | None = option(
         None,
-        "true: the first convolution whitens patches of training images, and stays so; stem must be 8 times their channels",
+        "true: the first convolution whitens patches of training images, and stays so; stem: 8 times their channels",
         later=True,
         passed=False,
     )
