@@ -44,7 +44,7 @@ BOTH = ("l2", "linf")
 CURVES = [
     "DeepFool",
     "walk, 9 steps",
-    "walk, 24 steps",
+    "walk, 40 steps",
     "walk, 100 steps",
     "DDN, 100 steps",
     "FMN, 100 steps",
@@ -94,7 +94,7 @@ def all_rows() -> list[Row]:
     own = partial(Row, code=our_code())
     rows = [
         own("DeepFool", BOTH, ours("deepfool")),
-        *(own(f"walk, {steps} steps", BOTH, ours("walk", steps=steps)) for steps in (6, 9, 24, 100)),
+        *(own(f"walk, {steps} steps", BOTH, ours("walk", steps=steps)) for steps in (6, 9, 40, 100)),
         own("DDN, 100 steps", ("l2",), ours("ddn")),
         own("FMN, 100 steps", BOTH, ours("fmn")),
         own("APGD", BOTH, ours("apgd"), 64),

@@ -3,9 +3,11 @@
 Rows are (image, class) pairs, the classes being those whose linearised boundary is nearest at the image. At the current
 point z, with F = f_k - f_start and its gradient w, two points of the linearised boundary F + <w, y - z> = 0 are known:
 the one nearest to z (Newton's), which stays near a curved boundary, and the one nearest to the *image* (its foot),
-which is the answer for a flat boundary. A mixture of both is tried next; its weight on the foot is halved whenever
-the point tried is beyond the boundary but not nearer than the best, and grows with every success. A row rests at a
-point whose linearised boundary comes no nearer to the image: where the network is piecewise linear, after a few steps.
+which is the answer for a flat boundary. A mixture of both is tried next; its weight on the foot shrinks whenever
+the point tried is beyond the boundary but not nearer than the best, and grows with every success. A point that is not
+nearer is walked on from all the same: with falling weights the mixtures average many gradients, as a rough boundary
+needs. A row rests at a point whose linearised boundary comes no nearer to the image: where the network
+is piecewise linear, after a few steps.
 
 In linf both points move every coordinate by the sign of its gradient, which undoes what earlier gradients have taught.
 There the mixture only says how far from the image the next point may be: of the linearised boundary within that
@@ -31,14 +33,12 @@ from .search import Search
 
 # points are aimed at beyond the linearised boundary, by this share of the gap at the image
 AIM = 0.02
-# a row's weight on the foot at first, at most, and that below which it has nowhere nearer to go
-FIRST_WEIGHT, LARGEST_WEIGHT, SMALLEST_WEIGHT = 0.6, 0.9, 2.0**-9
+# a row's weight on the foot at most, and that below which it has nowhere nearer to go
+LARGEST_WEIGHT, SMALLEST_WEIGHT = 0.95, 2.0**-9
 # classes that are walked to however far they are
 ALWAYS = 2
 # with how many classes' boundaries a restart begins
 RESTART_CLASSES = 2
-# from this share of rows on, gradients of all rows cost less than a forward pass of those that need one
-SHARE_WORTH_ALL = 0.6
 # random points around an image that no walk has led away from, the nearest and the furthest, pixel units per coordinate
 RESCUES, NEAREST_RESCUE, FURTHEST_RESCUE = 32, 0.02, 1.0
 # with so few pixels random points fill a ball; how many are looked at in the box where nothing is found
@@ -49,30 +49,33 @@ class Schedule(NamedTuple):
     """What `steps` stands for: classes tried an image, and after which steps how many rows of an image stay.
 
     reach: of the classes those whose linearised boundary is no further from the image than this times the nearest's;
-    at least two. growth: of the weight on the foot with every success; short walks have no steps left for the failures
-    that more of it costs. rest: a row rests when the linearised boundary at its best point is nearer by less than this
-    share. restarts: walks from random places around each image, once its margin is nearly known; promise: only where a
-    linearised boundary is nearer than this share of that margin, which two backward passes tell. scanned: how many
-    points a restart looks at first, of images with few pixels.
+    at least two. weight: on the foot at first; growth: what it is multiplied by when a point is nearer, and shrinkage
+    when it is not: a short walk has no steps left for the failures that much of it costs. rest: a row rests when the
+    linearised boundary at its best point is nearer by less than this share. restarts: walks from random places around
+    each image, once its margin is nearly known; twice as many with few pixels. promise: only where a linearised
+    boundary is nearer than this share of that margin, which two backward passes tell. scanned: how many points a
+    restart looks at first, of images with few pixels.
     """
 
     num_classes: int
     stay: tuple[tuple[int, int], ...] = ()
     reach: float = 1.5
-    growth: float = 1.2
+    weight: float = 0.85
+    growth: float = 1.1
+    shrinkage: float = 0.7
     rest: float = 1e-3
     restarts: int = 0
-    promise: float = 0.98
+    promise: float = 0.95
     scanned: int = 8
 
 
 def schedule(steps: int) -> Schedule:
     """From quick to tight: more classes first, then more places to walk from."""
     if steps <= 16:
-        return Schedule(num_classes=2, stay=((3, 1),), growth=1.0, rest=2e-3)
-    if steps <= 50:
-        return Schedule(num_classes=5, stay=((4, 3), (8, 1)), restarts=4)
-    return Schedule(num_classes=5, stay=((10, 2),), restarts=10, promise=torch.inf, scanned=32)
+        return Schedule(num_classes=2, stay=((3, 1),), weight=0.6, growth=1.0, shrinkage=0.5, rest=2e-3)
+    if steps <= 60:
+        return Schedule(num_classes=5, stay=((3, 3), (6, 2), (10, 1)), restarts=2)
+    return Schedule(num_classes=5, stay=((10, 2),), shrinkage=0.8, restarts=5, promise=torch.inf, scanned=32)
 
 
 @ESTIMATORS.register("walk", abilities=Abilities(tolerance=1e-3))
@@ -84,12 +87,12 @@ def walk(
     norm: str = "l2",
     clipped: bool = False,
     towards: Tensor | None = None,
-    steps: int = 24,
+    steps: int = 40,
 ) -> MarginResult:
     """Tight margins: walks along the boundaries with each image's nearest classes, then bisects.
 
     A walk of more than 16 steps looks from random places around each image, and walks again from those that promise a
-    nearer boundary; a long one (more than 50) walks from all of them. An image that no walk leads to a
+    nearer boundary; a long one (more than 60) walks from all of them. An image that no walk leads to a
     boundary is looked at from random points ever further away.
 
     Args:
@@ -112,7 +115,7 @@ def walk(
     point = origin + search.step(origin, origin, value - aim, w)[0]
     _follow(search, owner, target, point, steps, plan)
     _rescue(search, steps, plan)
-    for restart in range(plan.restarts):
+    for restart in range(plan.restarts * (2 if search.x[0].numel() <= FEW_PIXELS else 1)):
         _restart(search, restart, steps // 4, plan)
     return search.result()
 
@@ -129,7 +132,7 @@ def _follow(search: Search, owner: Tensor, target: Tensor, point: Tensor, steps:
     """
     x, aim = search.x, _aim(search, owner)
     best = torch.full_like(point.flatten(1)[:, 0], torch.inf)
-    best_gap, weight = torch.zeros_like(best), torch.full_like(best, FIRST_WEIGHT)
+    best_gap, weight = torch.zeros_like(best), torch.full_like(best, plan.weight)
     point = point.clone()
     best_point, newton, foot, base, slope = (point.clone() for _ in range(5))
     # flat: how far the boundary would be, were it as flat as where it was linearised last
@@ -151,17 +154,19 @@ def _follow(search: Search, owner: Tensor, target: Tensor, point: Tensor, steps:
         nearer = beyond & (length < best[alive])
         rows = alive[nearer]
         best[rows], best_point[rows], best_gap[rows] = length[nearer], z.detach()[nearer], ahead[nearer]
-        weight[alive[beyond & ~nearer]] /= 2
+        weight[alive[beyond & ~nearer]] *= plan.shrinkage
         weight[rows] = (plan.growth * weight[rows]).clamp_max(LARGEST_WEIGHT)
         if step == steps:
             break
 
-        linearise = (nearer | ~beyond) & ahead.isfinite()
-        if bool(linearise.any()):
-            # beyond, the boundary crossed may be another class's than the row's
-            if search.towards is None:
-                pair = (torch.where(beyond, pair[0], target[alive]), pair[1])
-            rows, at, value, w = _linearise(search, alive, image, z, logits, pair, linearise)
+        # beyond, the boundary crossed may be another class's than the row's
+        if search.towards is None:
+            pair = (torch.where(beyond, pair[0], target[alive]), pair[1])
+        with torch.enable_grad():
+            value = _difference(logits, pair)
+        w, usable = search.gradient(image, z, value)
+        if bool(usable.any()):
+            rows, at, value, w = alive[usable], z.detach()[usable], value.detach()[usable], w[usable]
             value = value - aim[rows]
             origin = x[owner[rows]]
             base[rows], height[rows], slope[rows] = at, value, w
@@ -282,28 +287,6 @@ def _difference(logits: Tensor, pair: tuple[Tensor, Tensor]) -> Tensor:
     """f_first - f_second, (R,)."""
     first, second = pair
     return logits.gather(1, first[:, None])[:, 0] - logits.gather(1, second[:, None])[:, 0]
-
-
-def _linearise(
-    search: Search,
-    alive: Tensor,
-    image: Tensor,
-    z: Tensor,
-    logits: Tensor,
-    pair: tuple[Tensor, Tensor],
-    wanted: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of the rows `alive` those `wanted`, (R,) bool: indices, z, f_first - f_second there, and its gradient."""
-    first, second = pair
-    rows, at = alive[wanted], z.detach()[wanted]
-    if float(wanted.float().mean()) < SHARE_WORTH_ALL:
-        image, first, second = image[wanted], first[wanted], second[wanted]
-        z, logits, _ = search.look(image, at)
-        wanted = torch.ones_like(image, dtype=torch.bool)
-    with torch.enable_grad():
-        difference = _difference(logits, (first, second))
-    w, _ = search.gradient(image, z, difference)
-    return rows, at, difference.detach()[wanted], w[wanted]
 
 
 def _gently(x: Tensor, z: Tensor, value: Tensor, w: Tensor, given: Tensor, clipped: bool) -> Tensor:

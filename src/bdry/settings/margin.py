@@ -42,7 +42,7 @@ class DeepFool(Margin):
 class Walk(Margin):
     """Our own: reach the boundary, then walk along it to the nearest point."""
 
-    steps: int = option(24, "the dial from quick (6) to tight (100): steps, and with them the classes tried", ge=2)
+    steps: int = option(40, "the dial from quick (6) to tight (100): steps, and with them the classes tried", ge=2)
 
 
 @schema("margin", "exact")
