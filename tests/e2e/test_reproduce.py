@@ -19,7 +19,7 @@ from bdry.studies.figures import FIGURES
 
 # of each paper's claims some that its smoke study can speak of, and some that it cannot: other data sets, more pairs
 STUDIES = [
-    pytest.param("mickisch2020", {"C1", "C4"}, {"C7", "F5", "F7"}, marks=pytest.mark.slow),
+    pytest.param("mickisch2020", {"C1", "C4"}, {"C7", "F5", "F7"}, marks=pytest.mark.long),
     pytest.param("li2018", {"C1w", "R4"}, set(), marks=pytest.mark.long),
     pytest.param("karimi2020", {"K1", "K4", "K11"}, {"K3", "K8"}, marks=pytest.mark.long),
     pytest.param("fawzi2017", {"C3", "C4", "C5", "C8"}, set(), marks=pytest.mark.long),
@@ -56,7 +56,7 @@ def redrawn_from_a_publication(bdry, place, paper, folder):
     results = place / "results" / paper
     published = bdry("publish", f"paper={paper}", f"runs={folder}", f"to={results}", cwd=place)
     assert published.returncode == 0, published.stderr
-    redrawn = bdry("figures", f"paper={paper}", f"runs={results}", "outputs=again", cwd=place)
+    redrawn = bdry("figures", f"paper={paper}", f"runs={results}", "outputs=again", "style.format=[png]", cwd=place)
     assert redrawn.returncode == 0, redrawn.stderr
     drawn = [path for path in results.iterdir() if path.suffix in (".png", ".csv", ".md")]
     assert len(drawn) > 20
