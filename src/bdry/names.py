@@ -31,6 +31,9 @@ GENERATORS: Registry[Any] = Registry(
 # the layers for an image shape; ReLU follows every layer but the last, which a sigmoid follows
 AUTOENCODERS: Registry[Any] = Registry("autoencoder", "fc", "conv", "bottleneck")
 
+# letters of a label, and of any name that figures and lists show
+LONGEST_NAME = 200
+
 
 def harmless(word: object) -> bool:
     """Whether it is a text that neither a terminal nor a spreadsheet obeys: no control character, no formula."""

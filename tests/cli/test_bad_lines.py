@@ -69,6 +69,17 @@ BY_HAND = (
     ["train", "-m", "optim.lr=interval(0,1)"],
     ["train", "dataset=blobs", "arch.widths=[1,[2]]"],
     ["train", "dataset=blobs", "arch.widths=[[1,2],[3]]"],
+    ["train", "dataset=blobs", "arch.widths=[null]"],
+    ["train", "probe=[null]"],
+    ["train", "probe="],
+    ["train", "hydra.verbose=[1]"],
+    ["train", "hydra/job_logging=[none]"],
+    ["train", "dataset@x=digits"],
+    ["train", "@x=1"],
+    ["train", "--cfg", "job", "--package", "nosuch"],
+    ["train", "--package", "training"],
+    ["train", "--experimental-rerun=nosuch.pickle"],
+    ["reproduce", "paper=mickisch2020", "scale=[smoke]"],
 )
 FLAGS = ("--cfg", "--cfg=nothing", "--no-such-flag", "--resolve", "--multirun=1", "--config-name")
 KEYS = {

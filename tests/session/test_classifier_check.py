@@ -11,7 +11,7 @@ from torch import nn
 from bdry.core.measuring import measuring
 from bdry.margins import ESTIMATORS
 from bdry.session.classifier_check import check_classifier
-from bdry.session.digests import code_digest, settings_digest
+from bdry.session.digests import code_digest, settings_digest, weights_digest
 from bdry.session.own_function import call
 
 X = torch.rand(24, 1, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -60,6 +60,17 @@ class NoEval(Around):
         return super().train(mode)
 
 
+def by_numpy(x):
+    """A write that the tensor's version does not count."""
+    x.detach().numpy()[...] -= 0.5
+    return x
+
+
+def by_data(x):
+    x.data.sub_(0.5)
+    return x
+
+
 class Held:
     def __init__(self, depth):
         self.depth = depth
@@ -84,9 +95,11 @@ def margins(module, x=X):
         (Around(after=lambda logits: logits.half()), net(), 2e-2, "float16"),
         (InBfloat16(), net(), 0.2, "bfloat16"),
         (Around(lambda x: x.sub_(0.5).div_(0.5)), Around(lambda x: (x - 0.5) / 0.5), 1e-6, "copies"),
+        (Around(by_numpy), Around(lambda x: x - 0.5), 1e-6, "copies"),
+        (Around(by_data), Around(lambda x: x - 0.5), 1e-6, "copies"),
         (nn.Sequential(nn.ReLU(inplace=True), net()), nn.Sequential(nn.ReLU(), net()), 1e-6, "copies"),
     ],
-    ids=["double logits", "double inside", "half", "bfloat16", "in place", "in place, no value changed"],
+    ids=["double logits", "double inside", "half", "bfloat16", "in place", "by numpy", "by data", "no value changed"],
 )
 def test_measured_as_the_plain_module_is(module, like, tolerance, note):
     before = X.clone()
@@ -217,3 +230,19 @@ def test_the_digest_follows_plain_attributes_which_a_forward_may_use():
     others = {"mean": torch.tensor([0.6]), "scales": (1.0, [2, 4]), "named": {"a": "c"}, "config": Held(depth=4)}
     for name, value in others.items():
         assert made(**same) != made(**{**same, name: value}), name
+
+
+def test_the_digest_of_weights_takes_what_a_module_adds_to_its_state():
+    class Extra(nn.Linear):
+        extra = "a"
+
+        def get_extra_state(self):
+            return {"scale": self.extra}
+
+    layer = nn.utils.skip_init(Extra, 2, 2)
+    nn.init.ones_(layer.weight)
+    nn.init.ones_(layer.bias)
+    before = weights_digest(layer.state_dict())
+    assert weights_digest(layer.state_dict()) == before
+    layer.extra = "b"
+    assert weights_digest(layer.state_dict()) != before

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.measuring import Model
+from ..core.measuring import Model, logits_of
 from ..core.norms import project_ball, random_in_ball, steepest
 
 
@@ -86,7 +86,7 @@ def pgd(
         for step in range(steps + last_look):
             z = z.detach().requires_grad_(step < steps)
             with torch.set_grad_enabled(step < steps):
-                logits = model(z)
+                logits = logits_of(model, z)
                 loss = F.cross_entropy(logits, label, reduction="none")
             forwards[rows] += 1
             if step == steps or stop_at_success:
@@ -140,7 +140,7 @@ def robust_accuracy(
     robust = 0
     for part, wanted in zip(x.split(batch_size), labels.split(batch_size), strict=True):
         with torch.no_grad():
-            kept = model(part).argmax(1) == wanted
+            kept = logits_of(model, part).argmax(1) == wanted
         if eps == 0 or not bool(kept.any()):
             robust += int(kept.sum())
             continue

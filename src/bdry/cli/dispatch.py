@@ -42,6 +42,11 @@ LISTS = ("runs", "weights")
 ONE_PATH = r"(?i:(?!(true|false|nan|inf|[\d_.e+-]*\d[\d_.e+-]*)$)[a-z0-9_./%@+*?:=-]*)|'.*'|\".*\"|.*\$\{.*"
 SEVERAL_PATHS = ONE_PATH + r"|\[.*\]|[^'\"(]*,.*|(choice|glob|range|interval|shuffle|sort)\(.*\)"
 
+# one name or list of names, in a sweep several; what Hydra computes
+PROBE = r"(?!null\b|true\b|false\b)[A-Za-z_][\w.@/-]*"
+ONE_PROBE = rf"\[\s*({PROBE}(\s*,\s*{PROBE})*)?\s*\]|{PROBE}"
+PROBES = rf"({ONE_PROBE})(\s*,\s*({ONE_PROBE}))*|\w+\(.*\)|'.*'|\".*\"|.*\$\{{.*"
+
 SWEEPING = ("-m", "--multirun")
 
 
@@ -112,12 +117,16 @@ def _run_hydra(command: str, rest: list[str]) -> None:
     rest.sort(key=lambda word: word not in SWEEPING)
     rest = [_escaped(_renamed(command, word), sweep) for word in rest]
     _check_paper(command, rest)
+    _check_choices(command, rest)
     sys.argv = [f"bdry {command}", *rest]
     run = hydra.main(config_path=str(conf_dir()), config_name=command, **HYDRA_VERSION_BASE)(job)
-    _check_flags(rest)
+    package = _check_flags(rest)
     try:
         with _explained(command, rest):
             run()
+    except SystemExit as left:
+        # Hydra's own, which has said that there is no such package
+        raise SystemExit(2 if package and left.code == 1 else left.code) from None
     except OSError as error:
         kind = BdryError if error.errno in NO_ROOM else UsageError
         raise kind(reason(error)) from None
@@ -181,8 +190,31 @@ def _check_paper(command: str, rest: list[str]) -> None:
             raise UsageError(f"{word}: bdry {command} takes a whole study (choices: {studies})")
 
 
-def _check_flags(rest: list[str]) -> None:
-    """Raises `UsageError` for a flag that Hydra does not know, where its own parser would print its usage."""
+def _check_choices(command: str, rest: list[str]) -> None:
+    """Raises `UsageError` for a choice that is no name, and for what is no list of probes."""
+    for word in rest:
+        key, assigns, value = word.partition("=")
+        group = key.lstrip("+")
+        if "@" in key:
+            raise UsageError(f"{word}: no setting's name has a @")
+        if key == "hydra.verbose" and value not in ("true", "false"):
+            raise UsageError(f"{word}: must be true or false")
+        if group == "probe" and assigns:
+            if not re.fullmatch(PROBES, value):
+                raise UsageError(f"{word}: must be a list of probes, as in probe=[margin]")
+            # a sweep has several lists
+            for names in (re.split(r"\s*,\s*", chosen.strip()) for chosen in re.findall(r"\[(.*?)\]", value)):
+                if len({*names}) < len(names):
+                    raise UsageError(f"{word}: names something twice")
+        elif assigns and re.match(r"\[|\{|(null)?$", value):
+            options = groups(command).get(group)
+            if options is not None or "/" in group:
+                listed = f" (choices: {', '.join(options)})" if options else ""
+                raise UsageError(f"{word}: a choice is one name; with -m several, a job each{listed}")
+
+
+def _check_flags(rest: list[str]) -> str:
+    """The package that --cfg is to show; raises `UsageError` where Hydra's own parser would print its usage."""
 
     def refuse(message: str) -> NoReturn:
         if message.startswith("unrecognized arguments") and "=" in message and "--" not in message:
@@ -191,7 +223,12 @@ def _check_flags(rest: list[str]) -> None:
 
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
-    parser.parse_args(rest)
+    flags = parser.parse_args(rest)
+    if flags.experimental_rerun:
+        raise UsageError("--experimental-rerun: no flag of bdry, as it runs what a file says; bdry rerun <run> goes on")
+    if flags.package and not flags.cfg:
+        raise UsageError("--package: goes with --cfg, as in --cfg job --package training")
+    return flags.package or ""
 
 
 def job(config: DictConfig) -> None:

@@ -46,7 +46,9 @@ def explain(error: Exception, command: str, words: list[str]) -> str:
             key, value = bad.group(1).split("=", 1)
             return f"{bad.group(1)}: needs a list, as in {key}=[{value}]"
         if re.search("Cannot merge DictConfig|is not a subclass of", _reason(error)):
-            key = bad.group(1).split("=", 1)[0]
+            key, value = bad.group(1).split("=", 1)
+            if re.match(r"\[.*\bnull\b", value):
+                return f"{bad.group(1)}: a list has no null; leave it out"
             return f"{bad.group(1)}: has settings of its own, each given by itself, as in {key}.<name>=<value>"
         if "is not Optional" in _reason(error):
             return f"{bad.group(1)}: has no null; leave it out for its default"
@@ -58,12 +60,10 @@ def explain(error: Exception, command: str, words: list[str]) -> str:
         return f"{error.override}: not of the form key=value (quote what the shell would split: 'key=[1,2]')"
     if several := re.match(r"Ambiguous value for argument '([^=]+)=(.*)'", text):
         key, values = several.groups()
-        return f"{key}={values}: several values need -m, a job each; a single list is {key}=[{values}]"
+        listed = "" if key != "probe" and key in groups(command) else f"; a single list is {key}=[{values}]"
+        return f"{key}={values}: several values need -m, a job each{listed}"
     if preset := re.match(r"In '(\S+)': \w+ raised .*full_key: (\S+)", text, re.DOTALL):
         return f"{preset[2]}: set by the preset {preset[1]}, but what is chosen has no such setting"
-    for key, _, value in (word.partition("=") for word in words):
-        if value.startswith("[") and key != "probe" and key in groups(command):
-            return f"{key}={value}: a choice is one name; with -m a job each: {key}={value.strip('[]')}"
     lines = [line for line in text.splitlines() if line.strip() and "hydra.cc" not in line]
     return lines[0].strip() if lines else _reason(error)
 

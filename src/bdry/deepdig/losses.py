@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.measuring import Model
+from ..core.measuring import Model, logits_of
 
 CLASS_TERMS = ("bce", "ce")
 RECONSTRUCTIONS = ("bce", "mse")
@@ -89,6 +89,6 @@ class Gradient:
         """The gradient of alpha times the weighted sum of T with respect to the images, and T of each."""
         leaf = images.detach().requires_grad_(True)
         with torch.enable_grad():
-            terms = class_term(model(leaf).float(), goals, self.class_kind)
+            terms = class_term(logits_of(model, leaf).float(), goals, self.class_kind)
             (found,) = torch.autograd.grad((self.alpha * terms * weights).sum(), leaf)
         return found, terms.detach()

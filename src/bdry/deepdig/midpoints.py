@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
+from ..core.measuring import Model, logits_of
 from .evaluation import evaluation_batch
 
 SUCCESS, THIRD, STALLED = "success", "third", "stalled"
@@ -96,7 +96,7 @@ def _bisect(
     for attempt in range(max_attempts):
         part = (left + right) / 2
         middle = torch.lerp(low, high, part.view(-1, *[1] * (low.ndim - 1)))
-        here = model(middle)
+        here = logits_of(model, middle)
         if attempt == 0:
             logits = torch.empty_like(here)
         p = here.softmax(1)[:, classes]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..core.measuring import Model
+from ..core.measuring import Model, logits_of
 from ..core.norms import per_sample
 from ..core.seeds import generator
 from .evaluation import evaluation_batch
@@ -99,7 +99,7 @@ def oscillation(
     counts = []
     for i, j in zip(*(rows.split(max(1, batch_size // grid)) for rows in (begins, ends)), strict=True):
         x_i, x_j = (points[rows.to(points.device)][:, None] for rows in (i, j))
-        logits = model((share * x_i + (1 - share) * x_j).flatten(0, 1))
+        logits = logits_of(model, (share * x_i + (1 - share) * x_j).flatten(0, 1))
         counts.append(_count(logits.unflatten(0, (len(i), grid)), pair, gamma))
     columns = torch.cat(counts) if len(begins) else torch.zeros((0, 5), dtype=torch.float64)
     flips, first, hysteresis, undecided, third = columns.unflatten(0, (len(starts), partners)).unbind(2)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..core.measuring import Model
+from ..core.measuring import Model, logits_of
 from ..core.norms import per_sample
 from ..core.seeds import generator
 from .pairs import Pair
@@ -84,7 +84,7 @@ def profiles(model: Model, points: Tensor, pair: Pair, *, seed: int, count: int,
     second = (first + torch.randint(1, max(n, 2), (count,), generator=rng)) % max(n, 1)
     begin, end = points[first.to(points.device)], points[second.to(points.device)]
     at = per_sample(torch.linspace(0, 1, grid).to(points), points)
-    rows = [model(a + at * (b - a)) for a, b in zip(begin, end, strict=True)]
+    rows = [logits_of(model, a + at * (b - a)) for a, b in zip(begin, end, strict=True)]
     logits = torch.stack(rows) if rows else points.new_zeros((0, grid, max(pair) + 1))
     p = logits.softmax(2)
     return Profiles(logits.argmax(2), p[..., pair[0]], p[..., pair[1]], (end - begin).flatten(1).norm(dim=1))

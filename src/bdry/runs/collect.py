@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import RunError, UsageError, one_line
-from ..names import harmless
+from ..names import LONGEST_NAME, harmless
 from .csvfile import read_table
 from .files import below
 from .folder import MEASUREMENTS, Run, arch_name, check_version
@@ -125,8 +125,10 @@ def _check_identity(record: RunRecord) -> None:
     if not is_a_run:
         raise RunError(f"{record.run.config_path}: not the config of a run")
     for name, value in identity.items():
-        if name != "seed" and not harmless(value):
-            raise RunError(f"{record.run.config_path}: not a name: {name}={value!r}")
+        if name != "seed" and (not harmless(value) or len(value) > LONGEST_NAME):
+            shown = f"{value!r}"
+            cut = f"{shown[:LONGEST_NAME]}..." if len(shown) > LONGEST_NAME else shown
+            raise RunError(f"{record.run.config_path}: not a name: {name}={cut}")
 
 
 def _configs(place: Path) -> Iterable[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import NO_ROOM, RunError
+from ..names import LONGEST_NAME
 
 
 @contextmanager
@@ -63,8 +65,15 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def file_name(*parts: str) -> str:
-    """`parts` joined by dashes to a name that every system takes and that leads to no other folder."""
-    return re.sub(r"[^A-Za-z0-9_.+=-]", "_", "-".join(part.replace(",", "") for part in parts))
+    """`parts` joined by dashes to a name that every system takes and that leads to no other folder.
+
+    A long one is cut, and ends in a digest of what it was: file systems take 255 bytes, endings included.
+    """
+    name = re.sub(r"[^A-Za-z0-9_.+=-]", "_", "-".join(part.replace(",", "") for part in parts))
+    if len(name) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: LONGEST_NAME - len(digest) - 1]}-{digest}"
 
 
 def below(folder: Path) -> Iterator[Path]:

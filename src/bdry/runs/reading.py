@@ -17,7 +17,8 @@ import yaml
 
 from ..errors import RunError, one_line
 
-CONFIG_LIMIT, JSON_LIMIT, TABLE_LIMIT, ARRAYS_LIMIT = 2**20, 2**26, 2**31, 2**31
+# bytes, far above what bdry writes: what is read takes several times as much memory
+CONFIG_LIMIT, JSON_LIMIT, TABLE_LIMIT, ARRAYS_LIMIT = 2**18, 2**24, 2**28, 2**30
 # no number of a config is larger; far larger ones cannot even be printed
 LARGEST_NUMBER = 2**64
 

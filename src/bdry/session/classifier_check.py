@@ -81,8 +81,8 @@ def _checked(module: nn.Module, images: Tensor) -> tuple[nn.Module, list[str]]:
     if not logits.is_floating_point():
         kind = "complex" if logits.is_complex() else "whole"
         raise UnmeasurableError(f"its logits are {kind} numbers ({_name(logits)}), not real ones that have gradients")
-    # counts writes, also those that have changed no value
-    in_place = seen._version != version
+    # the version counts writes, also those that have changed no value, but not those through .data or numpy
+    in_place = seen._version != version or not torch.equal(seen, images)
     masked = bool((logits == -torch.inf).any())
     measurable = Measurable(module) if in_place or masked or logits.dtype != images.dtype else module
     _check_again(measurable, images, ROUNDING.get(logits.dtype, 1e-4))

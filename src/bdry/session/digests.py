@@ -23,11 +23,15 @@ OF_EVERY_MODULE, DEEPEST = {*vars(nn.Module())}, 5
 INSTALLED = ("site-packages", "dist-packages")
 
 
-def weights_digest(weights: Mapping[str, Tensor]) -> str:
+def weights_digest(weights: Mapping[str, object]) -> str:
     """SHA-256 of a state dict: the same weights from another file are the same classifier."""
     digest = hashlib.sha256()
-    for key, tensor in weights.items():
-        values = tensor.detach().cpu().contiguous()
+    for key, value in weights.items():
+        if not isinstance(value, Tensor):
+            # what a module's get_extra_state gives
+            digest.update(f"{key} {_plain(value)}".encode(errors="surrogateescape"))
+            continue
+        values = value.detach().cpu().contiguous()
         digest.update(f"{key}{values.dtype}{tuple(values.shape)}".encode())
         digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

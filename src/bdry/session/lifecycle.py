@@ -20,6 +20,7 @@ from .own_function import first_line
 from .progress import Counting
 from .stopping import Stop, stopping
 
+TORCH = Path(torch.__file__).parent
 # letters of an error's message kept in status.json
 LONGEST = 1000
 
@@ -104,7 +105,10 @@ def _origin(dataset: Dataset, how_far: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_own_code(error: BaseException, config: dict[str, Any]) -> BdryError | None:
-    """The line for an error that has come through the file of a network that `config` names, and where in it."""
+    """The line for an error that has come through the file of a network that `config` names, and where in it.
+
+    Also for one that torch raises while it differentiates, where no file of the network is on the way.
+    """
     arch = config.get("arch")
     named = {
         "classifier": config.get("classifier"),
@@ -118,6 +122,8 @@ def _of_own_code(error: BaseException, config: dict[str, Any]) -> BdryError | No
         places = [f"{file.name}, line {line}" for file, line in files if is_own(file.resolve())]
         if places and not isinstance(root, BdryError):
             return BdryError(f"{key}={name}: fails at {places[-1]} ({first_line(root)})")
+        if files and isinstance(root, RuntimeError) and files[-1][0].is_relative_to(TORCH):
+            return BdryError(f"{key}={name}: cannot be differentiated as this needs ({first_line(root)})")
         root = root.__cause__ or root.__context__
     return None
 

@@ -127,7 +127,10 @@ def open_module(config: RunTask, dataset: Dataset, data_seed: int, normalise: nn
         # what stands between the module and its images in one moment does so in all
         measurable = found if found is not module else measurable
         notes += [note for note in said if note not in notes]
-        weights.append(weights_digest(module.state_dict()))
+        try:
+            weights.append(weights_digest(module.state_dict()))
+        except (Exception, SystemExit) as error:
+            raise ConfigError("classifier", name, f"its state_dict() failed ({first_line(error)})") from None
     head = (config.head or "") if isinstance(config, LastLayerTask) else None
     return OwnModule(name, config.outputs, dataset, data_seed, measurable, own, files, head, notes, code, weights)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from ..errors import ConfigError
-from ..names import LOSSES, NORMS, harmless
+from ..names import LONGEST_NAME, LOSSES, NORMS, harmless
 from .adv import Adv
 from .arch import Arch, Preprocessing
 from .dataset import Dataset
@@ -97,6 +97,8 @@ class TrainConfig(Machine):
         """A label is no formula; a preset has a part and a scale; no estimator is beside itself; PGD needs training."""
         if not harmless(self.study):
             raise ConfigError("study", self.study, "a label has no control characters, and no formula of a spreadsheet")
+        if len(self.study) > LONGEST_NAME:
+            raise ConfigError("study", f"{self.study[:20]}...", f"a label has at most {LONGEST_NAME} letters")
         if self.paper is not None and "/" not in self.paper:
             raise ConfigError("paper", self.paper, f"needs a part of the study, as in paper={self.paper}/<name>")
         if (self.paper is None) != (self.scale is None):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.measuring import Model
+from ...core.measuring import Model, logits_of
 from ...core.norms import per_sample, steepest
 from .logit_gap import SIGN, pair_gap
 
@@ -129,7 +129,7 @@ def _height(
     """s with F(base + s normal) = 0, nearest to 0 as far as doubling tells, nan beyond `reach`; and F(base). (R,)."""
 
     def at(rows: Tensor, s: Tensor) -> Tensor:
-        return pair_gap(model(base[rows] + per_sample(s, base) * normal[rows]), own[rows], other[rows])
+        return pair_gap(logits_of(model, base[rows] + per_sample(s, base) * normal[rows]), own[rows], other[rows])
 
     rows = torch.arange(len(base), device=base.device)
     at_base = at(rows, torch.zeros_like(slope))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp, vmap
 
-from ...core.measuring import Model
+from ...core.measuring import Model, logits_of
 from ...core.seeds import generator
 from .logit_gap import gap_and_gradient, same_pair
 from .smoothness import refuse_kinked
@@ -60,7 +60,7 @@ class Exact:
         refuse_kinked(model)
 
         def difference(point: Tensor) -> Tensor:
-            logits = model(point[None])[0]
+            logits = logits_of(model, point[None])[0]
             return logits[own] - logits[other]
 
         slope = grad(difference)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from ...core.measuring import Model
+from ...core.measuring import Model, logits_of
 from ...core.norms import per_sample, steepest
 from ...core.segments import clearly_beyond, first_crossing, gap
 from ...margins import ESTIMATORS, MarginResult, deepfool, unguarded
@@ -144,7 +144,7 @@ def nat_segment(model: Model, x: Tensor, rng: torch.Generator) -> BoundaryPoints
         rng: of the partners, of the CPU.
     """
     with torch.no_grad():
-        label = model(x).argmax(1)
+        label = logits_of(model, x).argmax(1)
     keys = torch.rand(len(x), len(x), generator=rng).to(x.device)
     usable = x.flatten(1).isfinite().all(1)
     keys = torch.where((label[:, None] != label) & usable[:, None] & usable, keys, -1.0)
@@ -168,11 +168,11 @@ def random_dir(
     distance = x.shape[1:].numel() ** 0.5 if reach is None else reach
     stride = distance / checks * random_directions(x, 1, rng)[:, 0]
     with torch.no_grad():
-        label = model(x).argmax(1)
+        label = logits_of(model, x).argmax(1)
         last_inside = torch.full_like(label, -1)
         open_rows = torch.arange(len(x), device=x.device)
         for check in range(1, checks + 1):
-            logits = model(x[open_rows] + check * stride[open_rows])
+            logits = logits_of(model, x[open_rows] + check * stride[open_rows])
             beyond = clearly_beyond(logits, label[open_rows])
             last_inside[open_rows[beyond]] = check - 1
             open_rows = open_rows[~beyond]
@@ -189,7 +189,7 @@ def _estimated(model: Model, x: Tensor, margin: MarginResult) -> tuple[Tensor, T
     An image on the boundary, which estimators may not get away from, is its own point.
     """
     with torch.no_grad():
-        logits = model(x)
+        logits = logits_of(model, x)
     runner_up = logits.scatter(1, margin.start_class[:, None], -torch.inf).argmax(1)
     there = pair_gap(logits, margin.start_class, runner_up).abs() <= tolerance(logits)
     point = torch.where(per_sample(there, x), x, margin.point)
@@ -203,7 +203,7 @@ def _crossing(
 ) -> BoundaryPoints:
     """Boundary points between `low`, labelled as the images `rows`, and `high`, beyond; (R, ...) each."""
     with torch.no_grad():
-        gaps = [gap(model(end), label[rows]) for end in (low, high)]
+        gaps = [gap(logits_of(model, end), label[rows]) for end in (low, high)]
     crosses = (gaps[0] >= 0) & (gaps[1] < 0)
     rows, low, high, gaps = rows[crosses], low[crosses], high[crosses], [end[crosses] for end in gaps]
     t, other, _ = first_crossing(model, low, high - low, label[rows], gap_at_x=gaps[0], gap_at_end=gaps[1])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...core.measuring import Model
+from ...core.measuring import Model, logits_of
 from .directions import random_tangents
 from .points import BoundaryPoints
 from .spectrum import Spectrum
@@ -50,7 +50,7 @@ def label_sections(
         row, along, across = cell // resolution**2, cell // resolution % resolution, cell % resolution
         shape = (-1, *[1] * (z.ndim - 1))
         at = z[row] + axis[along].reshape(shape) * normal[row] + axis[across].reshape(shape) * tangent[row]
-        labels.append(model(at).argmax(1))
+        labels.append(logits_of(model, at).argmax(1))
     return Sections(axis, torch.cat(labels).reshape(len(z), resolution, resolution))
 
 

@@ -6,11 +6,13 @@ Exact ones are forward over forward (a jvp of a jvp). At a finite `step` h they 
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.func import grad, jvp
 
-from ...core.measuring import Model
+from ...core.measuring import Model, logits_of
 from ..boundary.logit_gap import pair_gap
 from ..boundary.smoothness import refuse_kinked, refuse_piecewise_linear
 
@@ -43,7 +45,7 @@ def second_derivatives(model: Model, z: Tensor, directions: Tensor, step: float 
         pairs = zip(points.split(batch_size), flat.split(batch_size), strict=True)
         found = [_exact(model, at, v) for at, v in pairs]
     else:
-        here = model(z).repeat_interleave(count, 0)
+        here = logits_of(model, z).repeat_interleave(count, 0)
         triples = zip(points.split(batch_size), flat.split(batch_size), here.split(batch_size), strict=True)
         found = [_difference(model, at, v, value, step) for at, v, value in triples]
     return torch.cat(found).unflatten(0, directions.shape[:2])
@@ -69,7 +71,7 @@ def hessian_product(model: Model, z: Tensor, v: Tensor, first: Tensor, other: Te
     """H_F(z_i) v_i of F = f_first - f_other, one direction a point: z and v (N, ...) -> (N, ...)."""
 
     def total(y: Tensor) -> Tensor:
-        return pair_gap(model(y), first, other).sum()
+        return pair_gap(logits_of(model, y), first, other).sum()
 
     product: Tensor = jvp(grad(total), (z,), (v,))[1]
     return product.detach()
@@ -93,7 +95,7 @@ def zero_rounding(total: Tensor, scale: Tensor) -> Tensor:
 
 def _exact(model: Model, z: Tensor, v: Tensor) -> Tensor:
     def slope(y: Tensor) -> Tensor:
-        derivative: Tensor = jvp(model, (y,), (v,))[1]
+        derivative: Tensor = jvp(partial(logits_of, model), (y,), (v,))[1]
         return derivative
 
     second: Tensor = jvp(slope, (z,), (v,))[1]
@@ -101,6 +103,6 @@ def _exact(model: Model, z: Tensor, v: Tensor) -> Tensor:
 
 
 def _difference(model: Model, z: Tensor, v: Tensor, here: Tensor, step: float) -> Tensor:
-    ahead, behind = model(z + step * v), model(z - step * v)
+    ahead, behind = logits_of(model, z + step * v), logits_of(model, z - step * v)
     scale = (ahead.abs() + behind.abs() + 2 * here.abs()).amax(1, keepdim=True)
     return zero_rounding(ahead + behind - 2 * here, scale) / step**2

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from ...core.measuring import Model
+from ...core.measuring import Model, logits_of
 from ...core.norms import norm as norm_of
 from ...core.norms import per_sample, steepest
 from ..boundary.directions import inner_products, random_directions, random_tangents, tangent
@@ -77,7 +77,7 @@ def logit_gap_scores(model: Model, x: Tensor) -> DetectionScores:
         x: (N, C, H, W).
     """
     with torch.no_grad():
-        logits = model(x)
+        logits = logits_of(model, x)
     runner_up = _others(logits, 1)
     behind = logits.gather(1, runner_up) - logits.amax(1, keepdim=True)
     scores = _scores("logit_gap", logits, behind, runner_up[:, 0], forwards=1, backwards=0)
@@ -118,7 +118,7 @@ def sample_curvature(
     parts = []
     for images in x.split(rows_at_once(batch_size, directions)):
         with torch.no_grad():
-            logits = model(images)
+            logits = logits_of(model, images)
         own, others = logits.argmax(1), _others(logits, candidates)
         v = random_directions(images, directions, rng)
         classes = list(others.unbind(1))
@@ -168,7 +168,7 @@ def boundary_curvature(
     for rows in torch.arange(len(points.start), device=points.start.device).split(rows_at_once(batch_size, directions)):
         part = points.take(rows)
         with torch.no_grad():
-            logits = model(part.start)
+            logits = logits_of(model, part.start)
         # rows without a point are carried along at the image, so that no draw depends on what was found
         z = torch.where(per_sample(part.success, part.point), part.point, part.start)
         other = torch.where(part.success, part.other, part.own)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...core.measuring import Model
+from ...core.measuring import Model, logits_of
 from ...core.norms import per_sample
 from ...core.segments import gap
 
@@ -49,7 +49,7 @@ def labels_at(model: Model, x: Tensor, batch_size: int) -> Tensor:
     found = [x.new_zeros(0, dtype=torch.int64)]
     with torch.no_grad():
         for part in x.split(batch_size) if len(x) else ():
-            logits = model(part)
+            logits = logits_of(model, part)
             found.append(torch.where(logits.isfinite().all(1), logits.argmax(1), -1))
     return torch.cat(found)
 
@@ -144,7 +144,7 @@ def keeps_clear(
         row = torch.searchsorted(ends, flat, right=True).clamp_max(len(start) - 1)
         share = (flat - (ends - intervals)[row]).to(anchors) / intervals[row]
         with torch.no_grad():
-            logits = model(torch.lerp(start[row], end[row], per_sample(share, anchors)))
+            logits = logits_of(model, torch.lerp(start[row], end[row], per_sample(share, anchors)))
         inside = logits.isfinite().all(1) & (logits.argmax(1) == label)
         if not bool(inside.all()):
             return False, first + len(flat)
