@@ -38,7 +38,7 @@ CASES = {
     "train probe=[margin,margin]": "probe=[margin,margin]: names something twice",
     "train probe=[[margin]]": "probe=[[margin]]: must be a list of probes, as in probe=[margin]",
     "train hydra.verbose=maybe": "hydra.verbose=maybe: must be true or false",
-    f"train study={'a' * 201}": "study=aaaaaaaaaaaaaaaaaaaa...: a label has at most 200 letters",
+    f"train study={'a' * 201}": "study=aaaaaaaaaaaaaaaaaaaa...: has more than 200 letters",
     "train moments=[]": "moments=[]: has settings of its own, each given by itself, as in moments.<name>=<value>",
     "train study=null": "study=null: has no null; leave it out for its default",
     "train ~adv": "adv: must be given",

@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from bdry.core.measuring import logits_in_float64
+from bdry.attacks import pgd
+from bdry.core.measuring import logits_in_float64, measuring
+from bdry.geometry import boundary
+from bdry.geometry.regions.paths import labels_at
 from bdry.models import build_classifier
 
 X = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -70,3 +73,58 @@ def test_where_there_are_none():
     assert logits_in_float64(only_float32, X) is None
     assert logits_in_float64(lambda z: z.flatten(1), X.double()) is None
     assert logits_in_float64(lambda z: z.flatten(1) * torch.nan, X) is None
+
+
+class InPlace(nn.Module):
+    """Normalises what it is given in place, as old code does; its logits are float64."""
+
+    def __init__(self, net, in_place):
+        super().__init__()
+        self.net, self.in_place = net, in_place
+
+    def forward(self, x):
+        if self.in_place:
+            x.data.sub_(0.5)
+        return self.net(x if self.in_place else x - 0.5).double()
+
+
+LIBRARY = {
+    "nearest_refined": lambda model: boundary.nearest_refined(model, X, torch.Generator().manual_seed(1)).point,
+    "random_dir": lambda model: boundary.random_dir(model, X, torch.Generator().manual_seed(1)).point,
+    "nat_segment": lambda model: boundary.nat_segment(model, X, torch.Generator().manual_seed(1)).point,
+    "label_sections": lambda model: (
+        boundary.label_sections(
+            model,
+            X,
+            *(torch.randn(X.shape, generator=torch.Generator().manual_seed(n)) for n in (1, 2)),
+            extent=2.0,
+            resolution=7,
+        ).labels
+    ),
+    "labels_at": lambda model: labels_at(model, X, 2),
+    "pgd": lambda model: (
+        pgd(
+            *(model, X, torch.zeros(5, dtype=torch.int64)),
+            norm="linf",
+            eps=0.1,
+            step_size=0.02,
+            steps=3,
+            generator=torch.Generator().manual_seed(1),
+        ).images
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_functions_of_the_library_take_a_module_that_changes_its_input(name):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.Softplus(), nn.Linear(16, 5))
+    before = X.clone()
+    found = []
+    for in_place in (True, False):
+        model = InPlace(net, in_place)
+        with measuring(model):
+            found.append(LIBRARY[name](model))
+    assert torch.equal(X, before)
+    assert torch.equal(found[0].nan_to_num(-1.0), found[1].nan_to_num(-1.0))

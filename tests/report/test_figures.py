@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bdry.errors import UsageError
+from bdry.errors import RunError, UsageError
+from bdry.figures.drawing import Drawing
 from bdry.runs import SCHEMA_VERSION, Run
 from bdry.selection.overview import results
 from bdry.settings.figures import PAPERS
@@ -134,3 +136,24 @@ def test_results_average_the_seeds(tmp_path, records):
     row = table.iloc[0]
     assert (row["num_seeds"], row["epochs"], row["test_accuracy"], row["robust_accuracy"]) == (2, 1.0, 0.7, 0.25)
     assert (row["l2_init"], row["l2_peak"], row["l2_last"]) == (1.5, 3.5, 2.5)
+
+
+def test_a_run_that_cannot_be_drawn_does_not_hide_the_others(tmp_path, monkeypatch, capsys):
+    def draw(name, records, folder):
+        if any(record.run.path.name == "hostile" for record in records):
+            raise OverflowError("cannot convert float infinity to integer")
+        (folder / f"{name}.png").write_text(" ".join(record.run.path.name for record in records))
+        return [folder / f"{name}.png"]
+
+    monkeypatch.setitem(FIGURES, "li2018", {"odd": Drawing("odd", "any run", (), draw)})
+    records = [SimpleNamespace(run=Run(tmp_path / name)) for name in ("a", "hostile", "b")]
+    for figure in ("odd", "all"):
+        (path,) = draw_figures("li2018", figure, records, tmp_path / "figures")
+        assert path.read_text() == "a b"
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line == (
+            f"skipped: {tmp_path}/hostile: figure=odd cannot be drawn from its tables "
+            "(OverflowError: cannot convert float infinity to integer)"
+        )
+    with pytest.raises(RunError, match="figure=odd: cannot be drawn from the tables of these runs"):
+        draw_figures("li2018", "all", records[1:2], tmp_path / "figures")

@@ -14,7 +14,8 @@ from bdry.errors import RunError, UsageError
 from bdry.models import build_classifier
 from bdry.runs import SCHEMA_VERSION, Run, find_runs, run_name
 from bdry.runs.checkpoint import load_classifier, load_training, save_classifier, save_training
-from bdry.runs.files import replacing, write_text
+from bdry.runs.files import file_name, replacing, write_json, write_text
+from bdry.runs.reading import read_json
 
 SCIENCE = {"dataset": {"name": "digits"}, "arch": {"name": "mlp"}, "adv": {"name": "none"}, "lr": 0.1}
 
@@ -27,6 +28,28 @@ def test_the_path_is_a_function_of_the_config(tmp_path):
     hostile = {**SCIENCE, "arch": {"name": "../../up:x"}}
     assert "/" not in run_name(hostile)
     assert ":" not in run_name(hostile)
+
+
+def test_a_long_name_of_a_file_is_cut_and_stays_another_than_others():
+    assert file_name("evolution", "a,b", "c/d") == "evolution-ab-c_d"
+    names = {file_name("evolution", "a" * 1000, end) for end in ("x", "y")}
+    assert len(names) == 2
+    assert all(len(f".{name}.caption.md.1234567.part") < 255 for name in names)
+
+
+def test_a_path_that_is_no_text_is_kept_in_json(tmp_path):
+    value = {"folder": "bad\udcff", "word": "größer × 4"}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+
+
+def test_a_run_whose_name_is_endless_is_skipped_in_a_short_line(tmp_path):
+    run = Run.of(str(tmp_path), SCIENCE, 0)
+    run.path.mkdir(parents=True)
+    run.write_config({**SCIENCE, "seed": 0, "schema": SCHEMA_VERSION, "study": "a" * 100_000})
+    records, (line,) = find_runs([str(tmp_path)], unfinished=True)
+    assert (records, len(line) < 500) == ([], True)
+    assert "not a name: study='aaaa" in line
 
 
 def test_a_folder_with_a_line_break_in_its_name_is_skipped_in_one_line(tmp_path):

@@ -47,6 +47,12 @@ class Drifting(Around):
         return logits - self.mean
 
 
+class SetsDtype(Around):
+    def forward(self, x):
+        torch.set_default_dtype(torch.float64)
+        return super().forward(x)
+
+
 class InBfloat16(Around):
     def forward(self, x):
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -145,6 +151,7 @@ def test_a_masked_class_leaves_the_margins_of_the_others():
         (Around(after=lambda logits: logits * torch.nan), "no class is predicted"),
         (Around(after=lambda logits: logits.exp() * torch.inf), "its logits are inf: no class is predicted"),
         (NoEval(), "never in eval mode"),
+        (SetsDtype(), "sets torch's default dtype"),
         (Around(lambda x: sys.exit(0)), "SystemExit: 0"),
     ],
 )
@@ -153,6 +160,7 @@ def test_refused_in_a_line(module, message):
         check_classifier(module, X)
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+    assert torch.get_default_dtype() == torch.float32
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from bdry.runs import Measurement, checkpoint, files, owned
 from bdry.runs.files import replacing
 from bdry.runs.reading import read_config
 from bdry.session import python_child
-from bdry.session.lifecycle import carry_out
+from bdry.session.lifecycle import _of_own_code, carry_out
 from bdry.session.made_by import settings_given
 from bdry.session.progress import Counting
 
@@ -233,3 +233,15 @@ def test_a_sparse_table_is_not_read(tmp_path):
         file.truncate(50 * 2**30)
     with pytest.raises(Exception, match="too large"):
         read_table(path, TABLES["history"])
+
+
+def test_what_torch_refuses_to_differentiate_of_own_code_is_a_line():
+    x = torch.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError) as caught:
+        torch.autograd.grad(torch.ones(2).sum(), x)
+    # the frame of this file is not one of the network's
+    error = caught.value.with_traceback(caught.value.__traceback__.tb_next)
+    assert str(_of_own_code(error, {"classifier": "a:b"})).startswith(
+        "classifier=a:b: cannot be differentiated as this needs (RuntimeError: element 0 of tensors does not require"
+    )
+    assert _of_own_code(error, {"arch": {"name": "mlp"}}) is None

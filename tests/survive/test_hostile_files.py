@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import struct
+import sys
 import zipfile
 
 import numpy as np
@@ -186,6 +187,22 @@ def test_an_archive_has_nothing_from_outside(copied, outside, tmp_path, monkeypa
         names = archive.namelist()
     assert f"{copied.parent.name}/seed=0/config.yaml" in names
     assert not any("mine" in name or ".." in name for name in names)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are no text, and files with holes")
+def test_an_archive_takes_files_of_any_name_and_time_and_none_without_end(copied, tmp_path, bdry_here):
+    os.utime(copied / "tables" / "history.csv", (0, 0))
+    (copied / "tables" / "odd\udcff.csv").write_text("a\n")
+    (copied / "figures" / "large.png").touch()
+    os.truncate(copied / "figures" / "large.png", 2**40)
+    code, _, err = bdry_here("export", copied, "--output", tmp_path / "a.zip")
+    (line,) = err.splitlines()
+    assert (code, line) == (0, f"skipped: {copied / 'figures' / 'large.png'}: too large ({2**40} bytes)")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        names = [name.rpartition("/")[2] for name in archive.namelist()]
+        assert archive.testzip() is None
+    assert {"history.csv", r"odd\udcff.csv"} <= {*names}
+    assert "large.png" not in names
 
 
 def test_a_tampered_cifar_pickle_is_not_unpickled(tmp_path):

@@ -49,6 +49,14 @@ def put(name, make):
     return damage
 
 
+def measured(run, config, status='{"state": "finished"}'):
+    """A measurement of the run, with a copy of its tables."""
+    folder = run / "measurements" / "margin-00000000"
+    shutil.copytree(run / "tables", folder / "tables")
+    (folder / "config.yaml").write_text(config)
+    (folder / "status.json").write_text(status)
+
+
 BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
 )
@@ -68,6 +76,8 @@ DAMAGES = {
     "list": (write("config.yaml", "[1, 2]"), "not a mapping"),
     "dataset-is-a-number": (lambda run: change(run, dataset=3), "not the config of a run"),
     "training-is-a-list": (lambda run: change(run, training=[1]), "not the config of a run"),
+    "seed-is-negative": (lambda run: change(run, seed=-1), "not the config of a run"),
+    "seed-is-huge": (lambda run: change(run, seed=2**64), "not the config of a run"),
     "seed-is-a-word": (lambda run: change(run, seed="0"), "not the config of a run"),
     "formula": (lambda run: change(run, study="=cmd|' /C calc'!A0"), "not a name: study"),
     "escape": (lambda run: change(run, dataset__name="\x1b[2Jcleared"), "not a name: dataset"),
@@ -79,6 +89,8 @@ DAMAGES = {
     "status-is-a-list": (write("status.json", "[1]"), "not finished (unknown at step 0"),
     "state-is-a-list": (write("status.json", '{"state": ["finished"], "step": {}}'), "not finished (unknown"),
     "state-is-markup": (write("status.json", '{"state": "[/red]", "error": "[/]"}'), "not finished (unknown"),
+    "damaged-measurement": (lambda run: measured(run, config="command: margin\n", status="{"), None),
+    "nested-measurement": (lambda run: measured(run, config="norms: [[[l2]]]\nmargin: {a: 1}\n"), None),
     "names-lead-out": (lambda run: change(run, dataset__name="../../../../outside/x", arch__name="a/../b"), None),
     "markup": (lambda run: change(run, study="[/bold] [red]", training__epochs="[/]"), None),
     "html": (lambda run: change(run, study=SCRIPT), None),

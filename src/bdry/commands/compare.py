@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -28,8 +29,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     """Prints the config keys that differ, then the results of two runs, or the effects on experiments."""
-    records = [record for place in parsed.places for record in find_runs([place], unfinished=True)[0]]
-    found = {record.run.path.resolve(): record for record in records}
+    looked = [find_runs([place], unfinished=True) for place in parsed.places]
+    found = {record.run.path.resolve(): record for records, _ in looked for record in records}
+    skipped = list(dict.fromkeys(reason for _, reasons in looked for reason in reasons))
+    if len(found) < 2 and skipped:
+        raise UsageError(skipped[0])
+    for reason in skipped:
+        print(f"skipped: {reason}", file=sys.stderr)
     if len(found) < 2:
         raise UsageError(f"{' '.join(parsed.places)}: needs two runs or experiments to compare")
     if len(found) == len(parsed.places) == 2:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import zipfile
 from pathlib import Path
 
-from ..errors import UsageError, unwritable
+from ..errors import RunError, UsageError, reason, unwritable
 from ..runs import Run, find_runs
 from ..runs.files import replacing
+from ..runs.reading import ARRAYS_LIMIT, regular
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +24,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> None:
     """Writes the archive of all finished runs; others are named."""
     records, skipped = find_runs(parsed.runs)
-    for reason in skipped:
-        print(f"skipped: {reason}", file=sys.stderr)
+    for why in skipped:
+        print(f"skipped: {why}", file=sys.stderr)
     if not records:
         raise UsageError(f"runs={' '.join(parsed.runs)}: no finished run among them")
     names = [record.run.name for record in records]
@@ -39,7 +41,21 @@ def run(parsed: argparse.Namespace) -> None:
                 for path in Run(folder).to_keep(checkpoints=parsed.checkpoints):
                     # no link leads to what the run's owner did not mean to give away
                     if path.is_file() and path.resolve() == path:
-                        archive.write(path, f"{record.run.name}/{path.relative_to(folder).as_posix()}")
+                        _add(archive, path, f"{record.run.name}/{path.relative_to(folder).as_posix()}")
     except OSError as error:
         raise unwritable(output, error) from None
     print(f"{output}: {len(records)} runs, {output.stat().st_size / 1e6:.1f} MB")
+
+
+def _add(archive: zipfile.ZipFile, path: Path, name: str) -> None:
+    """Puts a file into the archive under a name; one that cannot be read or is far too large is left out."""
+    try:
+        source = regular(path, ARRAYS_LIMIT).open("rb")
+    except (RunError, OSError) as error:
+        print(f"skipped: {reason(error)}", file=sys.stderr)
+        return
+    # a name may have bytes that are no text, and a time that no archive has
+    entry = zipfile.ZipInfo.from_file(path, name.encode(errors="backslashreplace").decode(), strict_timestamps=False)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    with source, archive.open(entry, "w") as target:
+        shutil.copyfileobj(source, target)

@@ -59,7 +59,7 @@ class RunRecord:
             return [self.chosen]
         places = sorted((self.run.path / MEASUREMENTS).glob("*/config.yaml"))
         folders = [Measurement(place.parent) for place in places]
-        return [folder for folder in folders if unfinished or folder.finished]
+        return [folder for folder in folders if unfinished or _is_finished(folder)]
 
     def only(self, measurement: Measurement) -> RunRecord:
         """The same run with this one of its measurements, which may still be going on."""
@@ -69,6 +69,14 @@ class RunRecord:
         for position, (column, value) in enumerate(self.identity.items()):
             rows.insert(position, column, value)
         return rows
+
+
+def _is_finished(folder: Measurement) -> bool:
+    """One whose status is damaged counts as not finished."""
+    try:
+        return folder.finished
+    except RunError:
+        return False
 
 
 def find_runs(places: Iterable[str], *, unfinished: bool = False) -> tuple[list[RunRecord], list[str]]:
@@ -119,13 +127,16 @@ def _check_identity(record: RunRecord) -> None:
     nodes = [record.config.get(group, {}) for group in NODES]
     try:
         identity = record.identity
-        is_a_run = all(isinstance(node, dict) for node in nodes) and type(identity["seed"]) is int
+        seed = identity["seed"]
+        # of pandas' integers
+        is_a_run = all(isinstance(node, dict) for node in nodes) and type(seed) is int and 0 <= seed < 2**63
     except (KeyError, TypeError, AttributeError):
         is_a_run = False
     if not is_a_run:
         raise RunError(f"{record.run.config_path}: not the config of a run")
     for name, value in identity.items():
-        if name != "seed" and (not harmless(value) or len(value) > LONGEST_NAME):
+        # a folder's name cannot be endless
+        if name != "seed" and (not harmless(value) or (name != "experiment" and len(value) > LONGEST_NAME)):
             shown = f"{value!r}"
             cut = f"{shown[:LONGEST_NAME]}..." if len(shown) > LONGEST_NAME else shown
             raise RunError(f"{record.run.config_path}: not a name: {name}={cut}")

@@ -285,7 +285,10 @@ def _short(value: Any) -> str:
 
 def _is(column: pd.Series, value: Any) -> pd.Series:
     """Where a column has a setting's value (of several stages, the first one's), or has none."""
-    first = value[0] if isinstance(value, list) else value
+    first = value[0] if isinstance(value, list) and value else value
+    if isinstance(first, (list, dict)):
+        # of no setting of ours
+        return pd.Series(False, column.index)
     return column.isna() | (column == first) if first is not None else pd.Series(True, column.index)
 
 

@@ -59,10 +59,13 @@ def check_classifier(
         UnmeasurableError: a ValueError. The module fails on these images, gives no logits of K classes or no gradients,
             or gives other logits at a second look, in a batch of another size or at another place in it.
     """
+    dtype = torch.get_default_dtype()
     try:
         with torch.random.fork_rng(), measuring(module):
             with torch.no_grad():
                 _check_logits(module(images[:2].clone()), num_classes, called)
+            if torch.get_default_dtype() != dtype:
+                raise UnmeasurableError("sets torch's default dtype in its forward, for all that is computed after it")
             return _checked(module, images)
     except UnmeasurableError:
         raise
@@ -70,6 +73,8 @@ def check_classifier(
         lines = str(error).splitlines()
         said = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
         raise UnmeasurableError(f"fails on {called} ({said})") from None
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 def _checked(module: nn.Module, images: Tensor) -> tuple[nn.Module, list[str]]:

@@ -97,8 +97,9 @@ class TrainConfig(Machine):
         """A label is no formula; a preset has a part and a scale; no estimator is beside itself; PGD needs training."""
         if not harmless(self.study):
             raise ConfigError("study", self.study, "a label has no control characters, and no formula of a spreadsheet")
-        if len(self.study) > LONGEST_NAME:
-            raise ConfigError("study", f"{self.study[:20]}...", f"a label has at most {LONGEST_NAME} letters")
+        for key, name in (("study", self.study), ("arch.build", getattr(self.arch, "build", None) or "")):
+            if len(name) > LONGEST_NAME:
+                raise ConfigError(key, f"{name[:20]}...", f"has more than {LONGEST_NAME} letters")
         if self.paper is not None and "/" not in self.paper:
             raise ConfigError("paper", self.paper, f"needs a part of the study, as in paper={self.paper}/<name>")
         if (self.paper is None) != (self.scale is None):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from .regions import figures as regions
 from .shared import figures as shared
 
 STUDIES = (margins, directions, noise, lastlayer, deepdig, regions, curvature, shared, detection)
+# what tables raise that fit their schemas and yet are no measurements: somebody else's, or edited by hand
+UNDRAWABLE = (RunError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _BY_NAME = {drawing.name: drawing for study in STUDIES for drawing in study.FIGURES}
 FIGURES: dict[str, dict[str, Drawing]] = {
     paper: {name: _BY_NAME[name] for name in titles} for paper, titles in TITLES.items()
@@ -39,7 +43,8 @@ def draw_figures(
     """Draws one figure of a paper, or `all`, from the tables of `records`; the files written.
 
     A figure is PNG, PDF, CSV and caption, a table CSV and Markdown. `all` leaves out what these runs have no data for.
-    A caption says which measured rows of its experiments were passed over, and why.
+    A caption says which measured rows of its experiments were passed over, and why. A run whose tables a figure cannot
+    be drawn from is left out of it, and standard error says so.
 
     Args:
         paper: mickisch2020, li2018, karimi2020 or fawzi2017.
@@ -50,7 +55,7 @@ def draw_figures(
 
     Raises:
         UsageError: the paper has no such figure, or the runs have no data for the one that is named.
-        RunError: the tables cannot be drawn.
+        RunError: a figure cannot be drawn, and no run of several is at fault alone.
     """
     available = FIGURES[paper]
     if figure != "all" and figure not in available:
@@ -82,14 +87,33 @@ def _draw(
 ) -> list[Path]:
     try:
         paths = drawing.draw(drawing.name, records, folder)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        # tables may fit their schemas and yet be no measurements: somebody else's, or edited by hand
-        reason = f"{type(error).__name__}: {one_line(error)}"
-        raise RunError(f"figure={drawing.name}: cannot be drawn from the tables of these runs ({reason})") from error
+    except UNDRAWABLE as error:
+        faults = {record.run.path: fault for record in records if (fault := _fault(drawing, record))}
+        sound = [record for record in records if record.run.path not in faults]
+        if not faults or not sound:
+            reason = f"cannot be drawn from the tables of these runs ({_in_words(error)})"
+            raise RunError(f"figure={drawing.name}: {reason}") from error
+        for path, fault in faults.items():
+            print(f"skipped: {path}: figure={drawing.name} cannot be drawn from its tables ({fault})", file=sys.stderr)
+        return _draw(drawing, sound, folder, passed)
     for path in paths:
         if path.suffix == ".md":
             _say_passed_over(path, [line for table in drawing.tables for line in passed(table)])
     return paths
+
+
+def _fault(drawing: Drawing, record: RunRecord) -> str:
+    """Why a figure cannot be drawn of one run alone, or ""."""
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            drawing.draw(drawing.name, [record], Path(place))
+        except UNDRAWABLE as error:
+            return _in_words(error)
+    return ""
+
+
+def _in_words(error: Exception) -> str:
+    return one_line(error) if isinstance(error, RunError) else f"{type(error).__name__}: {one_line(error)}"
 
 
 def _say_passed_over(caption: Path, passed: Sequence[str]) -> None:
