@@ -192,7 +192,7 @@ def _check_paper(command: str, rest: list[str]) -> None:
 
 def _check_choices(command: str, rest: list[str]) -> None:
     """Raises `UsageError` for a choice that is no name, and for what is no list of probes."""
-    for word in rest:
+    for word in (word for word in rest if not word.startswith("-")):
         key, assigns, value = word.partition("=")
         group = key.lstrip("+")
         if "@" in key:
