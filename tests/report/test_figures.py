@@ -138,6 +138,12 @@ def test_results_average_the_seeds(tmp_path, records):
     assert (row["l2_init"], row["l2_peak"], row["l2_last"]) == (1.5, 3.5, 2.5)
 
 
+def test_margins_of_which_none_was_found_are_nan_without_a_warning(tmp_path, records):
+    make_run(tmp_path, "none", 1, num_seeds_apart=np.nan)
+    (row,) = results(records(tmp_path)).to_dict("records")
+    assert np.isnan(row["l2_peak"])
+
+
 def test_a_run_that_cannot_be_drawn_does_not_hide_the_others(tmp_path, monkeypatch, capsys):
     def draw(name, records, folder):
         if any(record.run.path.name == "hostile" for record in records):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ..runs import RunRecord, find_runs
@@ -108,7 +107,8 @@ def _over_training(record: RunRecord) -> dict[str, Any]:
     row = {**record.identity, "epochs": accuracies.pop("epochs_done"), **accuracies}
     for norm, curve in _test_margins(record).groupby("norm"):
         means = curve.sort_values("step")["mean"].to_numpy()
-        row |= {f"{norm}_init": means[0], f"{norm}_peak": np.nanmax(means), f"{norm}_last": means[-1]}
+        # of pandas, whose maximum of none is nan without a warning
+        row |= {f"{norm}_init": means[0], f"{norm}_peak": curve["mean"].max(), f"{norm}_last": means[-1]}
     return row
 
 
