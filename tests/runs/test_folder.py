@@ -43,6 +43,13 @@ def test_a_path_that_is_no_text_is_kept_in_json(tmp_path):
     assert read_json(tmp_path / "a.json") == value
 
 
+def test_a_place_whose_name_is_no_text_is_refused_before_anything_is_written(tmp_path):
+    run = Run.of(str(tmp_path / "bad\udcff"), SCIENCE, 0)
+    with pytest.raises(RunError, match="holds bytes that are no text in UTF-8; choose outputs=<folder>"), run.claimed():
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_whose_name_is_endless_is_skipped_in_a_short_line(tmp_path):
     run = Run.of(str(tmp_path), SCIENCE, 0)
     run.path.mkdir(parents=True)

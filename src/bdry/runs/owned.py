@@ -92,8 +92,11 @@ class OwnedFolder:
 
         Raises:
             BusyError: another process owns it (its owner is named).
-            RunError: the folder cannot be written, or a link leads out of it.
+            RunError: the folder cannot be written, a link leads out of it, or bytes of its path are no text.
         """
+        if any("\ud800" <= letter <= "\udfff" for letter in str(self.path)):
+            # safetensors opens no file there
+            raise RunError(f"{self.path}: holds bytes that are no text in UTF-8{self.way_out}")
         refuse_links(self.path)
         try:
             for name in self.subfolders:
