@@ -73,7 +73,8 @@ class ConfigError(UsageError):
 
 def unwritable(place: object, error: OSError, way_out: str = "") -> BdryError:
     """The error for a file or folder that cannot be written; a full disk is no usage error."""
-    line = f"{error.filename or place}: cannot be written ({error.strerror or error})"
+    # of two names, as a copy has them, the second is what was to be written
+    line = f"{error.filename2 or error.filename or place}: cannot be written ({error.strerror or error})"
     return BdryError(line) if error.errno in NO_ROOM else RunError(f"{line}{way_out}")
 
 

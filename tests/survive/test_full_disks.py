@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from bdry.errors import unwritable
 from bdry.runs import files
 
 
@@ -123,3 +126,24 @@ def test_a_disk_that_is_full_and_then_larger(small_disk, small, bdry_here):
     code, _, err = bdry_here(*words)
     assert (code, err) == (0, "")
     assert json.loads(status.read_text())["state"] == "finished"
+
+
+def test_a_copied_folder_is_one_error_of_the_system(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "a" / name).write_text("text")
+
+    def refused(source, target, **settings):
+        raise OSError(28, "No space left on device", str(source), None, str(target))
+
+    monkeypatch.setattr("shutil.copytree", functools.partial(shutil.copytree, copy_function=refused))
+    with pytest.raises(OSError, match="No space left") as caught:
+        files.copy_folder(tmp_path / "a", tmp_path / "b")
+    assert caught.value.errno == 28
+    assert caught.value.filename in {str(tmp_path / "b" / name) for name in ("one", "two")}
+
+
+def test_of_a_copy_the_line_names_what_was_to_be_written(tmp_path):
+    error = OSError(28, "No space left on device", str(tmp_path / "source"), None, str(tmp_path / "copy"))
+    line = f"{tmp_path}/copy: cannot be written (No space left on device)"
+    assert str(unwritable(tmp_path, error)) == line

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -74,6 +75,21 @@ def file_name(*parts: str) -> str:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{name[: LONGEST_NAME - len(digest) - 1]}-{digest}"
+
+
+def copy_folder(source: Path, place: Path) -> None:
+    """Copies all below `source` to `place`, which is made.
+
+    Raises `OSError` for the first file that cannot be copied, where `shutil.copytree` lists them all in an error
+    without a number, which tells a full disk from nothing.
+    """
+    try:
+        shutil.copytree(source, place)
+    except shutil.Error as error:
+        # what was raised for a file is kept as words, after its two names
+        _, target, words = error.args[0][0]
+        code = re.match(r"\[Errno (\d+)\] ([^:]*)", words)
+        raise OSError(int(code[1]) if code else errno.EIO, code[2] if code else words, target) from None
 
 
 def below(folder: Path) -> Iterator[Path]:
