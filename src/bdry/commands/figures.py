@@ -68,9 +68,11 @@ def _style(config: StyleConfig) -> Style:
 
 def claims_of(paper: str, records: Sequence[RunRecord], places: Sequence[str], folder: Path) -> list[Path]:
     """Judges the paper's claims on these runs, found in `places`; writes the verdicts into `folder` and shows them."""
-    evidence = Evidence.of(records, find_unfinished(places, records))
+    with Steps("table") as say:
+        evidence = Evidence.of(records, find_unfinished(places, records), say)
     say_passed_over(evidence.passed)
-    verdicts = judge(paper, evidence)
+    with Steps("claim") as say:
+        verdicts = judge(paper, evidence, say)
     title = f"{paper}: verdicts on {len(CLAIMS[paper])} claims"
     show(verdicts, title)
     return write_claims(verdicts, title, folder)
