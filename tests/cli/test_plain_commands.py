@@ -115,6 +115,10 @@ def test_seeds_are_grouped_with_mean_and_interval(tmp_path, monkeypatch, capsys)
     out = capsys.readouterr().out
     assert "0.74 [0.701, 0.779]" in out
     assert "2 experiments" in out
+    # by what is not among the columns, and with flags among places and filters
+    for key, seeds in (("adv.name", [5, 3]), ("-adv.name", [3, 5]), ("-experiment", [3, 5]), ("seed", [3, 5])):
+        assert listed(capsys, "outputs", "--sort", key, "dataset=digits", "--group").seed.tolist() == seeds
+    assert listed(capsys, "--group", "--columns", "accuracy,seed").test_accuracy.tolist() == pytest.approx([0.74, 0.82])
 
 
 def test_experiments_are_compared_seed_by_seed(tmp_path, monkeypatch, capsys):
