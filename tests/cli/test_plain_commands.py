@@ -151,6 +151,18 @@ def test_a_narrow_terminal_folds_the_names_of_runs(runs, capsys, monkeypatch):
     assert runs[2].experiment in "".join(rows)
 
 
+def test_a_narrow_terminal_folds_what_is_compared(runs, capsys, monkeypatch):
+    monkeypatch.setattr("bdry.session.console.WIDTH", 44)
+    assert main(["compare", "outputs/runs/*"]) == 0
+    assert "…" not in capsys.readouterr().out
+    assert main(["compare", str(runs[0].path), str(runs[2].path)]) == 0
+    out = capsys.readouterr().out
+    assert "…" not in out
+    # the last column's heading, line below line
+    heading = [line.split()[-1] for line in out.partition("─")[0].splitlines() if line.strip()]
+    assert runs[2].name in "".join(heading)
+
+
 def test_a_running_run_is_known_by_its_heartbeat(runs, capsys):
     run = runs[0]
     run.set_status("running")

@@ -16,7 +16,7 @@ from ..figures.style import Style, known_font, styled, write_table
 from ..runs import RunRecord, find_runs, find_unfinished
 from ..selection import Evidence, in_words, passed_over
 from ..selection.overview import results
-from ..session.console import Steps, plain_console
+from ..session.console import WIDTH, Steps, plain_console
 from ..settings import FiguresConfig
 from ..settings.figures import StyleConfig
 from ..studies.figures import FIGURES, draw_figures
@@ -89,14 +89,14 @@ def print_results(table: pd.DataFrame) -> None:
     if table.empty:
         print("no finished measurements in these runs yet")
         return
-    console = plain_console(120)
+    console = plain_console(WIDTH)
     shown = Table(
         title="mean over seeds; margins: test images, mean, pixel units of [0, 1]",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
     norms = [norm for norm in ("l2", "linf") if f"{norm}_last" in table]
-    shown.add_column("experiment")
+    shown.add_column("experiment", overflow="fold")
     headings = [
         "seeds",
         "epochs",
