@@ -1,10 +1,10 @@
 """Whether this tree can be released: versions, changelog, wheel and sdist, and both of them at work on a bare machine.
 
-    python scripts/release.py [--to dist] [bdry demo's settings, as in epochs=2 seeds=[0]]
+    python scripts/release.py [--to dist] [bdry demo's settings, as in epochs=40 seeds=[0,1,2]]
 
-builds wheel and sdist, has twine check them, and installs each into a virtual environment of its own, outside the tree,
-with the versions of constraints.txt. There `bdry doctor` and `bdry demo` must work. It needs a package index, and
-minutes; nothing is uploaded. Exit code 1 with a line for each problem.
+builds wheel and sdist, has twine check them, and installs the wheel into a virtual environment outside the tree, with
+the versions of constraints.txt, then the sdist in its place. Each time `bdry doctor` and a small `bdry demo` must work.
+It needs a package index, and minutes; nothing is uploaded. Exit code 1 with a line for each problem.
 """
 
 from __future__ import annotations
@@ -21,6 +21,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ("build>=1.2", "twine>=6.1")
+# of the demo: every command of it, on few images; `make demo` is the whole of it
+SMALL = (
+    *("seeds=[0]", "epochs=1", "keep_points=2"),
+    "overrides=[dataset.num_train=60,dataset.num_test=40,probe.margin.num_train=10,probe.margin.num_test=10,"
+    "evaluation.robust_images=10]",
+)
 # what a demo must have left
 LEFT = ("figures/mickisch2020/margin_evolution-*.png", "report.html", "runs/*/seed=*/tables/margins.csv")
 
@@ -82,9 +88,14 @@ def environment(place: Path, *requirements: str | Path) -> Path:
     """The folder of commands of a fresh virtual environment with these requirements."""
     venv.create(place, with_pip=True)
     commands = place / ("Scripts" if os.name == "nt" else "bin")
-    pip = (commands / "python", "-m", "pip", "--quiet", "--disable-pip-version-check", "install")
-    run(*pip, "-c", ROOT / "constraints.txt", *requirements, cwd=place)
+    install(commands, "-c", ROOT / "constraints.txt", *requirements)
     return commands
+
+
+def install(commands: Path, *words: str | Path) -> None:
+    """`pip install` in a virtual environment."""
+    pip = (commands / "python", "-m", "pip", "--quiet", "--disable-pip-version-check", "install")
+    run(*pip, *words, cwd=commands.parent)
 
 
 def built(commands: Path, to: Path) -> list[Path]:
@@ -99,10 +110,9 @@ def built(commands: Path, to: Path) -> list[Path]:
     return files
 
 
-def try_out(file: Path, place: Path, settings: Sequence[str]) -> None:
-    """Installs a file into an environment of its own in `place`, and has bdry work there."""
-    bdry = environment(place / "env", file) / "bdry"
-    work = place / "work"
+def try_out(file: Path, commands: Path, work: Path, settings: Sequence[str]) -> None:
+    """Has the bdry that is installed from `file` work in the folder `work`."""
+    bdry = commands / "bdry"
     work.mkdir()
     said = run(bdry, "--version", cwd=work).strip()
     if said != f"bdry {version_of(ROOT)}":
@@ -118,7 +128,7 @@ def main(words: Sequence[str]) -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--to", type=Path, default=ROOT / "dist", help="the folder for wheel and sdist")
-    parser.add_argument("settings", nargs="*", help="of bdry demo, as in epochs=2")
+    parser.add_argument("settings", nargs="*", default=SMALL, help="of bdry demo, in the place of its smallest")
     parsed = parser.parse_args(words)
     to = parsed.to.resolve()
     to.mkdir(parents=True, exist_ok=True)
@@ -127,9 +137,12 @@ def main(words: Sequence[str]) -> int:
             raise ReleaseError("\n".join(found))
         with tempfile.TemporaryDirectory(prefix="bdry-release-") as folder:
             place = Path(folder)
-            files = built(environment(place / "tools", *TOOLS), to)
-            for number, file in enumerate(files):
-                try_out(file, place / str(number), parsed.settings)
+            wheel, sdist = built(environment(place / "tools", *TOOLS), to)
+            commands = environment(place / "env", wheel)
+            try_out(wheel, commands, place / "wheel", parsed.settings)
+            # the wheel's dependencies are the sdist's: the wheel was built from it
+            install(commands, "--force-reinstall", "--no-deps", sdist)
+            try_out(sdist, commands, place / "sdist", parsed.settings)
     except ReleaseError as error:
         print(f"release: {error}", file=sys.stderr)
         return 1

@@ -115,6 +115,10 @@ def test_seeds_are_grouped_with_mean_and_interval(tmp_path, monkeypatch, capsys)
     out = capsys.readouterr().out
     assert "0.74 [0.701, 0.779]" in out
     assert "2 experiments" in out
+    # by what is not among the columns, and with flags among places and filters
+    for key, seeds in (("adv.name", [5, 3]), ("-adv.name", [3, 5]), ("-experiment", [3, 5]), ("seed", [3, 5])):
+        assert listed(capsys, "outputs", "--sort", key, "dataset=digits", "--group").seed.tolist() == seeds
+    assert listed(capsys, "--group", "--columns", "accuracy,seed").test_accuracy.tolist() == pytest.approx([0.74, 0.82])
 
 
 def test_experiments_are_compared_seed_by_seed(tmp_path, monkeypatch, capsys):
@@ -145,6 +149,18 @@ def test_a_narrow_terminal_folds_the_names_of_runs(runs, capsys, monkeypatch):
     assert "…" not in out
     rows = [line.split(" ", 1)[0] for line in out.splitlines()]
     assert runs[2].experiment in "".join(rows)
+
+
+def test_a_narrow_terminal_folds_what_is_compared(runs, capsys, monkeypatch):
+    monkeypatch.setattr("bdry.session.console.WIDTH", 44)
+    assert main(["compare", "outputs/runs/*"]) == 0
+    assert "…" not in capsys.readouterr().out
+    assert main(["compare", str(runs[0].path), str(runs[2].path)]) == 0
+    out = capsys.readouterr().out
+    assert "…" not in out
+    # the last column's heading, line below line
+    heading = [line.split()[-1] for line in out.partition("─")[0].splitlines() if line.strip()]
+    assert runs[2].name in "".join(heading)
 
 
 def test_a_running_run_is_known_by_its_heartbeat(runs, capsys):

@@ -19,9 +19,6 @@ SPEC = importlib.util.spec_from_file_location("release", ROOT / "scripts" / "rel
 release = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(release)
 
-SMALL = "dataset.num_train=60,dataset.num_test=40,probe.margin.num_train=10,probe.margin.num_test=10"
-DEMO = ["seeds=[0]", "epochs=1", "keep_points=2", f"overrides=[{SMALL},evaluation.robust_images=10]"]
-
 
 def run(*command: str | Path, cwd: Path) -> str:
     # nothing of this environment may leak into the new one
@@ -74,7 +71,7 @@ def test_the_wheel_alone_runs_the_demo_in_a_new_environment_elsewhere(files, tmp
     assert "bdry 0." in run(bdry, "--version", cwd=work)
     assert str(tmp_path) in run(bdry, "demo", "--help", cwd=work)
     # through the Hydra plug-ins that the wheel brings
-    out = run(bdry, "demo", *DEMO, cwd=work)
+    out = run(bdry, "demo", *release.SMALL, cwd=work)
     assert "2 jobs: 2 finished" in out
     assert "report.html: 2 runs" in out
     for pattern in release.LEFT:
@@ -84,7 +81,7 @@ def test_the_wheel_alone_runs_the_demo_in_a_new_environment_elsewhere(files, tmp
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_the_release_script_finds_this_tree_fit(tmp_path):
-    out = run(sys.executable, ROOT / "scripts/release.py", "--to", tmp_path / "dist", *DEMO, cwd=tmp_path)
+    out = run(sys.executable, ROOT / "scripts/release.py", "--to", tmp_path / "dist", cwd=tmp_path)
     assert f"{release.version_of(ROOT)} can be released" in out
     assert len(list((tmp_path / "dist").iterdir())) == 2
 

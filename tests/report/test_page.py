@@ -12,12 +12,15 @@ import pandas as pd
 import pytest
 from markupsafe import Markup
 
-from bdry.claims import Evidence, judge
+from bdry.claims import CLAIMS, Evidence, judge
+from bdry.cli import main
 from bdry.figures.curves import Legend, Panel, plot
 from bdry.figures.traces import charts
 from bdry.html import Explorer, Paper, page, panels
 from bdry.html.effects import EDGE, WIDTH, effect_lines
 from bdry.html.page import UPLOT
+from bdry.runs import TABLES
+from bdry.session.console import Steps
 from bdry.studies.figures import draw_figures
 
 
@@ -39,6 +42,26 @@ def found(tmp_path_factory, write_run, made, records):
 @pytest.fixture(scope="module")
 def drawn(found):
     return {panel.name: panel for panel in panels("mickisch2020", found)}
+
+
+def test_reading_and_judging_tell_how_far_they_are(found):
+    tables, claims = [], []
+    evidence = Evidence.of(found, say=lambda *step: tables.append(step))
+    judge("mickisch2020", evidence, lambda *step: claims.append(step))
+    assert tables == [(number, len(TABLES), name) for number, name in enumerate(TABLES)]
+    names = CLAIMS["mickisch2020"]
+    assert claims == [(number, len(names), name) for number, name in enumerate(names)]
+
+
+@pytest.mark.parametrize(
+    "command", [["report", "papers=[karimi2020]", "num_images=0"], ["figures", "paper=karimi2020"]]
+)
+def test_the_commands_say_what_they_are_at(command, found, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Steps, "every_s", 0.0)
+    assert main([*command, f"runs={found[0].run.path}", f"outputs={tmp_path}"]) == 0
+    said = capsys.readouterr().err
+    for line in ("table 1 of", "claim 1 of", "figure 1 of"):
+        assert line in said
 
 
 def test_the_curves_of_the_page_are_those_of_the_figures_data(found, drawn, tmp_path):

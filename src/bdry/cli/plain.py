@@ -34,7 +34,8 @@ def run_plain(command: str, words: list[str]) -> None:
     parser = Parser(prog=f"bdry {command}", description=PLAIN[command])
     task.arguments(parser)
     try:
-        parsed = parser.parse_args(_joined(words))
+        # flags may stand among the places and filters
+        parsed = parser.parse_intermixed_args(_joined(words))
     except SystemExit:
         # argparse has printed its help
         return

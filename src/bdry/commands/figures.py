@@ -16,7 +16,7 @@ from ..figures.style import Style, known_font, styled, write_table
 from ..runs import RunRecord, find_runs, find_unfinished
 from ..selection import Evidence, in_words, passed_over
 from ..selection.overview import results
-from ..session.console import Steps, plain_console
+from ..session.console import WIDTH, Steps, plain_console
 from ..settings import FiguresConfig
 from ..settings.figures import StyleConfig
 from ..studies.figures import FIGURES, draw_figures
@@ -68,9 +68,11 @@ def _style(config: StyleConfig) -> Style:
 
 def claims_of(paper: str, records: Sequence[RunRecord], places: Sequence[str], folder: Path) -> list[Path]:
     """Judges the paper's claims on these runs, found in `places`; writes the verdicts into `folder` and shows them."""
-    evidence = Evidence.of(records, find_unfinished(places, records))
+    with Steps("table") as say:
+        evidence = Evidence.of(records, find_unfinished(places, records), say)
     say_passed_over(evidence.passed)
-    verdicts = judge(paper, evidence)
+    with Steps("claim") as say:
+        verdicts = judge(paper, evidence, say)
     title = f"{paper}: verdicts on {len(CLAIMS[paper])} claims"
     show(verdicts, title)
     return write_claims(verdicts, title, folder)
@@ -87,14 +89,14 @@ def print_results(table: pd.DataFrame) -> None:
     if table.empty:
         print("no finished measurements in these runs yet")
         return
-    console = plain_console(120)
+    console = plain_console(WIDTH)
     shown = Table(
         title="mean over seeds; margins: test images, mean, pixel units of [0, 1]",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
     norms = [norm for norm in ("l2", "linf") if f"{norm}_last" in table]
-    shown.add_column("experiment")
+    shown.add_column("experiment", overflow="fold")
     headings = [
         "seeds",
         "epochs",

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..claims import judge
 from ..errors import unwritable
 from ..html import Explorer, Paper, explore, origin, page, panels
-from ..runs import RunRecord, find_runs, find_unfinished
+from ..runs import RunRecord, find_runs
 from ..runs.files import write_text
 from ..selection import Evidence
 from ..session.console import Steps
@@ -23,11 +23,9 @@ def run(config: ReportConfig) -> None:
     for reason in skipped:
         print(f"skipped: {reason}", file=sys.stderr)
     drawn = [record for record in records if config.unfinished or record.state == "finished"]
-    evidence = Evidence.of(drawn, find_unfinished(config.runs, drawn))
-    papers = []
-    for name in config.papers:
-        with Steps(f"{name}, figure") as say:
-            papers.append(_paper(name, evidence, drawn, say))
+    with Steps("table") as say:
+        evidence = Evidence.of(drawn, [record for record in records if record not in drawn], say)
+    papers = [_paper(name, evidence, drawn) for name in config.papers]
     origins = [origin(record, [(made_by(entry), entry) for entry in record.run.starts()]) for record in records]
     explorer = _explorer(drawn, config.num_images)
     path = Path(config.outputs).expanduser() / "report.html"
@@ -39,8 +37,11 @@ def run(config: ReportConfig) -> None:
     print(f"{path}: {len(records)} runs, {path.stat().st_size / 1e6:.1f} MB")
 
 
-def _paper(name: str, evidence: Evidence, drawn: Sequence[RunRecord], say: Steps) -> Paper:
-    return Paper(name, judge(name, evidence), panels(name, drawn, say))
+def _paper(name: str, evidence: Evidence, drawn: Sequence[RunRecord]) -> Paper:
+    with Steps(f"{name}, claim") as say:
+        verdicts = judge(name, evidence, say)
+    with Steps(f"{name}, figure") as say:
+        return Paper(name, verdicts, panels(name, drawn, say))
 
 
 def _explorer(records: Sequence[RunRecord], num_images: int) -> Explorer:

@@ -130,8 +130,9 @@ def _look(places: list[str], query: Query) -> tuple[pd.DataFrame, list[str], lis
     falling = query.sort.startswith("-")
     name = column(query.sort.removeprefix("-"))
     if query.group:
-        rows = _grouped(rows, further)
-        name = name if name in rows else "experiment"
+        # runs of an experiment have several paths and one name
+        name = "experiment" if name == "path" else name
+        rows = _grouped(rows, list(dict.fromkeys([*further, name])))
     rows = rows.sort_values(name, kind="stable", na_position="last", ascending=not falling, key=_rank)
     return rows if query.group else rows[list(dict.fromkeys(asked))], further, skipped
 
@@ -160,7 +161,7 @@ def _grouped(rows: pd.DataFrame, further: list[str]) -> pd.DataFrame:
         row |= {f"{column} spread": spread(part[column].astype(float).dropna()) for column in MEASURED}
         for column in further:
             values = [show_value(value) for value in part[column]]
-            row[column] = values[0] if len(set(values)) == 1 else "several"
+            row.setdefault(column, values[0] if len(set(values)) == 1 else "several")
         found.append(row)
     columns = ["experiment", "seed", "training", "state", *MEASURED, *(f"{one} spread" for one in MEASURED), *further]
     return pd.DataFrame(found, columns=list(dict.fromkeys(columns)))

@@ -34,7 +34,7 @@ def show(verdicts: pd.DataFrame, title: str) -> None:
     for heading, rows in page.groups(verdicts):
         table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for name in ("claim", "data set", "part", "effect [95 % interval]", "claimed", "part", "verdict"):
-            table.add_column(name)
+            table.add_column(name, overflow="fold")
         for row in rows.to_dict("records"):
             effect = page.shown(row).replace("[", "\\[")
             label = f"{row['part']} (beside)" if row["secondary"] else row["part"]

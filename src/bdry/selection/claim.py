@@ -112,20 +112,30 @@ def claim(
     return file
 
 
-def judge(paper: str, evidence: Evidence) -> pd.DataFrame:
+def judge(
+    paper: str, evidence: Evidence, say: Callable[[int, int, str], None] = lambda done, total, name: None
+) -> pd.DataFrame:
     """A row for each claim of the paper, data set and part, with the columns `COLUMNS`.
 
     A data set or network that the claim is to be judged on and no run has is a row `not run`. low, high: the 95 %
     interval. left_out: seeds, pairs, points and runs that have no value. p_holm: adjusted over the paper's primary
     claim's data sets. passed_over: the measured rows that the rule could have taken and did not, each with the reason.
+
+    Args:
+        paper: mickisch2020, li2018, karimi2020 or fawzi2017.
+        evidence: the rows that count.
+        say: is told, before each claim, how many of how many are judged, and its name.
     """
     rows: list[dict[str, Any]] = []
     primaries: dict[str, float] = {}
-    for found in CLAIMS[paper].values():
+    datasets = evidence.datasets()
+    parts = {dataset: evidence.of_dataset(dataset) for dataset in datasets}
+    for number, found in enumerate(CLAIMS[paper].values()):
+        say(number, len(CLAIMS[paper]), found.name)
         named = dict.fromkeys(dataset for dataset, _ in found.needs)
-        for dataset in [*evidence.datasets(), *(name for name in named if name not in evidence.datasets())]:
-            part = evidence.of_dataset(dataset)
-            verdict = found.rule(part) if dataset in evidence.datasets() else not_run("no run is of this data set")
+        for dataset in [*datasets, *(name for name in named if name not in datasets)]:
+            part = parts[dataset].unasked() if dataset in parts else evidence.of_dataset(dataset)
+            verdict = found.rule(part) if dataset in parts else not_run("no run is of this data set")
             if found.primary:
                 primaries[dataset] = verdict.p_value
             about = {
@@ -143,7 +153,7 @@ def judge(paper: str, evidence: Evidence) -> pd.DataFrame:
             }
             missing = [about | _no_part(network) for network in _missing(found, dataset, part)]
             shown = [_of_part(one, part.unfinished) for one in verdict.parts]
-            if not shown and (dataset in evidence.datasets() or not missing):
+            if not shown and (dataset in parts or not missing):
                 shown = [_no_part("", part.unfinished)]
             rows += [about | one | {"reason": verdict.reason} for one in shown]
             rows += missing

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,14 +29,23 @@ class Evidence:
     _asked: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, records: Sequence[RunRecord], unfinished: Sequence[RunRecord] = ()) -> Evidence:
+    def of(
+        cls,
+        records: Sequence[RunRecord],
+        unfinished: Sequence[RunRecord] = (),
+        say: Callable[[int, int, str], None] = lambda done, total, name: None,
+    ) -> Evidence:
         """The rows of all tables that count, of all runs and their finished measurements.
 
         Args:
             records: the runs that are judged.
             unfinished: runs that belong to the study and are not judged, because they failed or were cut short.
+            say: is told, before each table, how many of how many are read, and its name.
         """
-        found = {name: select(records, name) for name in TABLES}
+        found = {}
+        for number, name in enumerate(TABLES):
+            say(number, len(TABLES), name)
+            found[name] = select(records, name)
         tables = {name: selection.rows for name, selection in found.items() if len(selection.rows)}
         passed = [selection.passed for selection in found.values() if len(selection.passed)]
         configs = {record.identity["experiment"]: record.config for record in records}
@@ -71,6 +80,10 @@ class Evidence:
         configs = {name: config for name, config in self.configs.items() if config["dataset"]["name"] == dataset}
         failed = tuple(one for one in self.failed if one[0] == dataset)
         return Evidence(tables, configs, self.passed[self.passed["dataset"] == dataset], failed)
+
+    def unasked(self) -> Evidence:
+        """The same, of which nothing was asked yet."""
+        return replace(self, _asked=set())
 
     @property
     def unfinished(self) -> str:

@@ -11,6 +11,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+# columns of a table where there is no terminal
+WIDTH = 120
+
 
 def plain_console(width: int, *, soft_wrap: bool = False) -> Console:
     """A console that prints text as it is, no markup in it obeyed; `width` columns wide where there is no terminal."""
@@ -21,11 +24,12 @@ def plain_console(width: int, *, soft_wrap: bool = False) -> Console:
 
 
 def show(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table, its first column to the left; 120 columns wide where there is no terminal."""
-    console = plain_console(120)
+    """Prints a table, its first column to the left; `WIDTH` columns wide where there is no terminal."""
+    console = plain_console(WIDTH)
     shown = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     for position, heading in enumerate(headings):
-        shown.add_column(heading, justify="right" if position else "left")
+        # folded, not cut: the end of a name or a key may be what tells it from another
+        shown.add_column(heading, justify="right" if position else "left", overflow="fold")
     for row in rows:
         shown.add_row(*row)
     console.print(shown)
