@@ -39,7 +39,9 @@ def test_a_gpu_gives_the_cpus_margins(subject, estimator, norm, monkeypatch):
         here = ESTIMATORS[estimator](network, x, norm=norm).margin
         there = ESTIMATORS[estimator](network.cuda(), x.cuda(), norm=norm).margin.cpu()
     network.cpu()
-    assert shares_agreeing(here, there) >= 0.99
+    # docs/margins.md: other kernels may turn a single image's walk another way; means hardly move
+    assert shares_agreeing(here, there) >= 0.95
+    assert float(there.nanmean() / here.nanmean()) == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.slow

@@ -32,8 +32,9 @@ MOST_ROUNDINGS = 128
 CLASSES = 5
 # points that place the boundary; those considered beyond it, as far as so many numbers hold them; those looked at
 PLACING, CONSIDERED, MOST_NUMBERS, LOOKED_AT = 128, 2048, 2**24, 256
-# rounds of these that are made at most, until a point is no farther than the boundary by more than this share
-ROUNDS, GOOD = 16, 0.04
+# rounds of these that are made at most, until a point is no farther than the boundary by more than this share; images of
+# more numbers have one, since a round is thousands of forward passes and their networks are large
+ROUNDS, GOOD, MANY_PIXELS = 16, 0.04, 64
 # a round is drawn around so many points of the one before: the shares of their way off the straight one and of the
 # drawn way
 PARENTS, KEPT, DRAWN = 8, 1.0, 0.4
@@ -71,7 +72,7 @@ def settle(search: Search) -> None:
     rng = generator(0, "settle")
     around = torch.randn((PLACING, *x.shape[1:]), generator=rng).to(x)
     count = min(CONSIDERED, max(LOOKED_AT, MOST_NUMBERS // pixels))
-    draws = [_draw(x, search.norm, count, rng) for _ in range(ROUNDS)]
+    draws = [_draw(x, search.norm, count, rng) for _ in range(ROUNDS if pixels <= MANY_PIXELS else 1)]
     for row in rows.split(1):
         boundary = _Boundary.of(search, row)
         if boundary is not None:
