@@ -103,22 +103,19 @@ class Search:
     def evaluate(self, rows: Tensor, z: Tensor, *, graph: bool = True) -> tuple[Tensor, Tensor, Tensor]:
         """As `look`, but which are beyond, (R,) bool; of these, what is nearer than the best is remembered."""
         z, logits, value = self.look(rows, z, graph=graph)
-        beyond = self.is_beyond(rows, z.detach(), value)
+        beyond = self.is_beyond(rows, value)
         distance = norm_of(z.detach() - self.x[rows], self.norm)
         self.remember(rows, z.detach(), torch.where(beyond, distance, torch.inf), value)
         return z, logits, beyond
 
-    def is_beyond(self, rows: Tensor, z: Tensor, value: Tensor) -> Tensor:
-        """Which of the points z, (R, ...), of gap `value`, (R,), are beyond the boundary, (R,) bool.
+    def is_beyond(self, rows: Tensor, value: Tensor) -> Tensor:
+        """Whether points of images `rows` with the gap `value`, (R,), are beyond the boundary, (R,) bool.
 
-        Where rounding may have made the gap negative, only those that have one in other batches too: a way that ends at
-        another is lost. Of images near the boundary all points are like that, and `settle` tries them.
+        By more than rounding, which may vanish in a batch of another size: a way that ended there would be lost. Of
+        images near the boundary no point is, and `settle` tries them.
         """
-        beyond, noise = value < 0, self.noise[rows]
-        doubtful = (beyond & (value >= -noise) & (self.start_gap[rows] > NEAR * noise)).nonzero()[:, 0]
-        if doubtful.numel():
-            beyond[doubtful] = self.largest_gaps(rows[doubtful], z[doubtful]) < 0
-        return beyond
+        noise = self.noise[rows]
+        return value < torch.where(self.start_gap[rows] > NEAR * noise, -noise, 0.0)
 
     def largest_gaps(self, rows: Tensor, z: Tensor) -> Tensor:
         """The largest gap of each of the points z, (R, ...), in batches of several sizes of copies of itself, (R,)."""

@@ -32,8 +32,8 @@ MOST_ROUNDINGS = 128
 CLASSES = 5
 # points that place the boundary; those considered beyond it, as far as so many numbers hold them; those looked at
 PLACING, CONSIDERED, MOST_NUMBERS, LOOKED_AT = 128, 2048, 2**24, 256
-# rounds of these that are made at most, until a point is no farther than the boundary by more than this share; images of
-# more numbers have one, since a round is thousands of forward passes and their networks are large
+# rounds of these that are made at most, until a point is no farther than the boundary by more than this share; images
+# of more pixels have one, since a round is thousands of forward passes and their networks are large
 ROUNDS, GOOD, MANY_PIXELS = 16, 0.04, 64
 # a round is drawn around so many points of the one before: the shares of their way off the straight one and of the
 # drawn way

@@ -249,7 +249,7 @@ def _scan(search: Search, rows: Tensor, points: Tensor) -> Tensor:
     owner, flat = rows.repeat_interleave(points.shape[1]), points.flatten(0, 1)
     _, _, gaps = search.look(owner, flat, graph=False)
     distance = norm_of(flat - search.x[owner], search.norm)
-    search.remember(owner, flat, torch.where(search.is_beyond(owner, flat, gaps), distance, torch.inf), gaps)
+    search.remember(owner, flat, torch.where(search.is_beyond(owner, gaps), distance, torch.inf), gaps)
     return gaps.unflatten(0, points.shape[:2])
 
 
