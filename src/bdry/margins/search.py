@@ -238,7 +238,7 @@ class Search:
         however far off a point was found.
         """
         for _ in range(rounds):
-            self._bisect()
+            self.bisect()
             rows = ((self.boundary_class >= 0) & (self.distance > 0)).nonzero()[:, 0]
             if rows.numel() == 0:
                 break
@@ -257,7 +257,7 @@ class Search:
 
         An image that has another label than its start class itself is its own point, at distance 0.
         """
-        self._bisect()
+        self.bisect()
         settle(self)
         success = self.boundary_class >= 0
         nothing = torch.full_like(self.distance, torch.nan)
@@ -274,7 +274,7 @@ class Search:
             backwards=self.backwards,
         )
 
-    def _bisect(self) -> None:
+    def bisect(self) -> None:
         """Brings every best point that is new to just beyond the boundary, on the segment from its image."""
         rows = (self.distance.isfinite() & (self.boundary_class < 0)).nonzero()[:, 0]
         x = self.x[rows]

@@ -35,6 +35,8 @@ from .search import Search
 AIM = 0.02
 # a row's weight on the foot at most, and that below which it has nowhere nearer to go
 LARGEST_WEIGHT, SMALLEST_WEIGHT = 0.95, 2.0**-9
+# lengths of points that overshoot are estimates, off by up to this share: a bisected one is not given up for less
+LEAD = 2e-3
 # classes that are walked to however far they are
 ALWAYS = 2
 # with how many classes' boundaries a restart begins
@@ -115,6 +117,7 @@ def walk(
     point = origin + search.step(origin, origin, value - aim, w)[0]
     _follow(search, owner, target, point, steps, plan)
     _rescue(search, steps, plan)
+    search.bisect()
     for restart in range(plan.restarts * (2 if search.x[0].numel() <= FEW_PIXELS else 1)):
         _restart(search, restart, steps // 4, plan)
     return search.result()
@@ -186,7 +189,7 @@ def _follow(search: Search, owner: Tensor, target: Tensor, point: Tensor, steps:
             dropped = ~_among_first(owner, score, stay[step], len(x))
             going &= ~dropped[alive]
         alive = alive[going]
-    search.remember(owner, best_point, best, best_gap)
+    search.remember(owner, best_point, best * (1 + LEAD), best_gap)
 
 
 def _restart(search: Search, number: int, steps: int, plan: Schedule) -> None:
