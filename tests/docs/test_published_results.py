@@ -14,7 +14,7 @@ from bdry.settings import FiguresConfig, check
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 PUBLISHED = sorted(path.parent for path in RESULTS.glob(f"*/{CHECKSUMS}"))
-MOST_MB, MOST_MB_IN_ALL = 6, 16
+MOST_MB, MOST_MB_IN_ALL = 4, 16
 
 
 @pytest.mark.parametrize("place", PUBLISHED, ids=lambda place: place.name)
