@@ -16,7 +16,8 @@ from bdry.conf import compose, typed
 from bdry.errors import UsageError
 from bdry.settings import DemoConfig
 
-PLAIN = [Path(f"outputs/demo/runs/digits-mlp-none-1/seed={seed}") for seed in (0, 1)]
+PLAIN = [Path(f"outputs/demo/runs/digits-mlp-{adv}-1/seed=0") for adv in ("none", "pgd")]
+OTHER_SEED = Path("outputs/demo/runs/digits-mlp-none-1/seed=4")
 RUNS = [Path("an odd, folder/it's/seed=0"), PLAIN[0]]
 
 
@@ -31,8 +32,12 @@ def given(monkeypatch):
 
     monkeypatch.setattr(demo, "run_bdry", run_bdry)
     runs = [*PLAIN]
-    found = lambda places: ([SimpleNamespace(run=SimpleNamespace(path=path)) for path in runs], [])  # noqa: E731
-    monkeypatch.setattr(demo, "find_runs", found)
+
+    def find_runs(places):
+        seeds = [(path, 0) for path in runs] + [(OTHER_SEED, 4)]
+        return [SimpleNamespace(run=SimpleNamespace(path=path), identity={"seed": seed}) for path, seed in seeds], []
+
+    monkeypatch.setattr(demo, "find_runs", find_runs)
     return SimpleNamespace(lines=lines, codes=codes, runs=runs)
 
 
@@ -55,9 +60,12 @@ def test_its_commands_compose_and_are_printed_as_they_could_be_typed(given, caps
             assert (config.training.epochs, config.arch.widths, config.outputs) == (3, [8], "here")
             assert (config.evaluation.steps, config.evaluation.restarts) == (20, 1)
         if command == "margin":
+            # the other seed's networks are not among them
             assert len(swept["run"]) == len(runs)
             assert config.run == str(runs[0])
             assert (config.keep_points, config.num_train, config.num_test) == (7, 7, 7)
+        if command == "figures":
+            assert config.style.format == ["png"]
     assert "here/report.html" in out
 
 

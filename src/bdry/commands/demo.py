@@ -33,10 +33,11 @@ def run(config: DemoConfig) -> None:
     trainings = ["train", "-m", "adv=none,pgd", f"seed={seeds}", f"training.epochs={config.epochs}", "threads=1"]
     _step([*trainings, *QUICK, *config.overrides, f"outputs={outputs}"])
     records, _ = find_runs([str(outputs.expanduser() / "runs")])
-    runs = _several([str(record.run.path) for record in records])
+    # the page shows the same images of one standard and one adversarial network
+    runs = _several([str(record.run.path) for record in records if record.identity["seed"] == config.seeds[0]])
     images = [f"num_train={config.keep_points}", f"num_test={config.keep_points}", f"keep_points={config.keep_points}"]
     _step(["margin", "-m", f"run={runs}", *images, "threads=1"])
-    _step(["figures", f"paper={PAPER}", f"runs={outputs}", f"outputs={outputs}"])
+    _step(["figures", f"paper={PAPER}", f"runs={outputs}", "style.format=[png]", f"outputs={outputs}"])
     _step(["report", f"papers=[{PAPER}]", f"runs={outputs}", f"outputs={outputs}"])
     print("\n".join(["", *_where_to_look(outputs)]))
 

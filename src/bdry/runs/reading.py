@@ -21,6 +21,9 @@ from ..errors import RunError, one_line
 CONFIG_LIMIT, JSON_LIMIT, TABLE_LIMIT, ARRAYS_LIMIT = 2**18, 2**24, 2**28, 2**30
 # no number of a config is larger; far larger ones cannot even be printed
 LARGEST_NUMBER = 2**64
+# libyaml is ten times as fast as Python, and knows no limit to its own stack
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DEEPEST = 100
 
 # what the parsers of YAML, JSON and npz raise for bytes that nobody meant to be read
 PARSING = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)
@@ -47,7 +50,7 @@ def regular(path: Path, limit: int | None = None) -> Path:
 def read_config(path: Path) -> dict[str, Any]:
     """A resolved config's YAML: names to plain values; `RunError` where it is anything else."""
     try:
-        found = yaml.load(regular(path, CONFIG_LIMIT).read_text(encoding="utf-8"), Loader=_PlainLoader)
+        found = _load(regular(path, CONFIG_LIMIT).read_text(encoding="utf-8"))
         _check_plain(found)
     except (yaml.YAMLError, OSError, *PARSING) as error:
         raise damaged(path, error) from None
@@ -84,13 +87,16 @@ def damaged(path: Path, error: BaseException) -> RunError:
     return RunError(f"{path}: damaged ({one_line(error)[:200]})")
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """Without aliases, a few of which can stand for more data than any memory holds."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
+def _load(text: str) -> Any:
+    """What YAML says; no aliases, a few of which can stand for more data than any memory holds."""
+    depth = 0
+    for event in yaml.parse(text, Loader=LOADER):
+        if isinstance(event, yaml.AliasEvent):
             raise yaml.YAMLError("an alias, which no config of bdry has")
-        return super().compose_node(parent, index)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise yaml.YAMLError(f"nested more than {DEEPEST} deep")
+    return yaml.load(text, Loader=LOADER)
 
 
 def _check_plain(value: object) -> None:
