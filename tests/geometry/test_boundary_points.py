@@ -12,11 +12,9 @@ from bdry.data import DATASETS
 from bdry.errors import UsageError
 from bdry.geometry.boundary.directions import random_directions
 from bdry.geometry.boundary.logit_gap import gap_and_gradient
-from bdry.geometry.boundary.points import FAMILIES, BoundaryPoints, short_of_boundary
-from bdry.geometry.boundary.refine import to_boundary, to_nearest
+from bdry.geometry.boundary.points import FAMILIES, BoundaryPoints, short_of_boundary, to_boundary, to_nearest
 from bdry.geometry.boundary.smoothness import in_double
 from bdry.geometry.boundary.spectrum import dense_spectrum
-from bdry.geometry.boundary.summaries import least_curvature_times_distance
 from bdry.models import build_classifier
 
 NAMES = ("nearest_refined", "deepfool_end", "nat_segment", "random_dir")
@@ -165,7 +163,7 @@ def test_nearest_points_of_a_network_meet_the_conditions_of_a_minimum():
     assert float(found.value.abs().max()) < 1e-8
     assert float((found.cosine > 0.999).double().mean()) >= 0.99
     spectrum = dense_spectrum(model, found.point, found.own, found.other)
-    assert float(least_curvature_times_distance(found, spectrum).min()) >= -1.001
+    assert float((spectrum.curvatures[:, -1] * found.distance).min()) >= -1.001
     # refinement shortens
     assert bool((found.distance <= found.found * (1 + 1e-6)).all())
     ends = family("deepfool_end", model, x)

@@ -9,8 +9,7 @@ from torch.func import hessian as dense_hessian
 from bdry.core.seeds import generator
 from bdry.geometry.boundary.curvature import mean_curvature, tangent_forms
 from bdry.geometry.boundary.hessian import CentralDifferences, port_step
-from bdry.geometry.boundary.spectrum import dense_spectrum, extreme_spectrum
-from bdry.geometry.boundary.summaries import flat_share, profile, summarise
+from bdry.geometry.boundary.spectrum import dense_spectrum, extreme_spectrum, flat_share, profile, summarise
 from bdry.models import build_classifier
 
 FIRST, SECOND = torch.tensor([0]), torch.tensor([1])

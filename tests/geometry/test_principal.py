@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from bdry.core.seeds import generator
+from bdry.geometry.boundary.finite_scale import candidate_tangents, principal_at_scale
 from bdry.geometry.boundary.points import FAMILIES
-from bdry.geometry.boundary.principal import candidate_tangents, principal_at_scale
 
 BEND = torch.linspace(-3.0, 2.0, 11, dtype=torch.float64)
 

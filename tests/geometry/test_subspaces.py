@@ -18,13 +18,15 @@ from bdry.geometry.boundary.smoothness import PiecewiseLinearError
 from bdry.geometry.boundary.spectrum import dense_spectrum
 from bdry.geometry.subspaces.bases import (
     Reach,
+    Subspace,
     leading_perturbations,
+    noise_sensitivity,
+    noise_subspaces,
     principal_components,
     random_basis,
     reach,
     without,
 )
-from bdry.geometry.subspaces.noise import Subspace, noise_sensitivity, noise_subspaces
 from bdry.geometry.subspaces.shared import (
     energy,
     energy_rows,

@@ -3,20 +3,29 @@
 from ...names import FAMILIES
 from .curvature import MeanCurvature, mean_curvature, tangent_forms
 from .directions import random_directions, random_tangents, tangent
-from .finite_scale import FiniteScale, geometric_curvature, geometric_matrix
+from .finite_scale import FiniteScale, candidate_tangents, geometric_curvature, geometric_matrix, principal_at_scale
 from .hessian import EXACT, CentralDifferences, Exact, HessianMethod, LocalHessian, Smoothed, port_step
 from .logit_gap import gap_and_gradient, pair_gap, same_pair
-from .points import BoundaryPoints, deepfool_end, nat_segment, nearest_refined, random_dir, short_of_boundary
-from .principal import candidate_tangents, principal_at_scale
-from .refine import Refined, to_boundary, to_nearest
+from .points import (
+    BoundaryPoints,
+    Refined,
+    deepfool_end,
+    nat_segment,
+    nearest_refined,
+    random_dir,
+    short_of_boundary,
+    to_boundary,
+    to_nearest,
+)
 from .sections import Sections, curvature_sections, label_sections
 from .smoothness import PiecewiseLinearError, in_double, kinks, piecewise_linear_layers, with_softplus
-from .spectrum import Spectrum, dense_spectrum, extreme_spectrum
-from .summaries import (
+from .spectrum import (
     CurvatureProfile,
     CurvatureSummary,
+    Spectrum,
+    dense_spectrum,
+    extreme_spectrum,
     flat_share,
-    least_curvature_times_distance,
     profile,
     summarise,
 )
@@ -50,7 +59,6 @@ __all__ = [
     "in_double",
     "kinks",
     "label_sections",
-    "least_curvature_times_distance",
     "mean_curvature",
     "nat_segment",
     "nearest_refined",

@@ -38,8 +38,7 @@ def tangent_forms(
         own: (N,) int64, the classes on the image's side of the boundary.
         other: (N,) int64, the classes beyond.
         directions: (N, m, ...).
-        hessian: how second derivatives are taken: exact, or at a finite scale, which piecewise linear networks
-            need.
+        hessian: of second derivatives: exact, or at a finite scale, which piecewise linear networks need.
 
     Raises:
         PiecewiseLinearError: exact derivatives of a piecewise linear network.
@@ -80,8 +79,7 @@ def mean_curvature(
         other: (N,) int64, the classes beyond.
         num_probes: T, random directions at each point.
         rng: a generator of the CPU.
-        hessian: how second derivatives are taken: exact, or at a finite scale, which piecewise linear networks
-            need.
+        hessian: of second derivatives: exact, or at a finite scale, which piecewise linear networks need.
     """
     probes = torch.empty(len(z), num_probes, *z.shape[1:], dtype=z.dtype)
     for row in probes:

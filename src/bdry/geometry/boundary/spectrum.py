@@ -1,4 +1,4 @@
-"""Principal curvatures of the boundary F = f_own - f_other = 0: all of them densely, or both ends by Lanczos.
+"""Principal curvatures of the boundary F = f_own - f_other = 0, densely or both ends by Lanczos; their summaries.
 
 They are the eigenvalues of G = P H_F P / ||g|| (see `curvature`) on the tangent space, which gets coordinates here: a
 Householder reflection takes the gradient to the first axis and leaves d - 1 others, so that no eigenvalue 0 of G, the
@@ -69,8 +69,7 @@ def dense_spectrum(
         own: (N,) int64.
         other: (N,) int64.
         num_directions: m, principal directions kept at each end, at most d - 1; 0 is cheapest.
-        hessian: how second derivatives are taken: exact, or at a finite scale, which piecewise linear networks
-            need.
+        hessian: of second derivatives: exact, or at a finite scale, which piecewise linear networks need.
 
     Raises:
         PiecewiseLinearError: exact derivatives of a piecewise linear network.
@@ -97,8 +96,7 @@ def extreme_spectrum(
         own: as in `dense_spectrum`.
         other: as in `dense_spectrum`.
         num_directions: m.
-        hessian: how second derivatives are taken: exact, or at a finite scale, which piecewise linear networks
-            need.
+        hessian: of second derivatives: exact, or at a finite scale, which piecewise linear networks need.
 
     Raises:
         ValueError: as `dense_spectrum`; 2 m is not below d - 1. A point that does not converge is a row of nan.
@@ -237,3 +235,89 @@ def _missing(like: Tensor, num_curvatures: int, m: int) -> _Row:
 def _both_ends(ascending: Tensor, m: int) -> Tensor:
     """Of rows in ascending order: the last m, last first, then the first m."""
     return torch.cat([ascending.flip(0)[:m], ascending[:m]])
+
+
+QUANTILES = (0.1, 0.5, 0.9)
+
+
+@dataclass(frozen=True)
+class CurvatureSummary:
+    """One row a point, (N,) each: the columns of `curvature_summary.csv` that a spectrum gives.
+
+    kmax, kmin, sum_pos, sum_neg, trace, mean_kappa: in 1 / pixel units.
+    frac_abs_lt_1pct, frac_abs_lt_5pct: the shares of flat directions (`flat_share`).
+    sym_defect: as `Spectrum.symmetry_defect`.
+    """
+
+    kmax: Tensor
+    kmin: Tensor
+    sum_pos: Tensor
+    sum_neg: Tensor
+    trace: Tensor
+    mean_kappa: Tensor
+    frac_abs_lt_1pct: Tensor
+    frac_abs_lt_5pct: Tensor
+    sym_defect: Tensor
+
+
+@dataclass(frozen=True)
+class CurvatureProfile:
+    """Curvatures at each rank over points: rank, (R,), 1 the largest; mean, q10, q50, q90, (R,); num_points."""
+
+    rank: Tensor
+    mean: Tensor
+    q10: Tensor
+    q50: Tensor
+    q90: Tensor
+    num_points: int
+
+
+def flat_share(curvatures: Tensor, share: float) -> Tensor:
+    """The share of a point's directions with |curvature| at most `share` of its largest, (N, d - 1) -> (N,).
+
+    1 where nothing bends; nan in rows that are not finite.
+
+    Args:
+        curvatures: (N, d - 1).
+        share: of the largest |curvature| of the point.
+    """
+    size = curvatures.abs()
+    flat = (size <= share * size.amax(1, keepdim=True)).to(curvatures.dtype).mean(1)
+    return torch.where(curvatures.isfinite().all(1), flat, torch.nan)
+
+
+def summarise(spectrum: Spectrum) -> CurvatureSummary:
+    """The rows of a dense spectrum; by Lanczos only kmax and kmin mean what they say, the others are nan.
+
+    Args:
+        spectrum: of N points.
+    """
+    curvatures = spectrum.curvatures
+    dense = torch.where(spectrum.trace.isfinite()[:, None], curvatures, torch.nan)
+    return CurvatureSummary(
+        kmax=curvatures[:, 0],
+        kmin=curvatures[:, -1],
+        sum_pos=dense.clamp_min(0).sum(1),
+        sum_neg=dense.clamp_max(0).sum(1),
+        trace=spectrum.trace,
+        mean_kappa=spectrum.mean,
+        frac_abs_lt_1pct=flat_share(dense, 0.01),
+        frac_abs_lt_5pct=flat_share(dense, 0.05),
+        sym_defect=spectrum.symmetry_defect,
+    )
+
+
+def profile(curvatures: Tensor) -> CurvatureProfile:
+    """Mean and quantiles by rank of dense spectra, (N, d - 1), descending; points with nan are left out.
+
+    Args:
+        curvatures: (N, d - 1), descending in each row.
+    """
+    found = curvatures[curvatures.isfinite().all(1)].double()
+    rank = torch.arange(1, curvatures.shape[1] + 1, device=curvatures.device)
+    if len(found) == 0:
+        nothing = torch.full(rank.shape, torch.nan, dtype=torch.float64, device=rank.device)
+        return CurvatureProfile(rank, nothing, nothing, nothing, nothing, 0)
+    levels = torch.tensor(QUANTILES, dtype=torch.float64, device=found.device)
+    q10, q50, q90 = found.quantile(levels, dim=0)
+    return CurvatureProfile(rank, found.mean(0), q10, q50, q90, len(found))

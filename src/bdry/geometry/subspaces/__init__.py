@@ -1,7 +1,17 @@
 """Directions along which the boundary is curved at many images, what they are compared with, noise in them."""
 
-from .bases import Reach, leading_perturbations, principal_components, random_basis, reach, without
-from .noise import NoiseRow, Subspace, noise_sensitivity, noise_subspaces
+from .bases import (
+    NoiseRow,
+    Reach,
+    Subspace,
+    leading_perturbations,
+    noise_sensitivity,
+    noise_subspaces,
+    principal_components,
+    random_basis,
+    reach,
+    without,
+)
 from .shared import (
     EnergyRow,
     MeanHessian,

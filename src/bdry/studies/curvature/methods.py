@@ -12,13 +12,11 @@ from ...core.seeds import generator
 from ...errors import UsageError
 from ...geometry.boundary.curvature import mean_curvature
 from ...geometry.boundary.directions import random_tangents
-from ...geometry.boundary.finite_scale import geometric_curvature
+from ...geometry.boundary.finite_scale import candidate_tangents, geometric_curvature, principal_at_scale
 from ...geometry.boundary.hessian import EXACT, CentralDifferences, HessianMethod, Smoothed, port_step
 from ...geometry.boundary.points import BoundaryPoints
-from ...geometry.boundary.principal import candidate_tangents, principal_at_scale
 from ...geometry.boundary.smoothness import with_softplus
-from ...geometry.boundary.spectrum import dense_spectrum, extreme_spectrum
-from ...geometry.boundary.summaries import summarise
+from ...geometry.boundary.spectrum import dense_spectrum, extreme_spectrum, summarise
 from ...names import CURVATURE_METHODS
 from .settings import CurvatureSettings
 

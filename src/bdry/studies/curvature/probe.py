@@ -20,7 +20,7 @@ from ...geometry.boundary.directions import random_tangents
 from ...geometry.boundary.points import BoundaryPoints
 from ...geometry.boundary.sections import label_sections
 from ...geometry.boundary.smoothness import PiecewiseLinearError, in_double, kinks, piecewise_linear_layers
-from ...geometry.boundary.summaries import profile
+from ...geometry.boundary.spectrum import profile
 from ...models import Classifier
 from ...names import CURVATURE_METHODS, FAMILIES
 from ..measured import PROBES, Context, Measured

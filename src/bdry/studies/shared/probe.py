@@ -21,8 +21,15 @@ from ...geometry.boundary.hessian import EXACT, CentralDifferences, HessianMetho
 from ...geometry.boundary.points import BoundaryPoints, deepfool_end, nearest_refined, short_of_boundary
 from ...geometry.boundary.smoothness import PiecewiseLinearError, in_double, kinks, with_softplus
 from ...geometry.boundary.spectrum import Spectrum, dense_spectrum, extreme_spectrum
-from ...geometry.subspaces.bases import Reach, leading_perturbations, principal_components, random_basis, reach
-from ...geometry.subspaces.noise import noise_sensitivity, noise_subspaces
+from ...geometry.subspaces.bases import (
+    Reach,
+    leading_perturbations,
+    noise_sensitivity,
+    noise_subspaces,
+    principal_components,
+    random_basis,
+    reach,
+)
 from ...geometry.subspaces.shared import (
     SharedDirections,
     energy_rows,
