@@ -11,7 +11,7 @@ from torch import nn
 
 from bdry.errors import UsageError
 from bdry.models import ARCHITECTURES, build_classifier
-from bdry.models.initialisation import SCHEMES
+from bdry.models.classifier import SCHEMES
 from bdry.settings.arch import INITS
 
 

@@ -1,4 +1,4 @@
-"""Classifiers: normalisation first, then features, then a linear head; one architecture a file."""
+"""Classifiers: normalisation first, then features, then a linear head."""
 
 from ..registry import import_siblings
 from .classifier import ARCHITECTURES, Classifier, Normalise, build_classifier

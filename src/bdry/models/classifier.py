@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ..core.seeds import derive, generator, seeded_globally
-from ..errors import UsageError, out_of_memory
+from ..errors import UsageError, did_you_mean, out_of_memory
 from ..registry import Registry
-from .initialisation import initialise
 
 # a builder takes the image shape (C, H, W) and its option's settings and gives the body: (N, C, H, W) -> (N, features)
 ARCHITECTURES: Registry[Callable[..., nn.Module]] = Registry("arch")
@@ -106,7 +106,7 @@ def build_classifier(
         mean: of each channel, for the normalisation layer, in pixel units of [0, 1].
         std: the same channels' standard deviations.
         seed: of the initial weights.
-        init: how the weights are drawn: `default` is PyTorch's way, see `initialisation` for the others.
+        init: how the weights are drawn: `default` is PyTorch's way, see `initialise` for the others.
         feature_dim: width of a last hidden linear layer that is put between the body and the head; None: the body's own
             features.
         feature_activation: activation after that layer, or "none"; None: the option `activation`.
@@ -158,3 +158,40 @@ def flat_size(body: nn.Module, image_shape: tuple[int, int, int]) -> int:
         output: Tensor = body(torch.zeros(1, *image_shape))
     body.train()
     return output.shape[1:].numel()
+
+
+# each draws a weight tensor in place, as scheme(weight, generator=...)
+SCHEMES: dict[str, Callable[..., object]] = {
+    "kaiming": functools.partial(nn.init.kaiming_normal_, mode="fan_in", nonlinearity="relu"),
+    "xavier": nn.init.xavier_uniform_,
+    "orthogonal": nn.init.orthogonal_,
+}
+
+
+def initialise(network: nn.Module, scheme: str, draw: torch.Generator) -> None:
+    """Draws the weights of all convolutions and linear layers, the head among them, anew and sets their biases to 0.
+
+    The gain of ReLU (`kaiming`) and of no activation (`xavier`, `orthogonal`) holds for every layer and activation.
+    Batch-norm stays as it is. `default` leaves all as PyTorch made it.
+
+    Args:
+        scheme: `kaiming`, normal of variance 2 / fan_in (He et al. 2015, arXiv 1502.01852); `xavier`, uniform of
+            variance 2 / (fan_in + fan_out) (Glorot, Bengio 2010); `orthogonal`, rows or columns of the weight as a
+            matrix (outputs x the rest) are orthonormal (Saxe et al. 2014, arXiv 1312.6120).
+
+    Raises:
+        UsageError: there is no such scheme.
+    """
+    if scheme == "default":
+        return
+    if scheme not in SCHEMES:
+        raise UsageError(f"arch.init={scheme}: no such initialisation{did_you_mean(scheme, ['default', *SCHEMES])}")
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            # drawn in the usual layout, whichever the layer's is
+            fresh = torch.empty(layer.weight.shape)
+            SCHEMES[scheme](fresh, generator=draw)
+            with torch.no_grad():
+                layer.weight.copy_(fresh)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -1,10 +1,24 @@
-"""Small convolutional networks without batch-norm: `lenet`, DeepDIG's `cnn` and `plaincnn`."""
+"""Small networks without batch-norm: `linear`, `mlp` and DeepDIG's `fcn`; `lenet`, `cnn`, `plaincnn` and `avgcnn`."""
 
 from __future__ import annotations
+
+import math
 
 from torch import nn
 
 from .classifier import ACTIVATIONS, ARCHITECTURES, flat_size, fully_connected
+
+
+@ARCHITECTURES.register("linear")
+def linear(image_shape: tuple[int, int, int]) -> nn.Module:
+    """No hidden layer: the features are the normalised pixels."""
+    return nn.Flatten()
+
+
+@ARCHITECTURES.register("mlp", "fcn")
+def mlp(image_shape: tuple[int, int, int], widths: list[int], activation: str) -> nn.Module:
+    """Hidden layers of `widths`; 50-50 is DeepDIG's FCN (arXiv 1912.11460, authors' code)."""
+    return fully_connected(math.prod(image_shape), widths, activation)
 
 
 @ARCHITECTURES.register("lenet")
@@ -43,3 +57,19 @@ def plaincnn(image_shape: tuple[int, int, int], activation: str) -> nn.Module:
         layers.append(nn.MaxPool2d(2))
     convolutions = nn.Sequential(*layers)
     return nn.Sequential(convolutions, fully_connected(flat_size(convolutions, image_shape), [256], activation))
+
+
+@ARCHITECTURES.register("avgcnn")
+def avgcnn(image_shape: tuple[int, int, int], activation: str) -> nn.Module:
+    """Padded 3x3 convolutions of 8, 16 and 32 channels, each followed by 2x2 average pooling, then 64.
+
+    Max-pooling is as kinked as ReLU: with it second derivatives miss a part of the boundary's curvature even where the
+    activation is smooth. (docs/papers/fawzi2017.md, Bounds; the sizes are our choice.)
+    """
+    layers: list[nn.Module] = []
+    channels = image_shape[0]
+    for width in (8, 16, 32):
+        layers += [nn.Conv2d(channels, width, 3, padding=1), ACTIVATIONS[activation](), nn.AvgPool2d(2)]
+        channels = width
+    convolutions = nn.Sequential(*layers)
+    return nn.Sequential(convolutions, fully_connected(flat_size(convolutions, image_shape), [64], activation))
