@@ -12,6 +12,7 @@ import argparse
 import platform
 import time
 from functools import partial
+from itertools import permutations
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from bdry.core.measuring import measuring
 from bdry.core.seeds import generator, seeded_globally
-from bdry.deepdig import GENERATORS, OUTCOMES, Pair, PairImages, Recipe, all_pairs, bisect, train_pairs
+from bdry.deepdig import GENERATORS, OUTCOMES, Pair, PairImages, Recipe, bisect, train_pairs
 from bdry.deepdig.training import Job, train_stack
 from bdry.models import Classifier, build_classifier
 
@@ -40,14 +41,14 @@ def noise() -> tuple[Tensor, Tensor]:
 
 
 def stacked(model: Classifier, x: Tensor, labels: Tensor, recipe: Recipe, size: int) -> None:
-    jobs = [Job((s, t), 1, t, (labels == s).nonzero()[:, 0], 0) for s, t in all_pairs(NUM_CLASSES)]
+    jobs = [Job((s, t), 1, t, (labels == s).nonzero()[:, 0], 0) for s, t in permutations(range(NUM_CLASSES), 2)]
     for start in range(0, len(jobs), size):
         train_stack(model, x, jobs[start : start + size], recipe.layers(SHAPE), recipe)
 
 
 def one_after_the_other(model: Classifier, x: Tensor, labels: Tensor, recipe: Recipe) -> None:
     """As one would write it with torch alone; the classifier's parameters are frozen here too."""
-    for s, t in all_pairs(NUM_CLASSES):
+    for s, t in permutations(range(NUM_CLASSES), 2):
         images = x[labels == s]
         with seeded_globally(0):
             autoencoder = nn.Sequential(
@@ -126,7 +127,12 @@ def whole(root: str) -> None:
         began, done, ok, success, count = time.perf_counter(), 0, 0, 0, 0
         with measuring(model):
             for trained in train_pairs(
-                model, x, labels, all_pairs(10), Recipe(steps=WHOLE_STEPS, precision=precision), seed=0
+                model,
+                x,
+                labels,
+                list(permutations(range(10), 2)),
+                Recipe(steps=WHOLE_STEPS, precision=precision),
+                seed=0,
             ):
                 s, t = trained.pair
                 images = PairImages(trained.pair, x[labels == s], x[labels == t], trained)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bdry.deepdig.losses import Gradient, class_term, reconstruction_term
+from bdry.deepdig.training import Gradient, class_term, reconstruction_term
 
 
 @pytest.mark.parametrize("num_classes", [2, 10])

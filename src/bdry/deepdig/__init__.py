@@ -6,15 +6,13 @@ Karimi, Derr, Tang, "Characterizing the Decision Boundary of Deep Neural Network
 from ..names import AUTOENCODERS, GENERATORS
 from .autoencoders import Autoencoder
 from .components import Passed, Stage, Trained, pass_through, train_pairs
-from .evaluation import features_of, predict
+from .evaluation import ClassScores, class_scores, features_of, predict
 from .generators import nearest_features
 from .midpoints import OUTCOMES, Bisected, bisect
 from .oscillation import Estimate, Oscillation, of_both, oscillation
-from .pairs import Pair, all_pairs, both_directions, checked_pairs
 from .pictures import Embedding, Profiles, principal_embedding, profiles
-from .recipe import Recipe
+from .recipe import Pair, Recipe, both_directions, checked_pairs
 from .result import Borderline, PairImages, common_sources, summary
-from .scores import ClassScores, class_scores
 from .separability import Features, Plane, own_plane, separability, svm_plane
 from .spread import boundary_divergence, spread
 
@@ -38,7 +36,6 @@ __all__ = [
     "Recipe",
     "Stage",
     "Trained",
-    "all_pairs",
     "bisect",
     "both_directions",
     "boundary_divergence",

@@ -13,8 +13,7 @@ from ..core.norms import norm
 from ..models import Classifier
 from .autoencoders import Autoencoder, Layer
 from .evaluation import predict
-from .pairs import Pair, checked_pairs
-from .recipe import Recipe
+from .recipe import Pair, Recipe, checked_pairs
 from .spread import spread
 from .training import Job, Log, train_stack
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,13 +17,33 @@ from ..names import GENERATORS
 from .autoencoders import Autoencoder
 from .components import Stage, Trained, pass_through
 from .evaluation import correct_rows, evaluation_batch, features_of, predict
-from .result import Borderline, PairImages, refined
+from .result import Borderline, PairImages, Segments, refined
 
 
-@GENERATORS.register("deepdig")
-def deepdig(
-    classifier: Classifier, images: PairImages, *, seed: int, beta: float = 1e-4, max_attempts: int = 40
-) -> Borderline:
+def bisecting(name: str) -> Callable[[Callable[..., Segments]], Callable[..., Borderline]]:
+    """Decorator that files what makes segments, (classifier, images, seed, **settings), as the generator `name`."""
+
+    def file(segments_of: Callable[..., Segments]) -> Callable[..., Borderline]:
+        @functools.wraps(segments_of)
+        def generate(
+            classifier: Classifier,
+            images: PairImages,
+            *,
+            seed: int,
+            beta: float = 1e-4,
+            max_attempts: int = 40,
+            **settings: Any,
+        ) -> Borderline:
+            segments = segments_of(classifier, images, seed, **settings)
+            return refined(name, classifier, images, segments, beta=beta, max_attempts=max_attempts)
+
+        return GENERATORS.register(name)(generate)
+
+    return file
+
+
+@bisecting("deepdig")
+def deepdig(classifier: Classifier, images: PairImages, seed: int) -> Segments:
     """Bisection between AE1(x), predicted t, and AE2(AE1(x)), predicted s. Source: docs/papers/karimi2020.md."""
     (s, t), x = images.pair, images.source
     trained = _trained(images, "deepdig")
@@ -32,61 +53,32 @@ def deepdig(
     if len(source):
         kept, back, spent = _through(classifier, trained.second, ends, torch.arange(len(ends), device=x.device), (t, s))
         source, ends, forwards = source[kept], ends[kept], forwards + spent
-    return refined(
-        "deepdig",
-        classifier,
-        images,
-        source,
-        back,
-        ends,
-        num_correct=len(correct),
-        beta=beta,
-        max_attempts=max_attempts,
-        forwards=len(x) + forwards,
-        status=trained.status,
-    )
+    return Segments(source, back, ends, len(correct), len(x) + forwards, status=trained.status)
 
 
-@GENERATORS.register("real_ae1")
-def real_ae1(
-    classifier: Classifier, images: PairImages, *, seed: int, beta: float = 1e-4, max_attempts: int = 40
-) -> Borderline:
+@bisecting("real_ae1")
+def real_ae1(classifier: Classifier, images: PairImages, seed: int) -> Segments:
     """Bisection between the image itself and AE1(x): DeepDIG without component II. Ours."""
     (s, t), x = images.pair, images.source
     first = _trained(images, "real_ae1").first
     correct = correct_rows(classifier, x, s)
     source, ends, forwards = _through(classifier, first, x, correct, (s, t))
-    return refined(
-        "real_ae1",
-        classifier,
-        images,
-        source,
-        x[source],
-        ends,
-        num_correct=len(correct),
-        beta=beta,
-        max_attempts=max_attempts,
-        forwards=len(x) + forwards,
-        status=first.status if first.ok else f"stage 1: {first.status}",
-    )
+    status = first.status if first.ok else f"stage 1: {first.status}"
+    return Segments(source, x[source], ends, len(correct), len(x) + forwards, status=status)
 
 
-@GENERATORS.register("rpbs")
-def rpbs(
-    classifier: Classifier, images: PairImages, *, seed: int, beta: float = 1e-4, max_attempts: int = 40
-) -> Borderline:
+@bisecting("rpbs")
+def rpbs(classifier: Classifier, images: PairImages, seed: int) -> Segments:
     """Random pairs: correctly predicted images of s and t, both shuffled and zipped (docs/papers/karimi2020.md)."""
     source, target = _correct(classifier, images)
     rng = generator(seed, "rpbs", *images.pair)
     shuffled = [rows[torch.randperm(len(rows), generator=rng).to(rows.device)] for rows in (source, target)]
     n = min(len(source), len(target))
-    return _between_real("rpbs", classifier, images, shuffled[0][:n], shuffled[1][:n], len(source), beta, max_attempts)
+    return _between_real(images, shuffled[0][:n], shuffled[1][:n], len(source))
 
 
-@GENERATORS.register("epbs")
-def epbs(
-    classifier: Classifier, images: PairImages, *, seed: int, beta: float = 1e-4, max_attempts: int = 40
-) -> Borderline:
+@bisecting("epbs")
+def epbs(classifier: Classifier, images: PairImages, seed: int) -> Segments:
     """Each image of s with the image of t whose features are nearest in l2, both correctly predicted.
 
     Source: docs/papers/karimi2020.md, as intended; what the authors' code does is `epbs_as_coded`.
@@ -94,33 +86,27 @@ def epbs(
     source, target = _correct(classifier, images)
     paired = source if len(target) else source[:0]
     partner = nearest_features(classifier, images.source[paired], images.target[target])
-    return _between_real("epbs", classifier, images, paired, target[partner], len(source), beta, max_attempts)
+    return _between_real(images, paired, target[partner], len(source))
 
 
-@GENERATORS.register("epbs_as_coded")
-def epbs_as_coded(
-    classifier: Classifier, images: PairImages, *, seed: int, beta: float = 1e-4, max_attempts: int = 40
-) -> Borderline:
+@bisecting("epbs_as_coded")
+def epbs_as_coded(classifier: Classifier, images: PairImages, seed: int) -> Segments:
     """Each image of s with the first correctly predicted image of t. Source: docs/papers/karimi2020.md (B1)."""
     source, target = _correct(classifier, images)
     paired = source if len(target) else source[:0]
-    partner = target[torch.zeros_like(paired)]
-    return _between_real("epbs_as_coded", classifier, images, paired, partner, len(source), beta, max_attempts)
+    return _between_real(images, paired, target[torch.zeros_like(paired)], len(source))
 
 
-@GENERATORS.register("margin_bisect")
+@bisecting("margin_bisect")
 def margin_bisect(
     classifier: Classifier,
     images: PairImages,
-    *,
     seed: int,
-    beta: float = 1e-4,
-    max_attempts: int = 40,
+    *,
     estimator: str = "walk",
     clipped: bool = True,
-    settings: Mapping[str, Any] | None = None,
     batch_size: int = 512,
-) -> Borderline:
+) -> Segments:
     """Bisection between the image and the end point, before bisection, of a targeted l2 margin estimator.
 
     No training. An estimator that does not get to t leaves the image without a segment: read `coverage` beside every
@@ -137,7 +123,7 @@ def margin_bisect(
     for rows in correct.split(batch_size) if len(correct) else ():
         at = x[rows]
         towards = torch.full_like(rows, t)
-        result = estimate(classifier, at, norm="l2", clipped=clipped, towards=towards, **(settings or {}))
+        result = estimate(classifier, at, norm="l2", clipped=clipped, towards=towards)
         end = at + per_sample(result.overshot / result.margin, at) * (result.point - at)
         reached = result.success & (predict(classifier, torch.where(per_sample(result.success, at), end, at)) == t)
         sources.append(rows[reached])
@@ -145,19 +131,7 @@ def margin_bisect(
         forwards += int(result.forwards.sum()) + len(rows)
         backwards += int(result.backwards.sum())
     source = torch.cat(sources)
-    return refined(
-        "margin_bisect",
-        classifier,
-        images,
-        source,
-        x[source],
-        torch.cat(ends),
-        num_correct=len(correct),
-        beta=beta,
-        max_attempts=max_attempts,
-        forwards=forwards + len(x),
-        backwards=backwards,
-    )
+    return Segments(source, x[source], torch.cat(ends), len(correct), forwards + len(x), backwards)
 
 
 @torch.no_grad()
@@ -191,7 +165,7 @@ def _through(
 ) -> tuple[Tensor, Tensor, int]:
     """Of `rows` of x those that the stage takes to the class wanted, the outputs, and forward passes spent.
 
-    None where the stage failed: what a collapsed autoencoder gives is never a success.
+    None of them where the stage failed: what a collapsed autoencoder gives is never a success.
     """
     autoencoder: Autoencoder | None = stage.autoencoder if stage is not None and stage.ok else None
     if autoencoder is None or len(rows) == 0:
@@ -200,25 +174,6 @@ def _through(
     return rows[passed.kept], passed.output[passed.kept], 2 * len(rows)
 
 
-def _between_real(
-    method: str,
-    classifier: Classifier,
-    images: PairImages,
-    source: Tensor,
-    target: Tensor,
-    num_correct: int,
-    beta: float,
-    max_attempts: int,
-) -> Borderline:
-    return refined(
-        method,
-        classifier,
-        images,
-        source,
-        images.source[source],
-        images.target[target],
-        num_correct=num_correct,
-        beta=beta,
-        max_attempts=max_attempts,
-        forwards=len(images.source) + len(images.target),
-    )
+def _between_real(images: PairImages, source: Tensor, target: Tensor, num_correct: int) -> Segments:
+    forwards = len(images.source) + len(images.target)
+    return Segments(source, images.source[source], images.target[target], num_correct, forwards)

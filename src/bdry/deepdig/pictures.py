@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core.measuring import Model, logits_of
 from ..core.norms import per_sample
 from ..core.seeds import generator
-from .pairs import Pair
+from .recipe import Pair
 from .separability import Plane
 
 Array = NDArray[np.float64]

@@ -18,7 +18,7 @@ from ..core.norms import norm
 from ..models import Classifier
 from .components import OK, Trained
 from .midpoints import STALLED, THIRD, Bisected, bisect
-from .pairs import Pair
+from .recipe import Pair
 
 
 @dataclass(frozen=True)
@@ -71,43 +71,38 @@ class Borderline:
         return len(self.source) / self.num_correct if self.num_correct else float("nan")
 
 
-def refined(
-    method: str,
-    classifier: Classifier,
-    images: PairImages,
-    source: Tensor,
-    on_source: Tensor,
-    on_target: Tensor,
-    *,
-    num_correct: int,
-    beta: float,
-    max_attempts: int,
-    forwards: int,
-    backwards: int = 0,
-    status: str = OK,
-) -> Borderline:
-    """The result of a generator that has made its segments: bisection, and the distance to the source images.
+@dataclass(frozen=True)
+class Segments:
+    """What a generator finds before bisection, n segments; all as in `Borderline`."""
 
-    Args:
-        source: (n,), positions in `images.source`.
-        on_source: (n, ...), predicted s and t.
-        on_target: (n, ...), predicted s and t.
-        forwards: passes spent so far.
-        backwards: passes spent so far.
-    """
-    found = bisect(classifier, on_source, on_target, images.pair, beta=beta, max_attempts=max_attempts)
+    source: Tensor
+    on_source: Tensor
+    on_target: Tensor
+    num_correct: int
+    forwards: int
+    backwards: int = 0
+    status: str = OK
+
+
+def refined(
+    method: str, classifier: Classifier, images: PairImages, segments: Segments, *, beta: float, max_attempts: int
+) -> Borderline:
+    """The result of a generator that has made its segments: bisection, and the distance to the source images."""
+    found = bisect(
+        classifier, segments.on_source, segments.on_target, images.pair, beta=beta, max_attempts=max_attempts
+    )
     return Borderline(
         method,
         images.pair,
-        status,
-        source,
-        on_source,
-        on_target,
+        segments.status,
+        segments.source,
+        segments.on_source,
+        segments.on_target,
         found,
-        norm(found.point - images.source[source], "l2"),
-        num_correct,
-        forwards + int(found.attempts.sum()),
-        backwards,
+        norm(found.point - images.source[segments.source], "l2"),
+        segments.num_correct,
+        segments.forwards + int(found.attempts.sum()),
+        segments.backwards,
     )
 
 
