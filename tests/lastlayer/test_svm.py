@@ -84,9 +84,9 @@ def test_fixture_a_is_solved_exactly(solver):
     assert angle_degrees(found.layer.weights, EXACT) < 1e-4
     assert torch.allclose(found.layer.weights, EXACT, atol=1e-6)
     assert found.margin == pytest.approx(0.934199, abs=1e-6)
-    assert 2 * found.primal == pytest.approx(55 / 48, rel=1e-6)
+    assert 1 / found.margin**2 == pytest.approx(55 / 48, rel=1e-6)
     assert found.converged
-    assert found.dual <= found.primal * (1 + 1e-12)
+    assert found.margin <= found.upper * (1 + 1e-12)
 
 
 def test_hard_one_vs_rest_on_fixture_a_is_another_direction():

@@ -4,15 +4,11 @@ Paper: Li, Ding, Gao 2018, On the Decision Boundary of Deep Neural Networks (arX
 (N, d), of whole splits in evaluation mode. Mistakes are ValueErrors.
 """
 
-from .angles import angle_degrees
 from .bias import bias_position, bias_rows, fresh_last_layer, rescaled
 from .comparators import hard_one_vs_rest, paper_comparator, soft_margin_svm
-from .descent import METHODS, Checkpoint, continue_last_layer
-from .grid import grid_points
-from .layer import LastLayer, last_layer
-from .metrics import Views, convergence_rows
-from .rates import rate_fit
-from .retraining import TrainingRecipe, retrain_last_layer
+from .descent import METHODS, Checkpoint, TrainingRecipe, continue_last_layer, retrain_last_layer
+from .layer import LastLayer, angle_degrees, last_layer
+from .metrics import Views, convergence_rows, grid_points, rate_fit
 from .svm import SOLVERS, SvmSolution, hard_margin_svm
 
 __all__ = [

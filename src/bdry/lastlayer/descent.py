@@ -1,6 +1,7 @@
-"""Training of the last layer alone on frozen features, to the limit: full batch, float64, losses as logarithms.
+"""Training of the last layer alone on frozen features, in float64.
 
-Plain gradient descent approaches the SVM as 1 / log t; loss-scaled steps and the accelerated method get there.
+To the limit it is full batch, with losses as logarithms: plain gradient descent approaches the SVM as 1 / log t;
+loss-scaled steps and the accelerated method get there. Or in the way that the whole network was trained (li2018).
 """
 
 from __future__ import annotations
@@ -12,9 +13,100 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .accelerated import MarginDescent
-from .angles import angle_degrees
-from .layer import LastLayer, checked, log_sample_losses, pair_margins
+from ..core.seeds import generator
+from .layer import LastLayer, angle_degrees, checked, log_sample_losses, pair_margins
+from .problem import Problem
+from .work import Work
+
+START_STEPS = 300
+# the curvature is looked at again after so many steps, by so many power iterations, each at the cost of a step
+REFRESH, POWER_STEPS = 25, 4
+# least curvature, as a share of the largest that there can be: where the start does not separate the samples, q may
+# stand on one pair alone, which has none
+FLATTEST = 1e-2
+# after a rise of the dual objective the step is shorter by this for good
+SHORTER = 0.7
+
+
+class MarginDescent:
+    """Dual-accelerated margin descent (Ji, Srebro, Telgarsky 2021, in a K-class form); two products with x a step.
+
+    With q the softmax of -m over all pairs and D = -sum q z the gradient of log sum exp(-m):
+
+        G <- t / (t + 1) (G + D),    W <- W - step (G + D)
+
+    In the dual this is Nesterov's acceleration of mirror descent on 1/2 ||sum q z||^2. Differs from their
+    form, whose step is 1 / max ||z||^2, by two things: the step is 1 / the largest eigenvalue of the covariance of z
+    under q, which is the curvature where W is, and t starts anew where the dual objective rises.
+
+    Args:
+        x: (N, D), its bias feature in it.
+        labels: (N,).
+    """
+
+    def __init__(self, x: Tensor, labels: Tensor) -> None:
+        self.x = x
+        self.own = labels[:, None]
+        self.steps = self.since_restart = 0
+        self.length = torch.inf
+        self.rate = self.shortened = 1.0
+        self.momentum = self.probe = torch.zeros(0)
+        self.steepest = 2 * float(x.square().sum(1).max()) or 1.0
+
+    def step(self, weights: Tensor) -> Tensor:
+        """The next weights, (K, D)."""
+        logits = self.x @ weights.T
+        exponent = (logits - logits.gather(1, self.own)).scatter(1, self.own, -torch.inf)
+        q = torch.softmax(exponent.flatten(), 0).view_as(exponent)
+        gradient = self._sum(q)
+        length = float(gradient.norm())
+        if self.steps == 0:
+            self.probe, self.momentum = gradient, torch.zeros_like(gradient)
+        elif length > self.length:
+            self.momentum, self.since_restart = torch.zeros_like(gradient), 0
+            self.shortened *= SHORTER
+        if self.steps % REFRESH == 0:
+            self.rate = 1 / self._curvature(q, gradient)
+        self.length = length
+        self.steps += 1
+        self.since_restart += 1
+        t = self.since_restart
+        self.momentum = t / (t + 1) * (self.momentum + gradient)
+        return weights - self.shortened * self.rate * (self.momentum + gradient)
+
+    def _sum(self, coefficients: Tensor) -> Tensor:
+        """-sum of coefficient z over all pairs, (N, K) -> (K, D)."""
+        return coefficients.scatter(1, self.own, -coefficients.sum(1, keepdim=True)).T @ self.x
+
+    def _curvature(self, q: Tensor, gradient: Tensor) -> float:
+        """The largest eigenvalue of the covariance of z under q, by power iterations from the last one's vector."""
+        found = 0.0
+        for _ in range(POWER_STEPS):
+            vector = self.probe / self.probe.norm().clamp_min(1e-300)
+            along = self.x @ vector.T
+            along = along.gather(1, self.own) - along
+            # cov v = sum q <z, v> z - <mean, v> mean, and the mean of z is -gradient
+            product = -self._sum(q * along) + (q * along).sum() * gradient
+            found = float(product.norm())
+            self.probe = product
+        if not found > 0:
+            # all weight on one pair, or a probe that the samples are orthogonal to
+            self.probe = gradient
+            return self.steepest
+        return max(found, FLATTEST * self.steepest)
+
+
+def accelerated_start(problem: Problem, work: Work, steps: int = START_STEPS) -> Tensor:
+    """Weights (K, D) of the scaled problem after `steps` steps from 0, their smallest margin 1 if it is positive."""
+    weights = torch.zeros(problem.num_classes, problem.x.shape[1], dtype=problem.x.dtype, device=problem.x.device)
+    descent = MarginDescent(problem.x, problem.labels)
+    # two products a step, and those of the power iterations
+    each = 4 * problem.x.numel() * problem.num_classes * (1 + POWER_STEPS / REFRESH)
+    for _ in range(work.times(each, steps)):
+        weights = descent.step(weights)
+        work.count(each)
+    smallest = float(problem.margins(weights).min())
+    return weights / smallest if smallest > 0 else weights
 
 
 @dataclass(frozen=True)
@@ -185,3 +277,76 @@ def _layer(weights: Tensor, bias: str) -> LastLayer:
     if bias == "none":
         return LastLayer(weights, torch.zeros_like(weights[:, 0]))
     return LastLayer(weights[:, :-1], weights[:, -1])
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """How a network was trained.
+
+    Args:
+        optimiser: Gives the optimiser of a list of parameters.
+        learning_rate: The rate at a share of training done, 0 to 1.
+        epochs: Passes over the samples.
+        batch_size: Samples for each step.
+    """
+
+    optimiser: Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
+    learning_rate: Callable[[float], float]
+    epochs: int
+    batch_size: int
+
+    def steps_per_epoch(self, num_samples: int) -> int:
+        """Of all samples, the last batch as large as is left."""
+        return math.ceil(num_samples / self.batch_size)
+
+    def steps(self, num_samples: int) -> int:
+        """Of the whole training, at least one."""
+        return max(1, self.epochs * self.steps_per_epoch(num_samples))
+
+
+def retrain_last_layer(
+    features: Tensor, labels: Tensor, layer: LastLayer, recipe: TrainingRecipe, *, seed: int, checkpoints: int
+) -> Iterator[Checkpoint]:
+    """Trains `layer` on frozen features as the whole network was, in float64; yields log-spaced checkpoints.
+
+    Args:
+        features: (N, d), float64.
+        labels: (N,), int64.
+        layer: Where training begins, usually a fresh layer.
+        recipe: Optimiser, rates, batch size and number of epochs.
+        seed: Of the order of samples, an order of its own.
+        checkpoints: How many are yielded at most, beside step 0.
+
+    Source: arXiv 1808.05385 and its authors' README; made fair by equal steps (docs/papers/li2018.md).
+    """
+    weights, biases = (torch.nn.Parameter(part.clone()) for part in (layer.weights, layer.biases))
+    optimiser = recipe.optimiser([weights, biases])
+    each, total = recipe.steps_per_epoch(len(features)), recipe.steps(len(features))
+    moments = {round(total ** (i / (checkpoints - 1))) for i in range(checkpoints)}
+    lr_sum = 0.0
+    yield _checkpoint(features, labels, 0, layer, 0.0)
+    for step in range(total):
+        if step % each == 0:
+            order = torch.randperm(len(features), generator=generator(seed, "last layer order", step // each))
+        rows = order[step % each * recipe.batch_size :][: recipe.batch_size].to(features.device)
+        rate = recipe.learning_rate(step / total)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(features[rows] @ weights.T + biases, labels[rows]).backward()
+        optimiser.step()
+        lr_sum += rate
+        if step + 1 in moments:
+            now = LastLayer(weights.detach().clone(), biases.detach().clone())
+            yield _checkpoint(features, labels, step + 1, now, lr_sum)
+
+
+def _checkpoint(features: Tensor, labels: Tensor, step: int, layer: LastLayer, lr_sum: float) -> Checkpoint:
+    return Checkpoint(
+        step,
+        layer,
+        norm=float(layer.centred().joint().norm()),
+        log_loss=float(log_sample_losses(pair_margins(layer.logits(features), labels)).logsumexp(0)),
+        lr_sum=lr_sum,
+        angle=math.nan,
+    )

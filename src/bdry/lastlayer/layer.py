@@ -1,4 +1,4 @@
-"""The linear last layer as a value, its margins and its loss, in float64.
+"""The linear last layer as a value, its margins, its loss and angles between layers, in float64.
 
 With features h_n in R^d, labels y_n and s_n = W h_n + b, the pair margin is m_nk = s_n[y_n] - s_n[k] for k != y_n, and
 the loss of a sample is log(1 + sum_k exp(-m_nk)). Softmax ignores W -> W + 1 v^T: comparisons take the mean row out.
@@ -6,6 +6,7 @@ the loss of a sample is log(1 + sum_k exp(-m_nk)). Softmax ignores W -> W + 1 v^
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -87,3 +88,16 @@ def checked(features: Tensor, labels: Tensor, num_classes: int | None) -> tuple[
     if len(labels.unique()) < 2:
         raise ValueError("a boundary needs samples of two classes; all have one label")
     return features, labels, classes
+
+
+def angle_degrees(a: Tensor, b: Tensor) -> float:
+    """The angle between two tensors of one shape; exact for small angles, nan where one of them is 0.
+
+    Args:
+        a: any shape, of all numbers.
+        b: the same shape.
+    """
+    if not (float(a.norm()) > 0 and float(b.norm()) > 0):
+        return math.nan
+    a, b = a / a.norm(), b / b.norm()
+    return math.degrees(2 * math.atan2(float((a - b).norm()), float((a + b).norm())))

@@ -1,4 +1,4 @@
-"""A network's last layer against the SVMs on its features: the columns of the table `svm_convergence`."""
+"""A network's last layer against the SVMs on its features: the columns of `svm_convergence` and `svm_rate_fit`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .angles import angle_degrees
 from .descent import log_loss_and_gradient
-from .layer import LastLayer, checked, log_sample_losses, pair_margins
+from .layer import LastLayer, angle_degrees, checked, log_sample_losses, pair_margins
 from .problem import plain_problem
 from .quadratic import nonnegative_qp
 from .svm import SvmSolution
@@ -266,6 +266,78 @@ def _share(found: Tensor) -> float:
 
 
 def _jaccard(a: Tensor, b: Tensor) -> float:
-    first: Sequence[int] = a.tolist()
-    one, two = set(first), set(b.tolist())
+    one, two = set(a.tolist()), set(b.tolist())
     return len(one & two) / len(one | two)
+
+
+def grid_points(features: Tensor, labels: Tensor, generator: torch.Generator, count: int = 30000) -> Tensor:
+    """(`count`, d) points at which a layer and an SVM are asked for the same label, drawn on the CPU.
+
+    Two features: uniform in the features' box enlarged by a tenth. More: half on segments between samples of
+    different class, half on the plane through the means of three classes (two where there are no more), in the box of
+    the samples' coordinates on it.
+
+    Args:
+        features: (N, d).
+        labels: (N,) int64.
+        generator: a generator of the CPU.
+        count: points.
+
+    Source: docs/papers/li2018.md.
+    """
+    features, device = features.detach().double().cpu(), features.device
+    labels = labels.cpu()
+    if features.shape[1] == 2:
+        return _in_box(features, count, generator).to(device)
+    first, second = (torch.randint(len(features), (4 * count,), generator=generator) for _ in range(2))
+    different = (labels[first] != labels[second]).nonzero()[: count // 2, 0]
+    share = torch.rand(len(different), 1, dtype=torch.float64, generator=generator)
+    segments = share * features[first[different]] + (1 - share) * features[second[different]]
+    means = torch.stack([features[labels == label].mean(0) for label in labels.unique()[:3].tolist()])
+    axes = torch.linalg.qr((means[1:] - means[0]).T).Q
+    plane = means[0] + _in_box((features - means[0]) @ axes, count - len(segments), generator) @ axes.T
+    return torch.cat([segments, plane]).to(device)
+
+
+def _in_box(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    low, high = points.amin(0), points.amax(0)
+    share = 1.1 * torch.rand(count, points.shape[1], dtype=torch.float64, generator=generator) - 0.05
+    return low + share * (high - low)
+
+
+def rate_fit(
+    steps: Sequence[int], norms: Sequence[float], angles: Sequence[float], log_losses: Sequence[float]
+) -> dict[str, float]:
+    """Rates of convergence on frozen features, the columns of `svm_rate_fit`.
+
+    theta = c / ||W||, ||W|| = slope ln t and log loss = slope ln t, by least squares on the later half of the
+    checkpoints after step 0.
+
+    Args:
+        steps: of each checkpoint.
+        norms: of the layer at each.
+        angles: to the SVM at each, degrees.
+        log_losses: logarithm of the summed loss at each.
+
+    Returns:
+        c_theta (degrees x norm, of theta on 1 / norm through the origin) with its r2, norm_per_log_step and
+        log_loss_per_log_step (slopes by ln t; the limit's are ||W_svm|| and -1 for plain gradient descent).
+
+    Raises:
+        ValueError: fewer than four checkpoints after step 0.
+
+    Source: Soudry et al. 2018 for the rates.
+    """
+    table = np.array([row for row in zip(steps, norms, angles, log_losses, strict=True) if row[0] > 0], dtype=float)
+    if len(table) < 4:
+        raise ValueError(f"a rate needs four checkpoints after step 0, there are {len(table)}")
+    step, norm, angle, log_loss = table[len(table) // 2 :].T
+    c_theta = float((angle / norm).sum() / (1 / norm**2).sum())
+    spread = float(((angle - angle.mean()) ** 2).sum())
+    left = float(((angle - c_theta / norm) ** 2).sum())
+    return {
+        "c_theta": c_theta,
+        "norm_per_log_step": float(np.polyfit(np.log(step), norm, 1)[0]),
+        "log_loss_per_log_step": float(np.polyfit(np.log(step), log_loss, 1)[0]),
+        "r2": 1 - left / spread if spread > 0 else float("nan"),
+    }

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .accelerated import accelerated_start
 from .activeset import solve_active_set
-from .angles import angle_degrees
 from .bounds import Bounds
+from .descent import accelerated_start
 from .interior import solve_interior
-from .layer import LastLayer, checked
+from .layer import LastLayer, angle_degrees, checked
 from .problem import Problem, problem_of, variant
 from .starts import Start, growing_crammer_singer, least_squares
 from .work import Work
@@ -72,16 +71,6 @@ class SvmSolution:
     def support_vectors(self) -> Tensor:
         """Samples with a multiplier above 0, (S,), ascending."""
         return self.pairs[:, 0].unique()
-
-    @property
-    def primal(self) -> float:
-        """1/2 ||W||^2 of the solution with margin 1."""
-        return 0.5 / self.margin**2
-
-    @property
-    def dual(self) -> float:
-        """What the multipliers prove to be the least primal."""
-        return 0.5 / self.upper**2
 
 
 def hard_margin_svm(
