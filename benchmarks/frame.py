@@ -29,7 +29,7 @@ from bdry.data import Split
 from bdry.margins import ESTIMATORS
 from bdry.models import Classifier, build_classifier
 from bdry.training import OPTIMISERS, Plan, State, fit, learning_rate
-from bdry.training.adversary import Adversary
+from bdry.training.inputs import Adversary
 
 NUM_TRAIN, NUM_MARGINS, BATCH = 20_000, 128, 128
 # images of an epoch of LeNet and of airbench with PGD, which take longer

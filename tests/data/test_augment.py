@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from bdry.core.seeds import generator
-from bdry.data.augment import augment, random_crop, random_flip
+from bdry.training.inputs import augment, random_crop, random_flip
 
 
 def test_each_crop_is_a_window_of_the_padded_image_and_all_windows_occur():

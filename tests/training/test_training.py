@@ -19,7 +19,7 @@ from bdry.errors import TrainingError
 from bdry.models import build_classifier
 from bdry.names import LOSSES
 from bdry.training import OPTIMISERS, Plan, State, fit, learning_rate, loss_and_accuracy
-from bdry.training.adversary import Adversary, attacked_model
+from bdry.training.inputs import Adversary, attacked_model
 from bdry.training.loop import log_mean_loss, objective
 
 

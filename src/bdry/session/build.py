@@ -9,10 +9,9 @@ from dataclasses import fields
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..conf import option_defaults
-from ..core.measuring import Model
 from ..core.moment import moment_steps
 from ..data import DATASETS, Dataset
 from ..errors import ConfigError, UsageError, one_line, show_value
@@ -23,7 +22,7 @@ from ..settings import PGD, Airbench, Margin, Network, OwnArch, Preprocessing, T
 from ..settings import Dataset as DatasetConfig
 from ..studies.probes import Context, Probe, build_probe
 from ..training import OPTIMISERS, Plan, learning_rate
-from ..training.adversary import Adversary
+from ..training.inputs import Adversary
 from .cores import num_cores
 from .own_arch import build_own_network
 
@@ -176,17 +175,9 @@ def build_estimator(config: Margin, key: str = "margin") -> Estimator:
     """The margin estimator with its settings bound; `key` is the config key that named it."""
     estimator = ESTIMATORS.bound(config.name, options(config))
 
-    def estimate(
-        model: Model,
-        x: Tensor,
-        start_class: Tensor | None = None,
-        *,
-        norm: str = "l2",
-        clipped: bool = False,
-        towards: Tensor | None = None,
-    ) -> MarginResult:
+    def estimate(*arguments: Any, **settings: Any) -> MarginResult:
         try:
-            return estimator(model, x, start_class, norm=norm, clipped=clipped, towards=towards)
+            return estimator(*arguments, **settings)
         except ValueError as error:
             raise UsageError(f"{key}={config.name}: {error}") from error
 

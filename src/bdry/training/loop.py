@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..core.measuring import Model
 from ..core.moment import Moment
 from ..core.seeds import derive, generator, seeded_globally
 from ..data import Split
-from ..data.augment import augment
 from ..errors import TrainingError
-from .adversary import Adversary
+from .inputs import Adversary, augment
 
 
 @dataclass(frozen=True)
@@ -195,3 +195,14 @@ def _require(finite: bool, problem: str, moment: Moment, plan: Plan) -> None:
     if not finite:
         remedy = "lower optim.lr" + (" or adv.eps, or raise adv.warmup_epochs" if plan.adversary is not None else "")
         raise TrainingError(f"{problem} in epoch {int(moment.epoch) + 1} (after step {moment.step}): {remedy}")
+
+
+@torch.no_grad()
+def loss_and_accuracy(model: Model, split: Split, batch_size: int) -> tuple[float, float]:
+    """Mean cross-entropy (without label smoothing) and share of right labels."""
+    loss, correct = 0.0, 0
+    for batch in split.batches(batch_size):
+        logits = model(batch.pixels())
+        loss += float(F.cross_entropy(logits, batch.labels, reduction="sum"))
+        correct += int((logits.argmax(1) == batch.labels).sum())
+    return loss / len(split), correct / len(split)
