@@ -13,8 +13,7 @@ from torch import nn
 
 from bdry.cli import main
 from bdry.errors import ConfigError
-from bdry.session.own_head import with_head
-from bdry.session.own_weights import weights_by_step
+from bdry.session.own_module import weights_by_step, with_head
 
 MODULES = Path(__file__).with_name("modules.py")
 _SPEC = importlib.util.spec_from_file_location("modules_of_users", MODULES)

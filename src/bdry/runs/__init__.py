@@ -2,8 +2,7 @@
 
 from .collect import RunRecord, find_runs, find_unfinished
 from .csvfile import TableWriter, read_table
-from .folder import SCHEMA_VERSION, Run, arch_name, check_version, run_name
-from .measurement import Measurement
+from .folder import SCHEMA_VERSION, Measurement, Run, arch_name, check_version, run_name
 from .sweep import Outcome, Sweep
 from .tables import ARRAYS, TABLES, Array, Arrays, Column, Table, declare, declare_arrays
 

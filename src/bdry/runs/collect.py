@@ -14,8 +14,7 @@ from ..errors import RunError, UsageError, one_line
 from ..names import LONGEST_NAME, harmless
 from .csvfile import read_table
 from .files import below
-from .folder import MEASUREMENTS, Run, arch_name, check_version
-from .measurement import Measurement
+from .folder import MEASUREMENTS, Measurement, Run, arch_name, check_version
 from .tables import TABLES
 
 # of a run's config: groups of keys

@@ -1,4 +1,4 @@
-"""A run's folder: where everything in it is.
+"""The folders of runs and measurements: where everything in them is.
 
 outputs/runs/<dataset>-<arch>-<adv>-<hash8>/seed=<n>/
     config.yaml        the resolved config, the run's identity
@@ -7,7 +7,7 @@ outputs/runs/<dataset>-<arch>-<adv>-<hash8>/seed=<n>/
     tables/*.csv       see docs/tables.md
     checkpoints/       last.safetensors to resume from, step=<n>.safetensors of each moment
     figures/           the run's own figures
-    measurements/      what `bdry margin` measured afterwards: runs/measurement.py
+    measurements/      what `bdry margin` measured afterwards, a folder each: see `Measurement`
     lock               held by the process that owns the folder
 """
 
@@ -103,3 +103,34 @@ class Run(OwnedFolder):
         found = self.moment_checkpoint(0).parent.glob("step=*.safetensors")
         numbers = [path.stem.partition("=")[2] for path in found]
         return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+class Measurement(OwnedFolder):
+    """What a command measured on a run's checkpoints, or on a module that the user named.
+
+    Its name is a function of the settings that decide its results.
+
+    <run's folder>/measurements/<command>-<hash8>/  or  <outputs>/measurements/<module>-<function>-<hash8>/
+        config.yaml        what was measured and how
+        status.json        running, finished, failed or interrupted; by whom
+        provenance.json    one entry a start
+        tables/*.csv       see docs/tables.md
+        arrays/*.npz       images, grids and the like, where there are any
+        figures/           its own figures
+        lock               held by the process that owns the folder
+    """
+
+    noun = "measurement"
+    # a run's measurement is in the run's folder
+    way_out = ""
+
+    @classmethod
+    def of_run(cls, run: Run, command: str, settings: dict[str, Any]) -> Measurement:
+        """The folder of what a command measures on a run's checkpoints, inside the run's."""
+        return cls(run.path / MEASUREMENTS / f"{command}-{hash8(settings)}")
+
+    @classmethod
+    def of_module(cls, outputs: str, classifier: str, settings: dict[str, Any]) -> Measurement:
+        """The folder of a measurement of the module that `<module>:<function>` builds."""
+        safe = [re.sub(r"[^A-Za-z0-9_.]", "_", name) for name in classifier.split(":")]
+        return cls(Path(outputs).expanduser() / MEASUREMENTS / "-".join([*safe, hash8(settings)]))

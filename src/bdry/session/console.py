@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 
 from rich import box
@@ -33,6 +33,12 @@ def show(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for row in rows:
         shown.add_row(*row)
     console.print(shown)
+
+
+def say_skipped(reasons: Iterable[str]) -> None:
+    """A line on standard error for each run that was found and is left out."""
+    for reason in reasons:
+        print(f"skipped: {reason}", file=sys.stderr)
 
 
 class Steps:

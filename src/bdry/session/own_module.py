@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import glob
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +15,99 @@ from torch import Tensor, nn
 from ..core.moment import Moment
 from ..data import Dataset
 from ..errors import ConfigError
+from ..models import Classifier, head_of
 from ..runs import Measurement, Run, RunRecord
 from ..runs.checkpoint import load_weights
 from ..settings.run_task import LastLayerTask, RunTask
 from .classifier_check import UnmeasurableError, check_classifier
 from .digests import code_digest, settings_digest, weights_digest
 from .own_function import call, first_line
-from .own_head import with_head
-from .own_weights import weights_by_step
+
+
+def weights_by_step(named: str | Sequence[str] | None) -> dict[int, Path | None]:
+    """The files by the step that the number in their names says, in order; one file, or none, is step 0.
+
+    Several names may differ in one number alone, as `ckpt-10.pt` and `ckpt-200.pt` do: that number is the step.
+
+    Raises:
+        ConfigError: a glob fits no file, or the names leave open which step each file is of.
+    """
+    if named is None:
+        return {0: None}
+    files = [path for name in ([named] if isinstance(named, str) else named) for path in _files(name, named)]
+    twice = sorted({str(path) for path in files if files.count(path) > 1})
+    if twice:
+        raise ConfigError("weights", named, f"names {twice[0]} twice")
+    if len(files) == 1:
+        return {0: files[0]}
+    parts = {path: re.split(r"(\d+)", path.stem) for path in files}
+    first = parts[files[0]]
+    for path, words in parts.items():
+        if words[::2] != first[::2] or path.suffix != files[0].suffix:
+            raise _unclear(named, f"{files[0].name} and {path.name} differ in more than a number")
+    differ = [at for at in range(1, len(first), 2) if len({int(words[at]) for words in parts.values()}) > 1]
+    if len(differ) != 1:
+        which = "several numbers" if differ else "no number"
+        raise _unclear(named, f"{files[0].name} and the others differ in {which}")
+    steps: dict[int, Path] = {}
+    for path, words in parts.items():
+        step = int(words[differ[0]])
+        if step in steps:
+            raise _unclear(named, f"{steps[step].name} and {path.name} are both of step {step}")
+        steps[step] = path
+    return dict(sorted(steps.items()))
+
+
+def _files(name: str, named: str | Sequence[str]) -> list[Path]:
+    """One file, or those that fit a glob; a file's name may look like one."""
+    path = Path(name).expanduser()
+    if path.exists() or not glob.has_magic(name):
+        return [path]
+    found = sorted(Path(match) for match in glob.glob(str(path)))
+    if not found:
+        raise ConfigError("weights", named, f"no file is named like {name}")
+    return found
+
+
+def _unclear(named: str | Sequence[str], why: str) -> ConfigError:
+    return ConfigError("weights", named, f"leaves open which step each file is of: {why}; name files alike but for it")
+
+
+class WhatTheHeadSees(nn.Module):
+    """The input of one layer of a module, (N, F), in the dtype of the images."""
+
+    def __init__(self, module: nn.Module, head: str) -> None:
+        super().__init__()
+        self.module, self.head = module, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, F)."""
+        seen: list[Tensor] = []
+        layer = self.module.get_submodule(self.head)
+        hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            self.module(x)
+        finally:
+            hook.remove()
+        return seen[-1].to(x.dtype)
+
+
+def with_head(module: nn.Module, images: Tensor, head: str | None) -> Classifier:
+    """The module as a `Classifier`: `forward(x) = head(features(x))`, with a copy of its last linear layer.
+
+    Args:
+        module: gives logits, as `check_classifier` lets it pass.
+        images: (N, C, H, W), float, on which the layer is looked for.
+        head: the layer's name, as `named_modules` has it; None: the linear layer whose outputs are the logits.
+
+    Raises:
+        ValueError: there is no such layer, or its outputs are not the logits.
+    """
+    name = head_of(module, images, head)
+    layer = copy.deepcopy(module.get_submodule(name)).to(images.dtype)
+    assert isinstance(layer, nn.Linear)
+    return Classifier(nn.Identity(), WhatTheHeadSees(module, name), layer).eval()
+
 
 NUM_TRIED = 64
 
