@@ -33,7 +33,7 @@ from .settings import (
     TrainConfig,
     check,
 )
-from .settings.groups import conf_dir, option_names
+from .settings.options import conf_dir, option_names
 from .studies import import_all
 from .studies.curvature.settings import CurvatureConfig
 from .studies.deepdig.settings import DeepDigConfig

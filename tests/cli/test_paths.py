@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from bdry.cli.dispatch import _escaped
 from bdry.conf import HYDRA_VERSION_BASE, compose
-from bdry.settings.groups import conf_dir
+from bdry.settings.options import conf_dir
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from bdry.commands.reproduce import IncompleteError
 from bdry.errors import UsageError
 from bdry.runs import Run
 from bdry.settings import Grid, PublishConfig, ReproduceConfig
-from bdry.settings.reproduce import Measuring, Training
+from bdry.settings.commands import Measuring, Training
 from bdry.studies.figures import FIGURES
 
 # of each paper's claims some that its smoke study can speak of, and some that it cannot: other data sets, more pairs

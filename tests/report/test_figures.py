@@ -13,7 +13,7 @@ from bdry.errors import RunError, UsageError
 from bdry.figures.drawing import Drawing
 from bdry.runs import SCHEMA_VERSION, Run
 from bdry.selection.overview import results
-from bdry.settings.figures import PAPERS
+from bdry.settings.commands import PAPERS
 from bdry.studies.figures import FIGURES, draw_figures
 from bdry.studies.margins.figures.training import _evolution_figure
 from bdry.studies.margins.figures.training import evolution_data as drawn_data

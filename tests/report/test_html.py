@@ -23,7 +23,7 @@ from bdry.html.markup import as_html
 from bdry.runs import SCHEMA_VERSION, TABLES, Measurement
 from bdry.selection.claim import COLUMNS
 from bdry.settings import check
-from bdry.settings.report import ReportConfig
+from bdry.settings.commands import ReportConfig
 
 HOSTILE = "</script><img src=http://example.org/x onerror=alert(1)>"
 MOMENTS = [(0, 0.0), (10, 1.0), (40, 4.0)]

@@ -15,7 +15,7 @@ from bdry.errors import ConfigError
 from bdry.figures.style import RC, Style, most_columns, save, styled, write_table
 from bdry.figures.titles import TITLES, titled
 from bdry.runs.differences import differing, short_names
-from bdry.settings.figures import WIDTHS
+from bdry.settings.commands import WIDTHS
 from bdry.studies.figures import FIGURES
 
 DRAWN = pd.DataFrame({"x": [1, 2], "y": [0.5, 0.25]})

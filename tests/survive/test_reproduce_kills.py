@@ -23,7 +23,7 @@ import sys
 from bdry.cli import main
 from bdry.commands import reproduce
 from bdry.settings import Grid
-from bdry.settings.reproduce import Measuring, Training
+from bdry.settings.commands import Measuring, Training
 
 training = Training(study="small", overrides={overrides!r})
 measuring = Measuring(command="margin", study="small", overrides=["num_train=400", "num_test=200", "batch_size=2"])

@@ -7,7 +7,7 @@ from hydra._internal.core_plugins.bash_completion import BashCompletion
 from hydra._internal.utils import create_config_search_path
 
 from ..conf import COMMANDS
-from ..settings.groups import conf_dir
+from ..settings.options import conf_dir
 from .plain import PLAIN
 
 BASH = """\

@@ -24,7 +24,7 @@ from ..commands import module_of
 from ..conf import COMMANDS, HYDRA_VERSION_BASE, WHOLE_STUDIES, groups, typed
 from ..errors import NO_ROOM, BdryError, UsageError, did_you_mean, one_line, out_of_memory, reason
 from ..plugins import problems
-from ..settings.groups import conf_dir
+from ..settings.options import conf_dir
 from . import streams
 from .completion import SHELLS, candidates, script
 from .explain import explain

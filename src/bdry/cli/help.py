@@ -13,7 +13,7 @@ from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from ..conf import COMMANDS, compose, groups
 from ..errors import show_value
 from ..figures.titles import TITLES
-from ..settings.groups import conf_dir
+from ..settings.options import conf_dir
 from .plain import PLAIN
 
 EXAMPLES = {

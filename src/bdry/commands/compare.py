@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -14,7 +13,7 @@ from ..runs import RunRecord, find_runs
 from ..runs.differences import differing, flattened, short_names
 from ..selection.effects import FEWEST_SEEDS, over_seeds
 from ..selection.overview import MEASURED, inventory
-from ..session.console import show
+from ..session.console import say_skipped, show
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +33,7 @@ def run(parsed: argparse.Namespace) -> None:
     skipped = list(dict.fromkeys(reason for _, reasons in looked for reason in reasons))
     if len(found) < 2 and skipped:
         raise UsageError(skipped[0])
-    for reason in skipped:
-        print(f"skipped: {reason}", file=sys.stderr)
+    say_skipped(skipped)
     if len(found) < 2:
         raise UsageError(f"{' '.join(parsed.places)}: needs two runs or experiments to compare")
     if len(found) == len(parsed.places) == 2:
@@ -85,15 +83,11 @@ def _effects(names: Sequence[str], groups: Sequence[Sequence[RunRecord]]) -> Non
         if all(map(math.isnan, cells)):
             continue
         rows.append((column, *map(_cell, cells)))
-        rows.append(("  difference", "", *(_difference(values[0], one) for one in values[1:])))
+        rows.append(("  difference", "", *(spread((one - values[0]).dropna()) for one in values[1:])))
     seeds = ("seeds", *(str(len(table)) for table in tables))
     show(f"mean over seeds; differences to {names[0]} over the seeds of both", ["", *names], [seeds, *rows])
     if any(len(table) < FEWEST_SEEDS for table in tables):
         print(f"a difference has a 95 % interval from {FEWEST_SEEDS} seeds in both on; else (smallest to largest)")
-
-
-def _difference(reference: pd.Series, other: pd.Series) -> str:
-    return spread((other - reference).dropna())
 
 
 def spread(values: pd.Series) -> str:

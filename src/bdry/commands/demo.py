@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import BdryError, UsageError
 from ..runs import find_runs
 from ..session.python_child import run_bdry
-from ..settings.demo import DemoConfig
+from ..settings.commands import DemoConfig
 
 USAGE, INTERRUPTED = 2, 130
 PAPER = "mickisch2020"

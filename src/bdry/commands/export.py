@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import zipfile
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from ..errors import RunError, UsageError, reason, unwritable
 from ..runs import Run, find_runs
 from ..runs.files import replacing
 from ..runs.reading import ARRAYS_LIMIT, regular
+from ..session.console import say_skipped
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> None:
     """Writes the archive of all finished runs; others are named."""
     records, skipped = find_runs(parsed.runs)
-    for why in skipped:
-        print(f"skipped: {why}", file=sys.stderr)
+    say_skipped(skipped)
     if not records:
         raise UsageError(f"runs={' '.join(parsed.runs)}: no finished run among them")
     names = [record.run.name for record in records]
@@ -52,7 +51,7 @@ def _add(archive: zipfile.ZipFile, path: Path, name: str) -> None:
     try:
         source = regular(path, ARRAYS_LIMIT).open("rb")
     except (RunError, OSError) as error:
-        print(f"skipped: {reason(error)}", file=sys.stderr)
+        say_skipped([reason(error)])
         return
     # a name may have bytes that are no text, and a time that no archive has
     entry = zipfile.ZipInfo.from_file(path, name.encode(errors="backslashreplace").decode(), strict_timestamps=False)

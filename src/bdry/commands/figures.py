@@ -1,4 +1,7 @@
-"""`bdry figures`: figures, results table and verdicts again, from the tables of runs. No torch."""
+"""`bdry figures`: figures, results table and verdicts again, from the tables of runs. No torch.
+
+`bdry publish` and `bdry reproduce` write and show them in the same way.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +11,31 @@ from pathlib import Path
 
 import pandas as pd
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from ..claims import CLAIMS, judge
 from ..errors import ConfigError, unwritable
+from ..figures import forest
 from ..figures.style import Style, known_font, styled, write_table
 from ..runs import RunRecord, find_runs, find_unfinished
-from ..selection import Evidence, in_words, passed_over
+from ..selection import Evidence, in_words, page, passed_over
 from ..selection.overview import results
-from ..session.console import WIDTH, Steps, plain_console
+from ..selection.verdicts import CONTRADICTED, NOT_RUN, SUPPORTED, UNDECIDED
+from ..session.console import WIDTH, Steps, plain_console, say_skipped
 from ..settings import FiguresConfig
-from ..settings.figures import StyleConfig
+from ..settings.commands import StyleConfig
 from ..studies.figures import FIGURES, draw_figures
-from .verdicts import show, write_claims
+
+# columns of verdicts where there is no terminal
+VERDICTS_WIDTH = 150
+COLOURS = {SUPPORTED: "green", CONTRADICTED: "red", UNDECIDED: "yellow", NOT_RUN: "dim"}
 
 
 def run(config: FiguresConfig) -> None:
     """Draws the figures of `config.paper` from `config.runs` into <outputs>/figures/<paper>."""
     records, skipped = find_runs(config.runs, unfinished=config.unfinished)
-    for reason in skipped:
-        print(f"skipped: {reason}", file=sys.stderr)
+    say_skipped(skipped)
     folder = Path(config.outputs).expanduser() / "figures" / config.paper
     try:
         with styled(_style(config.style)):
@@ -74,7 +82,7 @@ def claims_of(paper: str, records: Sequence[RunRecord], places: Sequence[str], f
     with Steps("claim") as say:
         verdicts = judge(paper, evidence, say)
     title = f"{paper}: verdicts on {len(CLAIMS[paper])} claims"
-    show(verdicts, title)
+    show_verdicts(verdicts, title)
     return write_claims(verdicts, title, folder)
 
 
@@ -111,3 +119,28 @@ def print_results(table: pd.DataFrame) -> None:
         accuracies = [f"{row[f'{kind}_accuracy']:.1%}" for kind in ("test", "robust")]
         shown.add_row(row["experiment"], str(row["num_seeds"]), f"{row['epochs']:g}", *accuracies, *margins)
     console.print(shown)
+
+
+def write_claims(verdicts: pd.DataFrame, title: str, folder: Path) -> list[Path]:
+    """Writes claims.csv, claims.md and the picture of them into `folder`; the files written."""
+    return [*page.write(verdicts, title, folder), *forest.draw(verdicts, title, folder)]
+
+
+def show_verdicts(verdicts: pd.DataFrame, title: str) -> None:
+    """The verdicts for a terminal: a line for each part, by whose claim it is."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = VERDICTS_WIDTH
+    console.print(f"{title}: {page.counted(verdicts)}", markup=False)
+    for line in filter(None, page.primaries(verdicts)):
+        console.print(line.replace("**", ""), markup=False)
+    for heading, rows in page.groups(verdicts):
+        table = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for name in ("claim", "data set", "part", "effect [95 % interval]", "claimed", "part", "verdict"):
+            table.add_column(name, overflow="fold")
+        for row in rows.to_dict("records"):
+            effect = page.shown(row).replace("[", "\\[")
+            label = f"{row['part']} (beside)" if row["secondary"] else row["part"]
+            colours = (f"[{COLOURS[row[kind]]}]{row[kind]}" for kind in ("part_verdict", "verdict"))
+            table.add_row(row["claim"], row["dataset"], label, effect, page.asked(row), *colours)
+        console.print(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from ..errors import UsageError, unwritable
@@ -10,6 +9,7 @@ from ..runs import find_runs
 from ..runs.files import write_json
 from ..runs.provenance import provenance
 from ..runs.published import DATA, add_runs, check_readable, check_size, renewing
+from ..session.console import say_skipped
 from ..settings import PublishConfig
 from .figures import redraw
 
@@ -23,8 +23,7 @@ def run(config: PublishConfig) -> None:
             version cannot read. As after a kill, the earlier publication is in <to> then.
     """
     records, skipped = find_runs(config.runs, unfinished=True)
-    for reason in skipped:
-        print(f"skipped: {reason}", file=sys.stderr)
+    say_skipped(skipped)
     if not any(record.state == "finished" for record in records):
         raise UsageError(f"runs={' '.join(config.runs)}: no finished run among them")
     # a run that was trained by no preset is of no paper

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,16 +11,15 @@ from ..html import Explorer, Paper, explore, origin, page, panels
 from ..runs import RunRecord, find_runs
 from ..runs.files import write_text
 from ..selection import Evidence
-from ..session.console import Steps
+from ..session.console import Steps, say_skipped
 from ..session.made_by import made_by
-from ..settings.report import ReportConfig
+from ..settings.commands import ReportConfig
 
 
 def run(config: ReportConfig) -> None:
     """Writes <outputs>/report.html."""
     records, skipped = find_runs(config.runs, unfinished=True)
-    for reason in skipped:
-        print(f"skipped: {reason}", file=sys.stderr)
+    say_skipped(skipped)
     drawn = [record for record in records if config.unfinished or record.state == "finished"]
     with Steps("table") as say:
         evidence = Evidence.of(drawn, [record for record in records if record not in drawn], say)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +13,13 @@ from ..conf import load_grid
 from ..errors import BdryError, BusyError, RunError, UsageError, unwritable
 from ..runs import RunRecord, find_runs, find_unfinished
 from ..selection import Evidence
+from ..session.console import say_skipped
 from ..session.cores import num_cores
 from ..session.python_child import run_bdry
 from ..settings import Grid, ReproduceConfig
-from ..settings.reproduce import Measuring
+from ..settings.commands import Measuring
 from ..studies.figures import draw_figures
-from .verdicts import show, write_claims
+from .figures import show_verdicts, write_claims
 
 USAGE, SOME_FAILED, INTERRUPTED = 2, 3, 130
 # between two looks at work that another process, such as one that a killed reproduce has left, is busy with
@@ -48,7 +48,7 @@ def run(config: ReproduceConfig) -> None:
             print(path)
     except OSError as error:
         raise unwritable(folder, error, "; choose outputs=<folder>") from None
-    show(verdicts, title)
+    show_verdicts(verdicts, title)
     if failed:
         raise IncompleteError(
             f"{len(failed)} commands did not finish; the same command goes on; the first: {failed[0]}"
@@ -70,8 +70,7 @@ def _records(folder: Path) -> list[RunRecord]:
         records, skipped = find_runs([str(folder)])
     except UsageError:
         raise RunError(f"{folder}: no run of the study was finished") from None
-    for reason in skipped:
-        print(f"skipped: {reason}", file=sys.stderr)
+    say_skipped(skipped)
     return records
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +18,7 @@ from ..errors import UsageError, did_you_mean, one_line, show_value
 from ..names import harmless
 from ..runs import find_runs
 from ..selection.overview import COLUMNS, MEASURED, with_config
-from ..session.console import plain_console
+from ..session.console import plain_console, say_skipped
 from .compare import spread
 
 REFRESH_S = 2.0
@@ -85,8 +84,7 @@ def run(parsed: argparse.Namespace) -> None:
         _watch(lambda: _shown(*_look(places, query)[:2]))
         return
     rows, further, skipped = _look(places, query)
-    for reason in skipped:
-        print(f"skipped: {reason}", file=sys.stderr)
+    say_skipped(skipped)
     if parsed.csv:
         # a folder's name may be a formula to a spreadsheet, and its path from here is no less right
         if "path" in rows:

@@ -5,16 +5,12 @@ What a study measures is declared in `studies/<what>/settings.py`.
 
 from .adv import PGD, Adv
 from .arch import MLP, Airbench, Arch, Network, OwnArch, Preprocessing
+from .commands import DemoConfig, FiguresConfig, Grid, PublishConfig, ReportConfig, ReproduceConfig
 from .dataset import Dataset, Torchvision, Toy
-from .demo import DemoConfig
-from .figures import FiguresConfig
 from .margin import DeepFool, Margin
 from .optim import SGD, Adam, Optim
 from .options import SCHEMAS, check, children, option, schema, science
 from .probe import Moments, Probe
-from .publish import PublishConfig
-from .report import ReportConfig
-from .reproduce import Grid, ReproduceConfig
 from .run_task import RunTask
 from .train import TrainConfig
 

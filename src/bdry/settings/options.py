@@ -1,7 +1,8 @@
 """How a config key is declared: default, one line of help, unit and bounds in one place.
 
 The same declaration types the key (OmegaConf), prints its help (`bdry train --help`), refuses bad values before
-torch is loaded (`check`) and says whether it belongs to the experiment's identity (`science`).
+torch is loaded (`check`) and says whether it belongs to the experiment's identity (`science`). What `dataset=`,
+`margin=` and the like may be are the names of the YAML files in the folders of `conf` (`option_names`).
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import Field, field, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
+from .. import plugins
 from ..errors import ConfigError, did_you_mean
 
 C = TypeVar("C")
@@ -163,3 +166,38 @@ def science(config: object) -> dict[str, Any]:
         if declared.metadata.get("science", True):
             found[key] = plain
     return found
+
+
+def conf_dir() -> Path:
+    """The folder of YAML files: `bdry/_conf` in an installed wheel, `conf/` in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "_conf", package.parents[1] / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"no conf/ beside {package}: the installation is incomplete")
+
+
+def option_names(group: str) -> list[str]:
+    """The options of a group, those in folders of the group's as `<folder>/<name>`; plug-ins' too."""
+    folders = [conf_dir(), *(plugin.conf for plugin in plugins.usable())]
+    return sorted(
+        {
+            path.relative_to(folder / group).with_suffix("").as_posix()
+            for folder in folders
+            for path in (folder / group).rglob("*.yaml")
+        }
+    )
+
+
+@dataclass(frozen=True)
+class OptionsOf:
+    """The names of a group's options as `choices` of a setting: read when they are asked for."""
+
+    group: str
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(option_names(self.group))
+
+
+# margin estimators: a setting that names one takes it with its default settings
+ESTIMATORS = OptionsOf("margin")

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...names import CURVATURE_METHODS, FAMILIES, SPLITS
-from ...settings.groups import ESTIMATORS
-from ...settings.options import option, schema
+from ...settings.options import ESTIMATORS, option, schema
 from ...settings.probe import Probe
 from ...settings.run_task import RunTask
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from ...errors import ConfigError
 from ...names import AUTOENCODERS, GENERATORS, SPLITS
-from ...settings.groups import ESTIMATORS
-from ...settings.options import option, schema
+from ...settings.options import ESTIMATORS, option, schema
 from ...settings.probe import Probe
 from ...settings.run_task import LastLayerTask
 

@@ -9,9 +9,8 @@ from omegaconf import MISSING
 
 from ...errors import ConfigError
 from ...names import NORMS, SPLITS
-from ...settings.groups import ESTIMATORS
 from ...settings.margin import Margin, refuse_own
-from ...settings.options import option, schema
+from ...settings.options import ESTIMATORS, option, schema
 from ...settings.probe import Probe
 from ...settings.run_task import RunTask
 
