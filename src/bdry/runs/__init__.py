@@ -4,7 +4,7 @@ from .collect import RunRecord, find_runs, find_unfinished
 from .csvfile import TableWriter, read_table
 from .folder import SCHEMA_VERSION, Measurement, Run, arch_name, check_version, run_name
 from .sweep import Outcome, Sweep
-from .tables import ARRAYS, TABLES, Array, Arrays, Column, Table, declare, declare_arrays
+from .tables import ARRAYS, TABLES, Array, Arrays, Column, Table, declare, moment_arrays, moment_table
 
 __all__ = [
     "ARRAYS",
@@ -23,9 +23,10 @@ __all__ = [
     "arch_name",
     "check_version",
     "declare",
-    "declare_arrays",
     "find_runs",
     "find_unfinished",
+    "moment_arrays",
+    "moment_table",
     "read_table",
     "run_name",
 ]

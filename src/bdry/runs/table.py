@@ -104,19 +104,24 @@ def declare(table: Table) -> Table:
     return table
 
 
-def declare_arrays(arrays: Arrays) -> Arrays:
-    """Adds a file of arrays to all of them; a name can be taken once."""
-    _new(arrays.name, ARRAYS, (array.name for array in arrays.arrays))
-    ARRAYS[arrays.name] = arrays
-    return arrays
-
-
 def _new(name: str, taken: Iterable[str], parts: Iterable[str]) -> None:
     if name in taken or not re.fullmatch("[a-z][a-z0-9_]*", name):
         raise ValueError(f"{name}: declared twice, or not a name")
     names = list(parts)
     if len(set(names)) < len(names):
         raise ValueError(f"{name}: has a name twice")
+
+
+def moment_table(name: str, meaning: str, *columns: Column) -> Table:
+    """Declares a table whose rows begin with their moment, the columns `step` and `epoch`."""
+    return declare(Table(name, meaning, (STEP, EPOCH, *columns)))
+
+
+def moment_arrays(name: str, meaning: str, *arrays: Array) -> Arrays:
+    """Declares a file of arrays at a moment; a name can be taken once."""
+    _new(name, ARRAYS, (array.name for array in arrays))
+    ARRAYS[name] = Arrays(name, meaning, arrays)
+    return ARRAYS[name]
 
 
 STEP = Column("step", "int", "optimiser steps done; 0 is initialisation")
