@@ -7,7 +7,7 @@ import torch
 
 from bdry.data import Split
 from bdry.errors import MeasuringError
-from bdry.studies.margins.batches import FittingBatches
+from bdry.studies.margins.in_batches import FittingBatches
 
 
 def split(n):

@@ -11,7 +11,7 @@ import torch
 from bdry.core.measuring import measuring
 from bdry.margins import ESTIMATORS
 from bdry.models import build_classifier
-from bdry.studies.margins.nearest_points import nearest_points
+from bdry.studies.margins.in_batches import nearest_points
 
 NORMS = {"l2": 2, "linf": np.inf}
 

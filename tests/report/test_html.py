@@ -19,7 +19,7 @@ from bdry.commands import report
 from bdry.errors import ConfigError
 from bdry.html import Explorer, Paper, explore, origin, page, panels
 from bdry.html.embedding import difference, picture
-from bdry.html.markup import as_html
+from bdry.html.figures import as_html
 from bdry.runs import SCHEMA_VERSION, TABLES, Measurement
 from bdry.selection.claim import COLUMNS
 from bdry.settings import check

@@ -11,9 +11,8 @@ import pytest
 from bdry.studies.directions.figures import r5_data
 from bdry.studies.figures import FIGURES, draw_figures
 from bdry.studies.margins.figures.estimators import estimators_data
-from bdry.studies.margins.figures.factors import factors_data
 from bdry.studies.margins.figures.images import calibration_data, r4_data, reliability
-from bdry.studies.margins.figures.training import controls_data, r1_data, r2_data, r3_data, transfer_data
+from bdry.studies.margins.figures.training import controls_data, factors_data, r1_data, r2_data, r3_data, transfer_data
 from bdry.studies.noise.figures import noise_data
 
 NAMES = ["R1", "R2", "R3", "R4", "R5", "T1", "T2", "trend"]

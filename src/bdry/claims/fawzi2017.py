@@ -9,20 +9,22 @@ depends on them.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..selection.claim import ABSTRACT, SECONDARY, claim
-from ..selection.effects import RATE, RATIO, over_seeds, share, two_way
+from ..selection.effects import RATE, RATIO, first, over_seeds, share, two_way
 from ..selection.evidence import Evidence, where_columns
 from ..selection.networks import Network, networks
-from ..selection.verdicts import Part, Verdict, decide
+from ..selection.verdicts import Part, Verdict, decide, in_a_cell
 
-PAPER = "fawzi2017"
 BY_OTHERS = "secondary source"
 NAMED = (("fashion_mnist", ""), ("cifar10", "lenet"), ("cifar10", "nin"), ("imagenet", "caffenet"))
+paper_claim = partial(claim, "fawzi2017", needs=NAMED)
 NEAREST = "nearest_refined"
 FAMILIES = (NEAREST, "deepfool_end", "nat_segment", "random_dir")
 SCENARIOS = ("natural", "perturbed", "random")
@@ -36,11 +38,6 @@ NOISE = 0.2
 CAVEAT = "a path not found within the budget does not show that there is none"
 
 
-def first(means: np.ndarray) -> np.ndarray:
-    """The first column's mean."""
-    return means[..., 0]
-
-
 def enough(network: Network, fewest: int, what: str) -> tuple[dict[int, pd.DataFrame], str]:
     """The rows of seeds with at least so many, and in words which have not."""
     few = [str(seed) for seed, rows in network.seeds.items() if len(rows) < fewest]
@@ -48,28 +45,21 @@ def enough(network: Network, fewest: int, what: str) -> tuple[dict[int, pd.DataF
     words = (
         f"{len(few)} of {len(network.seeds)} seeds have fewer than {fewest} {what} ({', '.join(few)})" if few else ""
     )
-    return kept, "; ".join(line for line in (network.lacking, words) if line)
-
-
-def lines(*found: str) -> str:
-    """What is not empty, in one cell."""
-    return "; ".join(line for line in found if line)
+    return kept, in_a_cell(network.lacking, words)
 
 
 def chosen(network: Network, **where: Any) -> Network:
     """The network with the rows whose columns have these values."""
     seeds = {seed: where_columns(rows, where) for seed, rows in network.seeds.items()}
-    return Network(network.name, network.activation, seeds, network.lacking)
+    return replace(network, seeds=seeds)
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C1",
     "Classification regions are connected: between points of one predicted label a path inside their region is found.",
     says="state-of-the-art networks learn connected regions (abstract)",
     whose=ABSTRACT,
     primary=True,
-    needs=NAMED,
 )
 def regions_are_connected(evidence: Evidence) -> Verdict:
     """Of the pairs whose points both have the label, the share with a path found within the budget is above 0.95, in
@@ -84,19 +74,17 @@ def regions_are_connected(evidence: Evidence) -> Verdict:
                 continue
             kept, few = enough(inside, FEWEST_PAIRS, "pairs")
             effect = share([(int(rows["found"].sum()), len(rows)) for rows in kept.values()], "pairs")
-            left_out = lines(few, f"{outside} pairs outside the region" if outside else "")
+            left_out = in_a_cell(few, f"{outside} pairs outside the region" if outside else "")
             label = f"{network.name}, {scenario}"
             parts.append(Part(label, "share of pairs with a path found", effect, 0.95, True, left_out=left_out))
     return decide(parts, CAVEAT if parts else "")
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C2",
     "Paths inside a region are almost straight; the regions are not convex.",
     says=f"paths are almost straight lines, regions are not convex ({BY_OTHERS})",
     whose=SECONDARY,
-    needs=NAMED,
 )
 def paths_are_almost_straight(evidence: Evidence) -> Verdict:
     """The median of D(P), a path's length over the distance of its ends, is below 1.01 in each scenario, of seeds with
@@ -118,13 +106,11 @@ def paths_are_almost_straight(evidence: Evidence) -> Verdict:
     return decide(parts)
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C3",
     "Near data points the decision boundary is flat along most directions.",
     says="yes, only few directions are strongly curved (abstract)",
     whose=ABSTRACT,
-    needs=NAMED,
 )
 def boundary_is_flat_along_most_directions(evidence: Evidence) -> Verdict:
     """Networks without kinks, exact second derivatives, refined nearest points: the mean share of principal curvatures
@@ -150,18 +136,16 @@ def signs(network: Network, label: str, column: str, middle: float, sign: int, s
     found = {seed: sign * (rows.set_index("index")[column] - middle) for seed, rows in kept.items()}
     without = sum(int((~(values.abs() > 0)).sum()) for values in found.values())
     frames = {seed: (values[values.abs() > 0] > 0).astype(float).to_frame() for seed, values in found.items()}
-    left_out = lines(few, f"{without} points without a sign" if without else "")
+    left_out = in_a_cell(few, f"{without} points without a sign" if without else "")
     effect = two_way(first, frames, RATE, "points")
     return Part(label, "share of points with the sign claimed", effect, 0.5, True, 0.05, secondary, left_out)
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C4",
     "At nearest points the boundary is curved asymmetrically: its tangent plane lies mostly on the image's own side.",
     says=f"asymmetric, more directions with negative curvature, of a sign convention that is not known ({BY_OTHERS})",
     whose=SECONDARY,
-    needs=NAMED,
 )
 def curvature_is_asymmetric(evidence: Evidence) -> Verdict:
     """ReLU networks: of the refined nearest points, more than half have the tangent plane, at every distance t looked
@@ -203,13 +187,11 @@ def _shared(parts: list[Part], confounded: dict[str, str]) -> Verdict:
     return decide(parts)
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C5",
     "The strongly curved directions are shared between data points.",
     says=f"yes ({BY_OTHERS})",
     whose=SECONDARY,
-    needs=NAMED,
 )
 def curved_directions_are_shared(evidence: Evidence) -> Verdict:
     """Exact second derivatives: along the first shared direction of a batch of training images the boundary at unseen
@@ -226,13 +208,11 @@ def curved_directions_are_shared(evidence: Evidence) -> Verdict:
     return _shared(parts, confounded)
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C6",
     "Shared curved directions look like localised Gabor filters.",
     says=f"yes, as pictures ({BY_OTHERS})",
     whose=SECONDARY,
-    needs=NAMED,
 )
 def shared_directions_are_localised(evidence: Evidence) -> Verdict:
     """Exact second derivatives: of the first 10 shared directions, the mean effective number of pixels and that of
@@ -249,13 +229,11 @@ def shared_directions_are_localised(evidence: Evidence) -> Verdict:
     return _shared(parts, confounded)
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C7",
     "Networks are sensitive to noise in the curved subspace and robust to noise in its flat complement.",
     says="yes (abstract)",
     whose=ABSTRACT,
-    needs=NAMED,
 )
 def sensitive_in_the_curved_subspace(evidence: Evidence) -> Verdict:
     """Noise of 0.2 of the images' mean norm changes labels in S more than 5 times as often as in its complement; and
@@ -287,13 +265,11 @@ def _energy(rows: pd.DataFrame) -> float:
     return float(mean.get("shared", np.nan) - max(mean.get("pca", np.nan), rows["chance"].iloc[0]))
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C8",
     "At nearest points mean curvature is positive for natural and negative for slightly perturbed images: it detects.",
     says=f"yes (abstract: the idea; {BY_OTHERS}: the signs)",
     whose=ABSTRACT,
-    needs=NAMED,
 )
 def curvature_tells_perturbed_images(evidence: Evidence) -> Verdict:
     """ReLU networks, refined nearest points, the smallest alpha: more than half of the natural images have positive
@@ -305,7 +281,7 @@ def curvature_tells_perturbed_images(evidence: Evidence) -> Verdict:
             for is_perturbed, words in ((False, "natural positive"), (True, "perturbed negative")):
                 of_family = chosen(network, family=family)
                 found = {seed: _smallest_alpha(rows, is_perturbed) for seed, rows in of_family.seeds.items()}
-                at = Network(network.name, network.activation, found, network.lacking)
+                at = replace(network, seeds=found)
                 if not any(map(len, at.seeds.values())):
                     continue
                 beside = not (network.is_piecewise_linear and family == NEAREST)
@@ -336,13 +312,11 @@ def _aucs(evidence: Evidence) -> list[Part]:
     return parts
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C9",
     "The same statistic recovers the original label of a perturbed image.",
     says=f"yes (abstract; {BY_OTHERS})",
     whose=ABSTRACT,
-    needs=NAMED,
 )
 def curvature_recovers_the_label(evidence: Evidence) -> Verdict:
     """ReLU networks, the statistic at the image itself: at every alpha the share of labels recovered exceeds the
@@ -357,7 +331,7 @@ def curvature_recovers_the_label(evidence: Evidence) -> Verdict:
             gain = over_seeds(at.loc[at["num_images"] >= FEWEST_IMAGES, "recovery_gain"])
             saturated = at["runner_up_rate"].mean() >= SATURATED
             beside = not (network.is_piecewise_linear and family == "image") or saturated
-            left_out = lines(network.lacking, f"{few} seeds have fewer than {FEWEST_IMAGES} images" if few else "")
+            left_out = in_a_cell(network.lacking, f"{few} seeds have fewer than {FEWEST_IMAGES} images" if few else "")
             label = f"{network.name}, {family}, alpha = {alpha:g}"
             parts.append(Part(label, "labels recovered minus the runner-up's", gain, 0, True, 0.05, beside, left_out))
     if parts and all(part.secondary for part in parts):

@@ -10,17 +10,18 @@ are of one network: intervals are over seeds and pairs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from ..selection.claim import ABSTRACT, OURS, THEORY, claim
-from ..selection.effects import DIFFERENCE, RATE, RATIO, Scale, two_way
+from ..selection.effects import DIFFERENCE, RATE, RATIO, Scale, first, two_way
 from ..selection.evidence import Evidence
 from ..selection.failures import without_instances
 from ..selection.verdicts import BAND, Part, Verdict, decide
 
-PAPER = "karimi2020"
 IN_ABSTRACT = "abstract"
 EXPECTED = "an expectation, not read in the paper"
 NAMED = (
@@ -31,6 +32,7 @@ NAMED = (
     ("cifar10", "resnet34"),
     ("cifar10", "googlenet"),
 )
+paper_claim = partial(claim, "karimi2020", needs=NAMED)
 PAIR = ["source", "target"]
 # more than 84 of 90 ordered pairs are at least 85: docs/papers/karimi2020.md, Expectations
 SHARE_OF_PAIRS = 84 / 90
@@ -111,11 +113,6 @@ def over_pairs(
     return parts
 
 
-def first(means: np.ndarray) -> np.ndarray:
-    """The first column's mean."""
-    return means[..., 0]
-
-
 def minus(means: np.ndarray) -> np.ndarray:
     """The first column's mean minus the second's."""
     return means[..., 0] - means[..., 1]
@@ -150,14 +147,12 @@ def whole(evidence: Evidence, needs: list[str]) -> dict[str, tuple[Frames, str]]
     return samples
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "K1",
     "DeepDIG finds an instance near the boundary between two classes from nearly every image of either.",
     says=f"it is proposed for that ({IN_ABSTRACT}); the number is {EXPECTED}",
     whose=ABSTRACT,
     primary=True,
-    needs=NAMED,
 )
 def nearly_always_succeeds(evidence: Evidence) -> Verdict:
     """Borderline instances over correctly predicted source images (success rate times coverage), mean over all
@@ -173,20 +168,14 @@ def nearly_always_succeeds(evidence: Evidence) -> Verdict:
         arch: without_instances(part) for arch, part in found[found["method"] == "deepdig"].groupby("arch", sort=True)
     }
     said = "; ".join(f"{arch}: no instance of {pairs}" for arch, pairs in lost.items() if pairs)
-    return decide([*parts, *(_beside(part) for part in beside)], said)
+    return decide([*parts, *(replace(part, secondary=True) for part in beside)], said)
 
 
-def _beside(part: Part) -> Part:
-    return Part(part.label, part.statistic, part.effect, part.bound, part.above, part.band, True, part.left_out)
-
-
-@claim(
-    PAPER,
+@paper_claim(
     "K2",
     "It succeeds more often than bisection between random real images of both classes (RPBS).",
     says=f"RPBS and EPBS are its baselines (code); the direction is {EXPECTED}, and none is expected for every pair",
     whose=OURS,
-    needs=NAMED,
 )
 def better_than_random_pairs(evidence: Evidence) -> Verdict:
     """Success rate of deepdig minus that of rpbs, mean over ordered pairs: above 0."""
@@ -194,13 +183,11 @@ def better_than_random_pairs(evidence: Evidence) -> Verdict:
     return decide(over_pairs(samples, "difference of success rates, mean over pairs", minus, 0, True))
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "K3",
     "Over all ordered pairs it is at least as successful as RPBS on 85 of 90.",
     says=EXPECTED,
     whose=OURS,
-    needs=NAMED,
 )
 def nearly_all_pairs(evidence: Evidence) -> Verdict:
     """In each architecture, of seeds that measured all K (K - 1) ordered pairs: the share of pairs on which deepdig has
@@ -213,13 +200,11 @@ def nearly_all_pairs(evidence: Evidence) -> Verdict:
     return decide(over_pairs(samples, "share of pairs", first, SHARE_OF_PAIRS, True, scale=RATE, of_frame=wins))
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "K4",
     "Its instances are shared by the two classes alone: no third class has a part in them.",
     says=EXPECTED,
     whose=OURS,
-    needs=NAMED,
 )
 def two_classes_alone(evidence: Evidence) -> Verdict:
     """Mean p_s + p_t of borderline instances, deepdig minus rpbs and, apart, minus margin_bisect, mean over ordered
@@ -232,13 +217,11 @@ def two_classes_alone(evidence: Evidence) -> Verdict:
     return decide(parts)
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "K5",
     "It does not give the nearest instances: plain bisection from targeted end points of a margin estimator is nearer.",
     says=f"the paper compares with no attack (code); {EXPECTED}",
     whose=OURS,
-    needs=NAMED,
 )
 def not_the_nearest(evidence: Evidence) -> Verdict:
     """Median distance to the source over the source images that all compared methods share, at least 20 of them:
@@ -246,13 +229,11 @@ def not_the_nearest(evidence: Evidence) -> Verdict:
     return _nearer(evidence, "margin_bisect")
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "K6",
     "Component II is not needed to get near: bisection between the image and AE1's output is nearer.",
     says=f"component II is part of the method; a user doubts it (issue #2); {EXPECTED}",
     whose=OURS,
-    needs=NAMED,
 )
 def component_two(evidence: Evidence) -> Verdict:
     """As K5, for real_ae1 over deepdig: below 1."""
@@ -266,13 +247,11 @@ def _nearer(evidence: Evidence, other: str) -> Verdict:
     return decide(over_pairs(samples, statistic, geometric, 1, False, scale=RATIO, of_frame=log_ratio))
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "K9",
     "The linear SVM of the training features, which separates them, is at a loss at borderline instances.",
     says=f"EDC is measured so (code); the numbers are {EXPECTED}",
     whose=OURS,
-    needs=NAMED,
 )
 def at_a_loss(evidence: Evidence) -> Verdict:
     """Accuracy of the SVM on training features minus that on borderline instances of both directions, mean over pairs:
@@ -281,13 +260,11 @@ def at_a_loss(evidence: Evidence) -> Verdict:
     return decide(over_pairs(samples, "accuracy on train minus on borderline features", minus, 0.25, True))
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "K10",
     "Borderline instances are nearer to the SVM's plane than training features.",
     says=f"EDC1 is a normalised distance (code); {EXPECTED}",
     whose=OURS,
-    needs=NAMED,
 )
 def nearer_to_the_plane(evidence: Evidence) -> Verdict:
     """N_all, the normalised mean distance D / (1 + D) to the SVM's plane: borderline minus train, mean over pairs:
@@ -296,14 +273,12 @@ def nearer_to_the_plane(evidence: Evidence) -> Verdict:
     return decide(over_pairs(samples, "difference of N_all", minus, 0, False))
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "K11",
     "Borderline instances lie on the classifier's own plane in feature space.",
     says="follows from the linear last layer; checks the implementation",
     whose=THEORY,
     can_fail=False,
-    needs=NAMED,
 )
 def on_the_own_plane(evidence: Evidence) -> Verdict:
     """Mean distance to the classifier's own plane, borderline over train, geometric mean over pairs: below 0.001."""
@@ -317,13 +292,11 @@ def _edc(evidence: Evidence, value: str, plane: str, splits: list[str]) -> dict[
     return by_pair(found[found["plane"] == plane], value, splits, "split")
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "K12",
     "The larger the weight of the class term, the farther from their sources and the more alike the instances.",
     says=f"the choice is touchy (an independent re-creation); {EXPECTED}",
     whose=OURS,
-    needs=NAMED,
 )
 def alpha_bunches(evidence: Evidence) -> Verdict:
     """On the ordered pairs with several alphas, at the largest against the smallest: the ratio of median distances is

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import pandas as pd
 
-from ..selection.claim import OURS, claim
+from ..selection.claim import OURS
 from ..selection.effects import DIFFERENCE, RATE, two_way
 from ..selection.evidence import Evidence
 from ..selection.margin_changes import joined
-from ..selection.verdicts import BAND, Part, Verdict, decide, not_run
-from .karimi2020 import EXPECTED, NAMED, PAPER, OfMeans, by_pair, generation, main_rows, minus, over_pairs
+from ..selection.verdicts import BAND, Part, Verdict, decide, in_a_cell, not_run
+from .karimi2020 import EXPECTED, OfMeans, by_pair, generation, main_rows, minus, over_pairs, paper_claim
 
 # the authors' (docs/papers/karimi2020.md): points a segment, and the weight of both stages
 AUTHORS_GRID, AUTHORS_ALPHA = 50, 0.8
@@ -28,13 +28,11 @@ def oscillation(evidence: Evidence) -> pd.DataFrame:
     return found[found["flips"].notna() & (found["method"] == "deepdig")]
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "K7",
     "Most of the oscillation that IDC counts is not the boundary's: the ends lie on it by construction.",
     says=f"the paper reads IDC as the boundary's complexity (a secondary source); {EXPECTED}",
     whose=OURS,
-    needs=NAMED,
 )
 def mostly_ends(evidence: Evidence) -> Verdict:
     """Of deepdig's instances: hysteresis flips over flips a segment, of the means over ordered pairs: below 0.5."""
@@ -49,13 +47,11 @@ def _counts(found: pd.DataFrame, kinds: list[str]) -> dict[str, tuple[dict[int, 
     return by_pair(stacked, "value", kinds, "kind")
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "K8",
     "By IDC the convolutional network's boundary is more complex than the fully connected one's.",
     says=f"the paper compares networks by IDC (code); the direction is {EXPECTED}",
     whose=OURS,
-    needs=NAMED,
 )
 def convolutional_flips_more(evidence: Evidence) -> Verdict:
     """Flips a segment of deepdig's instances, cnn minus fcn on the ordered pairs that both have, mean: above 0. The
@@ -69,19 +65,17 @@ def convolutional_flips_more(evidence: Evidence) -> Verdict:
             continue
         (cnn, lost), (fcn, lost_too) = samples["cnn"], samples["fcn"]
         effect = two_way(minus, joined(cnn, fcn), DIFFERENCE, "ordered pairs")
-        left_out = "; ".join(f"{arch}: {words}" for arch, words in (("cnn", lost), ("fcn", lost_too)) if words)
+        left_out = in_a_cell(lost and f"cnn: {lost}", lost_too and f"fcn: {lost_too}")
         statistic = f"difference of {name}" + (" a segment" if name != "spread" else "")
         parts.append(Part(f"cnn - fcn, {name}", statistic, effect, 0, True, BAND, name != "flips", left_out))
     return decide(parts) if parts else not_run("needs cnn and fcn")
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "B4",
     "At the authors' settings two thirds of what IDC counts, or more, is noise of the ends.",
     says="the paper reads IDC as the boundary's complexity (a secondary source)",
     whose=OURS,
-    needs=NAMED,
 )
 def two_thirds_are_noise(evidence: Evidence) -> Verdict:
     """Of deepdig's instances with T = 50 points a segment and alpha = 0.8: the share of flips that hysteresis removes,

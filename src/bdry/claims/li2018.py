@@ -11,6 +11,7 @@ are never evidence, nor is the accelerated method, which is a solver.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,10 @@ import pandas as pd
 from ..selection.claim import ABSTRACT, SECONDARY, THEORY, claim
 from ..selection.effects import CORRELATION, DIFFERENCE, RATE, RATIO, Scale, over_seeds
 from ..selection.evidence import Evidence
-from ..selection.verdicts import Part, Verdict, decide
+from ..selection.verdicts import Part, Verdict, decide, in_a_cell
 
-PAPER = "li2018"
 NAMED = (("mnist", "resnet18"), ("mnist", "densenet40"), ("cifar10", "densenet40"))
+paper_claim = partial(claim, "li2018", needs=NAMED)
 CONTROL = "control: "
 SOUDRY = "Soudry et al. 2018, not the paper"
 # moments of whole training that a rank correlation needs
@@ -70,8 +71,7 @@ def part_of(
 ) -> Part:
     """A part over seeds; values that are no number are left out and counted."""
     missing = int((~np.isfinite(values.astype(float))).sum())
-    words = f"{missing} of {len(values)} seeds have no value" if missing else ""
-    said = "; ".join(line for line in (left_out, words) if line)
+    said = in_a_cell(left_out, f"{missing} of {len(values)} seeds have no value" if missing else "")
     return Part(label, statistic, over_seeds(values, scale), bound, above, band, secondary, said)
 
 
@@ -104,7 +104,7 @@ def _reached(evidence: Evidence, column: str, statistic: str, bound: float, abov
         censored = (~arrived & toward).to_numpy(bool) if len(ends) else np.zeros(0, bool)
         sign = "<=" if not above else ">="
         words = f"{censored.sum()} of {len(every)} seeds end on the way ({sign} {ends[column][censored].mean():.3g})"
-        left_out = "; ".join(line for line in (lost, words if censored.any() else "") if line)
+        left_out = in_a_cell(lost, words if censored.any() else "")
         parts.append(part_of(name, statistic, ends[column][~censored], bound, above, left_out, scale=scale))
     return decide(parts)
 
@@ -116,14 +116,12 @@ def _before(rows: pd.DataFrame, stage: str, end: dict[Any, Any], column: str) ->
     return float(earlier[column].iloc[0]) if len(earlier) else np.nan
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C1",
     "With the loss going to zero, the last layer's direction converges to a linear SVM on the last hidden outputs.",
     says="yes, under weak assumptions (abstract); which SVM is S1 by the theory",
     whose=ABSTRACT,
     can_fail=False,
-    needs=NAMED,
 )
 def converges_to_the_svm(evidence: Evidence) -> Verdict:
     """Features frozen at the last moment, full-batch loss-scaled gradient steps from the trained layer: the angle to S1
@@ -132,14 +130,12 @@ def converges_to_the_svm(evidence: Evidence) -> Verdict:
     return _reached(evidence, "angle_full_deg", "final angle to S1 (degrees)", 1.001, False, RATIO)
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C1m",
     "The last layer reaches the SVM's margin on frozen features.",
     says="follows from C1; the bound is ours",
     whose=THEORY,
     can_fail=False,
-    needs=NAMED,
 )
 def reaches_the_margin(evidence: Evidence) -> Verdict:
     """As C1: the ratio of the layer's normalised margin to S1's ends above 0.99; left out where it still rises, by 0.01
@@ -157,14 +153,12 @@ def _late_correlation(column: str, sign: int) -> Callable[[pd.DataFrame], float]
     return statistic
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C1w",
     "While the whole network trains, its last layer turns towards the SVM on its features.",
     says="yes, by pictures (README); the bound is ours",
     whose=SECONDARY,
     primary=True,
-    needs=NAMED,
 )
 def turns_in_whole_training(evidence: Evidence) -> Verdict:
     """Moments of whole training with separable features and N loss < 1, at least 4: rank correlations with the layer's
@@ -185,13 +179,11 @@ def turns_in_whole_training(evidence: Evidence) -> Verdict:
     return decide(parts)
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C2",
     "Training the whole network puts the boundary nearer to midway between classes than its last layer trained alone.",
     says="yes (abstract, README); run-dependent in our pilot, hence a hypothesis",
     whose=ABSTRACT,
-    needs=NAMED,
 )
 def whole_training_has_the_better_bias(evidence: Evidence) -> Verdict:
     """A fresh last layer on the frozen features, the run's optimiser and epochs. |beta - 0.5|, median over class
@@ -242,14 +234,12 @@ def _fits(evidence: Evidence, stage: str) -> pd.DataFrame:
     return chosen[chosen["step"] == chosen.groupby(["experiment", "seed"])["step"].transform("max")]
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "R1",
     "On frozen features the angle to the SVM falls as 1 / the layer's norm.",
     says=f"follows from w = w_svm ln t + bounded ({SOUDRY})",
     whose=THEORY,
     can_fail=False,
-    needs=NAMED,
 )
 def angle_falls_with_the_norm(evidence: Evidence) -> Verdict:
     """Loss-scaled steps from the trained layer, later half of the checkpoints: angle = c / norm fits with an R2 above
@@ -272,13 +262,11 @@ def _in_the_limit(evidence: Evidence) -> Iterator[tuple[str, pd.DataFrame, str]]
         yield name, fit[is_near], words if lost else ""
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "R2",
     "On frozen features the loss of plain steps falls as 1 / t.",
     says=f"yes ({SOUDRY})",
     whose=THEORY,
-    needs=NAMED,
 )
 def loss_falls_with_time(evidence: Evidence) -> Verdict:
     """Plain full-batch steps (momentum) from the trained layer, later half of the checkpoints: the slope of log loss by
@@ -294,13 +282,11 @@ def loss_falls_with_time(evidence: Evidence) -> Verdict:
     )
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "R3",
     "On frozen features the norm grows as the SVM's norm times ln t.",
     says=f"yes ({SOUDRY})",
     whose=THEORY,
-    needs=NAMED,
 )
 def norm_grows_with_log_time(evidence: Evidence) -> Verdict:
     """As R2: the slope of the norm by ln t is within a quarter of the norm of S1 with margin 1."""
@@ -316,13 +302,11 @@ def norm_grows_with_log_time(evidence: Evidence) -> Verdict:
     )
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "R4",
     "Plain steps are slow: after as many steps they are farther from the SVM than loss-scaled ones.",
     says=f"yes, O(1 / log t) ({SOUDRY})",
     whose=THEORY,
-    needs=NAMED,
 )
 def plain_steps_are_slow(evidence: Evidence) -> Verdict:
     """Both from the trained layer on frozen features with the same bound on steps: the final angle to S1 of plain steps

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pandas as pd
 
-from ..selection.claim import OURS, claim
+from ..selection.claim import OURS
 from ..selection.effects import DIFFERENCE, RATIO, share
 from ..selection.evidence import Evidence
-from ..selection.verdicts import Part, Verdict, decide, not_run
-from .li2018 import CLOSE, NAMED, PAPER, judged_rows, networks, part_of, stage_ends, with_separable
+from ..selection.verdicts import Part, Verdict, decide, in_a_cell, not_run
+from .li2018 import CLOSE, judged_rows, networks, paper_claim, part_of, stage_ends, with_separable
 
 # a comparator nearer to S1 than this cannot be told from it by a layer that ends within a degree of S1
 APART = 1.1
@@ -21,13 +21,11 @@ APART = 1.1
 WITHOUT_SLACK = 0.99
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "S",
     "Of the SVMs, S1 is the limit: the paper's own comparators stay farther away.",
     says="no: the paper compares with SVC and one-vs-rest (authors' code)",
     whose=OURS,
-    needs=NAMED,
 )
 def the_papers_svm_is_not_the_limit(evidence: Evidence) -> Verdict:
     """Where loss-scaled steps on frozen features end within 10 degrees of S1, and SVC or one-vs-rest is more than 1.1
@@ -46,19 +44,19 @@ def the_papers_svm_is_not_the_limit(evidence: Evidence) -> Verdict:
         words = [f"{far.sum()} end more than {CLOSE:g} degrees from S1"] if far.any() else []
         words += [f"{same.sum()} comparators within {APART:g} degrees of S1"] if same.any() else []
         kept = both[~far & ~same]
-        left_out = "; ".join(line for line in (lost, *words) if line)
+        left_out = in_a_cell(lost, *words)
         farther = kept["angle_full_deg_theirs"] - kept["angle_full_deg"]
         statistic = "angle to the paper's SVM minus angle to S1 (degrees)"
         parts.append(part_of(name, statistic, farther, 0, True, left_out, band=0.1))
     return decide(parts)
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "B5",
     "For two classes the paper's SVC equals S1 where it has no slack and a free bias changes nothing, and only there.",
     says="the paper calls SVC the SVM (code); our pilot found it at S1 for some networks and far from it for others",
     whose=OURS,
+    needs=(),
 )
 def when_the_comparator_is_the_limit(evidence: Evidence) -> Verdict:
     """Networks of two classes with separable features, at the last moment. SVC has no slack where its smallest pair

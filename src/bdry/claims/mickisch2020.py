@@ -8,13 +8,14 @@ at margins, and is never near chance. "Correct" images are so at the reference a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from ..selection.claim import ABSTRACT, SECONDARY, claim
-from ..selection.effects import CHANGE, DIFFERENCE, RATE, RATIO, Effect, two_way
+from ..selection.effects import CHANGE, DIFFERENCE, RATE, RATIO, Effect, first, two_way
 from ..selection.evidence import Evidence
 from ..selection.margin_changes import (
     FEWEST_IMAGES,
@@ -28,13 +29,14 @@ from ..selection.margin_changes import (
     histories,
     joined,
     judged,
+    learnt,
     margin_rows,
     unmatched,
 )
-from ..selection.verdicts import SUPPORTED, Part, Verdict, decide, not_run
+from ..selection.verdicts import SUPPORTED, Part, Verdict, decide, in_a_cell, not_run
 
-PAPER = "mickisch2020"
 DATASETS = (("fashion_mnist", ""), ("mnist", ""), ("cifar10", ""))
+paper_claim = partial(claim, "mickisch2020", needs=DATASETS)
 NORMS = ("l2", "linf")
 IN_ABSTRACT = "abstract"
 BY_OTHERS = "secondary source"
@@ -57,11 +59,6 @@ def ratio(means: np.ndarray) -> np.ndarray:
     return means[..., 0] / means[..., 1]
 
 
-def first(means: np.ndarray) -> np.ndarray:
-    """The first column's mean."""
-    return means[..., 0]
-
-
 def estimators(evidence: Evidence, **where: str) -> Iterator[tuple[str, bool, pd.DataFrame]]:
     """Name, whether it is beside the verdict, and rows of each estimator that a claim is judged on."""
     found = margin_rows(evidence, **where)
@@ -82,14 +79,14 @@ def changed(
     split: str,
     subset: str = "all",
     study: str = "main",
-    since: Callable[[int, pd.DataFrame], pd.Series] | None = None,
+    since: Since = learnt,
     statistic: str = CHANGED,
 ) -> list[Part]:
     """The parts, by estimator, that a mean margin falls."""
     history = histories(evidence, training, study)
     parts = []
     for name, beside, rows in estimators(evidence, training=training, split=split, norm=norm, study=study):
-        found = before_after(rows, history, subset=subset, **({"since": since} if since else {}))
+        found = before_after(rows, history, since, subset)
         effect = two_way(change, found.frames, CHANGE)
         where = f"{split} {subset}" if study == "main" else f"{study}, {split} {subset}"
         where = where if training == "standard" else f"{training}, {where}"
@@ -98,14 +95,12 @@ def changed(
     return parts
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C1",
     "The decision boundary moves closer to natural images over training.",
     says=f"yes, on MNIST, Fashion-MNIST and CIFAR-10 ({IN_ABSTRACT})",
     whose=ABSTRACT,
     primary=True,
-    needs=DATASETS,
 )
 def boundary_approaches(evidence: Evidence) -> Verdict:
     """Standard training: the mean margin falls from the reference moment to the last, on all training images measured
@@ -119,13 +114,11 @@ def boundary_approaches(evidence: Evidence) -> Verdict:
     return decide(parts, said(parts))
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C2",
     "The boundary goes on approaching in late training, when the error is low already.",
     says=f"yes ({IN_ABSTRACT})",
     whose=ABSTRACT,
-    needs=DATASETS,
 )
 def approaches_late(evidence: Evidence) -> Verdict:
     """Standard training: the mean margin of training images falls from the first moment measured with 99 % training
@@ -160,21 +153,24 @@ def matched(evidence: Evidence, split: str, subset: str) -> tuple[list[Part], li
     for name, beside in judged([name for name in plain if name in pgd]):
         standard = before_after(plain[name], history["standard"], since, subset)
         trained = before_after(pgd[name], history["pgd linf"], since, subset)
-        left_out = "; ".join(
-            f"{what}: {one.left_out}" for what, one in (("standard", standard), ("PGD", trained)) if one.left_out
-        )
         both = joined(trained.frames, standard.frames)
         label = f"{split} {subset}, linf ({name})"
         slower = two_way(lambda m: (m[..., 1] / m[..., 0]) / (m[..., 3] / m[..., 2]), both, RATIO)
         level = two_way(change, trained.frames, CHANGE)
         fall = two_way(change, standard.frames, CHANGE)
         against = "factor of the mean margin under PGD over that under standard training"
-        parts.append(Part(f"PGD against standard, {label}", against, slower, 1, True, 0.05, beside, left_out))
+        lost = left_out(standard=standard, PGD=trained)
+        parts.append(Part(f"PGD against standard, {label}", against, slower, 1, True, 0.05, beside, lost))
         own = "relative change of the mean margin under PGD"
         parts.append(Part(f"PGD, {label}", own, level, LEVEL_FALL, True, 0.05, beside, trained.left_out))
         usual = "relative change of the mean margin in standard training"
         falls.append(Part(f"standard, {label}", usual, fall, 0, False, 0.05, True, standard.left_out))
     return parts, falls
+
+
+def left_out(**samples: Sample) -> str:
+    """In words, what has no value in each of these."""
+    return in_a_cell(*(f"{what}: {sample.left_out}" for what, sample in samples.items() if sample.left_out))
 
 
 def prevented(parts: list[Part], falls: list[Part]) -> Verdict:
@@ -189,13 +185,11 @@ def prevented(parts: list[Part], falls: list[Part]) -> Verdict:
     return decide([*parts, *falls], said(parts), unless=unless)
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C3",
     "Adversarial training has the potential to prevent the approach.",
     says=f"it appears to have the potential ({IN_ABSTRACT})",
     whose=ABSTRACT,
-    needs=DATASETS,
 )
 def adversarial_training_prevents(evidence: Evidence) -> Verdict:
     """linf PGD training against standard training, linf margins of training images, from the first moment at which a
@@ -205,13 +199,11 @@ def adversarial_training_prevents(evidence: Evidence) -> Verdict:
     return prevented(*matched(evidence, "train", "all"))
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C4",
     "Training does not push the boundary away from the training data in all directions.",
     says=f"it is said to approach in at least some ({BY_OTHERS})",
     whose=SECONDARY,
-    needs=DATASETS,
 )
 def not_pushed_away(evidence: Evidence) -> Verdict:
     """Standard training: more than half of the training images are nearer to the boundary at the last moment than
@@ -242,13 +234,11 @@ def _random_directions(evidence: Evidence, history: dict[int, pd.DataFrame]) -> 
     return [Part("train, random directions, l2", statistic, effect, 0, False, secondary=True, left_out=left_out)]
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C5",
     "Misclassified images lie markedly closer to the boundary than correctly classified ones.",
     says=f"yes ({BY_OTHERS})",
     whose=SECONDARY,
-    needs=DATASETS,
 )
 def misclassified_are_closer(evidence: Evidence) -> Verdict:
     """Test images at the last moment, both norms: mean margin of misclassified over that of correct images below 0.6
@@ -277,13 +267,11 @@ def _by_correctness(ends: Frames) -> Sample:
     return sample
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C6",
     "The distance is estimated by DeepFool: what is concluded from it does not depend on the estimator.",
     says=f"DeepFool is the estimator ({BY_OTHERS}); other estimators are our addition",
     whose=SECONDARY,
-    needs=DATASETS,
 )
 def independent_of_the_estimator(evidence: Evidence) -> Verdict:
     """Standard and linf PGD training, both splits with at least 100 images each, both norms: since the reference moment
@@ -296,22 +284,26 @@ def independent_of_the_estimator(evidence: Evidence) -> Verdict:
                 found = margin_rows(evidence, training=training, split=split, norm=norm)
                 for name in found:
                     if name != PAPERS and PAPERS in found:
-                        both = _on_the_same(found[PAPERS], found[name], history)
-                        parts += _within(f"{training}, {split}, {norm}, {name}", both)
+                        both = on_the_same(found[PAPERS], found[name], history)
+                        parts += _within(f"{training}, {split}, {norm}, {name}", _checked(both))
     return decide(parts) if parts else not_run("no run has margins by another estimator beside DeepFool's")
 
 
-def _on_the_same(paper: pd.DataFrame, other: pd.DataFrame, history: dict[int, pd.DataFrame]) -> Sample:
+def on_the_same(
+    paper: pd.DataFrame, other: pd.DataFrame, history: Mapping[int, pd.DataFrame], since: Since = learnt
+) -> Sample:
     """DeepFool's margins before and after, then the other's, at the other's moments and on its images."""
     keys = other[["seed", "step", "index"]]
-    mine, theirs = before_after(paper.merge(keys), history), before_after(other, history)
-    sample = Sample(reasons=theirs.reasons, num_unknown=theirs.num_unknown)
-    for seed, frame in joined(mine.frames, theirs.frames).items():
-        if len(frame) < FEWEST_CHECKED:
-            sample.drop(seed, f"fewer than {FEWEST_CHECKED} images")
-        else:
-            sample.frames[seed] = frame
-    return sample
+    mine, theirs = before_after(paper.merge(keys), history, since), before_after(other, history, since)
+    return Sample(joined(mine.frames, theirs.frames), theirs.reasons, theirs.num_unknown)
+
+
+def _checked(both: Sample) -> Sample:
+    """The same without seeds that have few images."""
+    for seed in [seed for seed, frame in both.frames.items() if len(frame) < FEWEST_CHECKED]:
+        del both.frames[seed]
+        both.drop(seed, f"fewer than {FEWEST_CHECKED} images")
+    return both
 
 
 def _within(label: str, both: Sample) -> list[Part]:
@@ -333,13 +325,11 @@ def standard_studies(evidence: Evidence) -> list[str]:
 FEWEST_CONTROLS = 3
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "C7",
     "Adversarial training matters more to the margin than architecture, initialisation or optimiser.",
     says="low robustness is due to the training dynamics (a weak secondary source)",
     whose=SECONDARY,
-    needs=DATASETS,
 )
 def training_matters_most(evidence: Evidence) -> Verdict:
     """Mean linf margin of test images at the last moment: the factor between linf PGD and standard training, divided by
@@ -360,7 +350,7 @@ def training_matters_most(evidence: Evidence) -> Verdict:
         parts.append(
             Part(f"test, linf ({name})", statistic, effect, 1, True, secondary=beside, left_out=unmatched(*ends))
         )
-    return decide(parts, "; ".join(line for line in (said(parts), f"controls: {', '.join(studies[1:])}") if line))
+    return decide(parts, in_a_cell(said(parts), f"controls: {', '.join(studies[1:])}"))
 
 
 def _over_controls(means: np.ndarray) -> np.ndarray:

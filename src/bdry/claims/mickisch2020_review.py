@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..selection.claim import SECONDARY, claim
-from ..selection.effects import CORRELATION, DIFFERENCE, RATE, over_seeds, two_way
+from ..selection.claim import SECONDARY
+from ..selection.effects import CORRELATION, DIFFERENCE, RATE, first, over_seeds, two_way
 from ..selection.evidence import Evidence
 from ..selection.margin_changes import (
     FEWEST_IMAGES,
@@ -27,12 +27,11 @@ from .mickisch2020 import (
     DATASETS,
     FEWEST_CONTROLS,
     NORMS,
-    PAPER,
     changed,
     estimators,
-    first,
     last_ratio,
     matched,
+    paper_claim,
     prevented,
     said,
     standard_studies,
@@ -46,13 +45,11 @@ DECISIVE = 0.5
 LOW_ERROR = 0.8
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "F1",
     "The boundary approaches training and test images throughout training, also late.",
     says=f"yes ({REVIEW})",
     whose=SECONDARY,
-    needs=DATASETS,
 )
 def approaches_throughout(evidence: Evidence) -> Verdict:
     """Standard training: Spearman's rank correlation of mean margin and epoch from the reference moment on is below 0,
@@ -91,13 +88,11 @@ def _rank_trend(means: np.ndarray) -> np.ndarray:
     return found
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "F2",
     "Low error does not imply robustness.",
     says=f"yes ({REVIEW})",
     whose=SECONDARY,
-    needs=DATASETS,
 )
 def low_error_is_not_robust(evidence: Evidence) -> Verdict:
     """Standard training at the last moment, at half of the data set's linf budget: the share of correct test images
@@ -153,13 +148,11 @@ def _under_attack(history: dict[int, pd.DataFrame]) -> list[float]:
     return found
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "F3",
     "Under adversarial training correct images keep or widen their margin, while it falls in standard training.",
     says=f"yes ({REVIEW})",
     whose=SECONDARY,
-    needs=DATASETS,
 )
 def correct_images_keep_their_margin(evidence: Evidence) -> Verdict:
     """As C3, of training and of test images, each correct at both moments."""
@@ -167,13 +160,11 @@ def correct_images_keep_their_margin(evidence: Evidence) -> Verdict:
     return prevented([part for parts, _ in found for part in parts], [fall for _, falls in found for fall in falls])
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "F4",
     "The margin of misclassified images keeps falling.",
     says=f"yes ({REVIEW})",
     whose=SECONDARY,
-    needs=DATASETS,
 )
 def misclassified_keep_falling(evidence: Evidence) -> Verdict:
     """Mean margin of test images that are misclassified at the reference moment and at the last, in both norms: falls
@@ -187,8 +178,7 @@ def misclassified_keep_falling(evidence: Evidence) -> Verdict:
     return decide(parts, said(parts))
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "F5",
     "On MNIST and Fashion-MNIST adversarial training transfers between l2 and linf.",
     says=f"yes ({REVIEW})",
@@ -217,13 +207,11 @@ def transfers_between_norms(evidence: Evidence) -> Verdict:
     return decide(parts, said(parts))
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "F6",
     "Predicted confidence and margin disagree, most for misclassified images: networks are poorly calibrated.",
     says=f"yes ({REVIEW})",
     whose=SECONDARY,
-    needs=DATASETS,
 )
 def confidence_disagrees(evidence: Evidence) -> Verdict:
     """Standard training, test images at the last moment: the rank correlation of confidence and l2 margin is smaller
@@ -273,13 +261,11 @@ def _difference_of_correlations(means: np.ndarray) -> np.ndarray:
     return difference
 
 
-@claim(
-    PAPER,
+@paper_claim(
     "F7",
     "The approach comes from the training dynamics: it is seen over architectures and initialisations.",
     says=f"yes, over several architectures ({REVIEW})",
     whose=SECONDARY,
-    needs=DATASETS,
 )
 def seen_in_every_control(evidence: Evidence) -> Verdict:
     """Standard training of the main study and of at least three controls (initialisation, optimiser, architecture,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,40 +10,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..runs import RunRecord
-from ..runs.files import file_name
 from .points import TRAININGS
 from .style import save
 from .titles import titled
-
-# draws one data set and architecture's points under a title
-MakeFigure = Callable[[pd.DataFrame, str], Figure]
-
-
-def save_each(
-    name: str,
-    drawn: pd.DataFrame,
-    records: Sequence[RunRecord],
-    folder: Path,
-    figure: MakeFigure,
-    what: str,
-    *,
-    by: Sequence[str] = ("dataset", "arch"),
-    quartiles: bool | None = True,
-    bands: bool = True,
-    notes: Callable[[pd.DataFrame], str] = lambda part: "",
-    words: Callable[[str], str] = str,
-) -> list[Path]:
-    """Draws and saves a figure for each value of the columns `by` in `drawn`; the files written.
-
-    what, quartiles, bands: as in `caption`. notes: sentences that depend on what is drawn, for the caption's end.
-    words: of a value of `by`, as the title has it.
-    """
-    paths = []
-    for values, part in drawn.groupby(list(by), sort=True):
-        title = titled(name, ", ".join(map(words, values)))
-        text = caption(title, what, part, records, quartiles=quartiles, bands=bands, note=notes(part))
-        paths += save(figure(part, title), part, folder / file_name(name, *values), text)
-    return paths
 
 
 def keep(

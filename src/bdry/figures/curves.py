@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -196,6 +196,14 @@ def epoch_axis(axis: Axes, epochs: pd.Series, factors: Sequence[int] = (1, 3)) -
     axis.set_xticks([], minor=True)
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_xlim(-0.15 * first, last * 1.08)
+
+
+def log_ticks(axis: Axes, values: Iterable[float], form: str = "{:g}") -> None:
+    """A logarithmic x axis with a tick at each of these values and none beside."""
+    ticks = sorted(set(values))
+    axis.set_xscale("log")
+    axis.set_xticks(ticks, [form.format(tick) for tick in ticks])
+    axis.set_xticks([], minor=True)
 
 
 def log_labels(axis: Axis) -> None:

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from ..runs import RunRecord
 from ..runs.differences import short_names
 from ..runs.files import file_name
-from .captions import keep, save_each
+from .captions import caption, keep
+from .style import save
 from .titles import titled
 
 Data = Callable[[Sequence[RunRecord]], pd.DataFrame]
@@ -66,19 +67,12 @@ def each(
     """
 
     def draw(name: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
-        drawn = data(records)
-
-        def note(part: pd.DataFrame) -> str:
-            return notes(records, part)
-
-        return save_each(
-            *(name, drawn, records, folder, picture, what),
-            by=by,
-            quartiles=quartiles,
-            bands=bands,
-            notes=note,
-            words=words,
-        )
+        drawn, paths = data(records), []
+        for values, part in drawn.groupby(list(by), sort=True):
+            title, note = titled(name, ", ".join(map(words, values))), notes(records, part)
+            text = caption(title, what, part, records, quartiles=quartiles, bands=bands, note=note)
+            paths += save(picture(part, title), part, folder / file_name(name, *values), text)
+        return paths
 
     return draw
 

@@ -10,10 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ..runs import RunRecord
-from .curves import IMAGE, Curves, below, curves
 from .embedding import difference, is_picture, picture
-from .instances import Instances, instances
-from .nearest import Nearest, nearest
+from .single_images import IMAGE, Curves, Instances, Nearest, below, curves, instances, nearest
 
 # borderline instances shown of an image, the nearest ones
 MOST_INSTANCES = 12

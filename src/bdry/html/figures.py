@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from markdown_it import MarkdownIt
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -17,7 +18,9 @@ from ..figures.traces import charts
 from ..runs import RunRecord
 from ..studies.figures import draw_figures
 from .embedding import png_uri
-from .markup import as_html
+
+# no links, no images, no HTML: a caption quotes names that a run's folder brought
+_PARSER = MarkdownIt("zero").enable(["emphasis", "backticks", "list", "table"])
 
 
 @dataclass(frozen=True)
@@ -71,3 +74,24 @@ def _panel(folder: Path, stem: str, curves: list[dict[str, Any]]) -> Panel | Non
     if table.exists():
         return Panel(stem, as_html(table.read_text(encoding="utf-8")))
     return None
+
+
+def as_html(markdown: str) -> Markup:
+    """`markdown` as HTML, without inline styles; `<` and the like come out as text. Tables scroll in a box."""
+    tokens = _PARSER.parse(markdown)
+    for token in tokens:
+        if token.attrs.pop("style", None) == "text-align:right":
+            token.attrs["class"] = "number"
+    return Markup(_PARSER.renderer.render(tokens, _PARSER.options, {}))
+
+
+def _box(*_: Any) -> str:
+    return '<div class="box" role="region" tabindex="0" aria-label="table"><table>\n'
+
+
+def _end_of_box(*_: Any) -> str:
+    return "</table></div>\n"
+
+
+_PARSER.add_render_rule("table_open", _box)
+_PARSER.add_render_rule("table_close", _end_of_box)

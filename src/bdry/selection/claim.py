@@ -11,10 +11,7 @@ from typing import Any
 import pandas as pd
 
 from .evidence import Evidence
-from .verdicts import NOT_RUN, Part, Verdict, holm, not_run
-
-# between the lines of a cell
-SEPARATOR = "; "
+from .verdicts import NOT_RUN, SEPARATOR, Part, Verdict, holm, in_a_cell, not_run
 
 ABSTRACT, SECONDARY, THEORY, OURS = "abstract", "secondary", "theory", "ours"
 # whose claim it is, in the order in which claims are listed
@@ -175,7 +172,7 @@ def _of_part(part: Part, unfinished: str) -> dict[str, Any]:
         "high": effect.high,
         "over": effect.over,
         "num_seeds": effect.num_seeds,
-        "left_out": SEPARATOR.join(line for line in (part.left_out, unfinished) if line),
+        "left_out": in_a_cell(part.left_out, unfinished),
         "bound": part.bound,
         "side": part.side,
         "band": part.band,

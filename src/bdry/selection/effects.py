@@ -242,6 +242,11 @@ def two_way(
     return _interval(plain.centre, max(spread, plain.error), scale, over, n)
 
 
+def first(means: np.ndarray) -> np.ndarray:
+    """A statistic for `two_way`: the first column's mean."""
+    return means[..., 0]
+
+
 def _of_means(of_means: Callable[[np.ndarray], np.ndarray], means: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         return of_means(means)

@@ -40,14 +40,11 @@ def networks(evidence: Evidence, table: str, **where: Any) -> list[Network]:
         config = evidence.configs.get(experiment, {}).get("arch", {})
         activation = str(config.get("activation", "none"))
         name = f"{arch} {activation}" if study == "main" else f"{arch} {activation} ({study})"
-        seeds = {int(seed): where_columns(_last(of_seed), where) for seed, of_seed in part.groupby("seed")}
+        last = part[part["step"] == part.groupby("seed")["step"].transform("max")]
+        seeds = {int(seed): where_columns(of_seed, where) for seed, of_seed in last.groupby("seed")}
         kept = {seed: chosen for seed, chosen in seeds.items() if len(chosen)}
         lacking = [str(seed) for seed in seeds if seed not in kept]
         if kept:
             words = f"{len(lacking)} of {len(seeds)} seeds have no such rows ({', '.join(lacking)})" if lacking else ""
             found.append(Network(name, activation, kept, words))
     return sorted(found, key=lambda network: network.name)
-
-
-def _last(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["step"] == rows["step"].max()]

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from ..runs.files import write_text
-from .claim import SEPARATOR, WHOSE
-from .verdicts import CONTRADICTED, NOT_RUN, SUPPORTED, UNDECIDED
+from .claim import WHOSE
+from .verdicts import CONTRADICTED, NOT_RUN, SEPARATOR, SUPPORTED, UNDECIDED
 
 CHECKS = "Checks of the implementation"
 PICTURE = "claims-forest.png"

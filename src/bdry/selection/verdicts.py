@@ -13,6 +13,8 @@ from .effects import FEWEST_SEEDS, MOST_SEEDS, Effect
 
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_RUN = "supported", "contradicted", "undecided", "not run"
 
+# between the lines of a cell
+SEPARATOR = "; "
 # effects nearer to the bound than this are as good as none: 5 % of a margin, 0.05 of a rate or a correlation
 BAND = 0.05
 
@@ -104,6 +106,11 @@ class Verdict:
         return max(values) if values and not any(map(math.isnan, values)) else math.nan
 
 
+def in_a_cell(*lines: str) -> str:
+    """The lines that are not empty, as a cell of a table has them."""
+    return SEPARATOR.join(line for line in lines if line)
+
+
 def decide(parts: Sequence[Part], reason: str = "", *, unless: str = "") -> Verdict:
     """The claim's verdict from its primary parts.
 
@@ -120,9 +127,8 @@ def decide(parts: Sequence[Part], reason: str = "", *, unless: str = "") -> Verd
         return Verdict(NOT_RUN, tuple(parts), reason or "no run measured this")
     found = [part.verdict for part in judged]
     verdict = CONTRADICTED if CONTRADICTED in found else SUPPORTED if set(found) == {SUPPORTED} else UNDECIDED
-    said = [line for line in (unless, reason) if line]
-    said += [f"{part.label}: {part.outlook()}" for part in judged if part.verdict == UNDECIDED]
-    return Verdict(UNDECIDED if unless else verdict, tuple(parts), "; ".join(said))
+    outlooks = [f"{part.label}: {part.outlook()}" for part in judged if part.verdict == UNDECIDED]
+    return Verdict(UNDECIDED if unless else verdict, tuple(parts), in_a_cell(unless, reason, *outlooks))
 
 
 def not_run(reason: str) -> Verdict:

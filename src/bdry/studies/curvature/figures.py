@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ...figures.curves import LEVEL, Legend, Panel, add_legend, grid, over_epochs, plot, share_panel
+from ...figures.curves import LEVEL, Legend, Panel, add_legend, grid, log_ticks, over_epochs, plot, share_panel
 from ...figures.drawing import Drawing, each
 from ...figures.networks import (
     by_activation_and_training,
@@ -216,10 +216,7 @@ def _families_figure(drawn: pd.DataFrame, title: str) -> Figure:
         for place, panel in axes:
             place.axhline(0.5 if panel.name.startswith("side") else 0, **LEVEL)
             plot(place, placed[placed["panel"] == panel.name], legend, panel, x="t")
-            place.set_xscale("log")
-            ticks = sorted(drawn["t"].unique())
-            place.set_xticks(ticks, [f"{t:g}" for t in ticks])
-            place.set_xticks([], minor=True)
+            log_ticks(place, drawn["t"])
             place.set_xlabel("t (pixel units of [0, 1])")
             if panel.name.startswith("curvature"):
                 place.set_ylim(low - room, high + room)
@@ -305,10 +302,7 @@ def _sensitivity_figure(drawn: pd.DataFrame, title: str) -> Figure:
                     place.set_ylim(low - room, high + room)
                 for name, value in exact.items():
                     place.axhline(value, color=legend.style(str(name))["color"], linewidth=0.9, linestyle="--")
-            place.set_xscale("log")
-            ticks = np.unique(part["scale"])
-            place.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
-            place.set_xticks([], minor=True)
+            log_ticks(place, part["scale"], "{:.3g}")
             place.set_xlabel(METHODS[panel.name.removeprefix("defect ")].partition(": ")[2])
         dashed = {"exact second derivatives": LEVEL} if len(exact) else {}
         add_legend(figure, legend if any(layout[1:]) else Legend(list(SHOWN.values())), dashed)

@@ -49,11 +49,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Sides:
-    """Of the tangent planes of N points at distance t: shares of the own side, mean curvatures, (N,) each."""
+    """Of the tangent planes of N points at distance t, columns of table `tangent_sides`, (N,) each."""
 
     share_own_side: Tensor
-    mean: Tensor
-    error: Tensor
+    mean_kappa: Tensor
+    mean_kappa_error: Tensor
     share_found: Tensor
 
 
@@ -78,7 +78,6 @@ class Curvatures:
 Find = Callable[[nn.Module], BoundaryPoints]
 
 
-# name -> (wanted, model, points, sides by t, find) -> one result a scale
 def tangent_sides(wanted: Wanted, model: nn.Module, points: BoundaryPoints, tangents: Tensor, t: float) -> Sides:
     """The boundary's sides and heights over its tangent planes at distance t, along unit tangents (N, m, ...)."""
     parts = []
@@ -111,6 +110,7 @@ def found_tangents(wanted: Wanted, points: BoundaryPoints, family: str) -> tuple
     ]
 
 
+# name -> (wanted, model, points, sides by t, find) -> one result a scale
 @CURVATURE_METHODS.register("ad")
 def exact(
     wanted: Wanted, model: nn.Module, points: BoundaryPoints, sides: Mapping[float, Sides], find: Find
@@ -160,7 +160,8 @@ def geometric(
         tangents = candidate_tangents(model, found, ends=wanted.settings.num_principal, step=port_step(d), dense=dense)
     for t, side in sides.items():
         columns = _columns(len(found.own), d, found.point)
-        columns |= {"trace": side.mean * (d - 1), "mean_kappa": side.mean, "mean_kappa_error": side.error}
+        columns["trace"] = side.mean_kappa * (d - 1)
+        columns |= {"mean_kappa": side.mean_kappa, "mean_kappa_error": side.mean_kappa_error}
         if not wanted.spectra:
             yield Curvatures(t, "mean", points, columns, None, None)
             continue

@@ -24,7 +24,7 @@ from ...geometry.boundary.spectrum import profile
 from ...models import Classifier
 from ...names import CURVATURE_METHODS, FAMILIES
 from ..measured import PROBES, Context, Measured
-from .methods import Curvatures, Sides, Wanted, found_tangents, tangent_sides
+from .methods import Curvatures, Wanted, found_tangents, tangent_sides
 from .settings import CurvatureSettings
 
 NO_KINKS = "none"
@@ -80,7 +80,7 @@ class CurvatureProbe:
         if len(found.own):
             sides = {t: tangent_sides(wanted, model, found, tangents, t) for t in self.settings.distances}
             for t, side in sides.items():
-                columns = {"index": chosen.index[points.success], **_side_columns(side)}
+                columns = {"index": chosen.index[points.success], **vars(side)}
                 collected.add("tangent_sides", columns, family=family, t=t, num_directions=self.settings.num_directions)
             for method in self._methods(model):
                 for result in _curvatures(method, wanted, model, points, sides, find):
@@ -162,15 +162,6 @@ def _curvatures(method: str, wanted: Wanted, model: nn.Module, *found: Any) -> I
         yield from CURVATURE_METHODS[method](wanted, model, *found)
     except PiecewiseLinearError as error:
         raise UsageError(f"methods=[{method}]: {error}; {ALTERNATIVES}") from error
-
-
-def _side_columns(side: Sides) -> dict[str, Tensor]:
-    return {
-        "share_own_side": side.share_own_side,
-        "mean_kappa": side.mean,
-        "mean_kappa_error": side.error,
-        "share_found": side.share_found,
-    }
 
 
 def _boundary_columns(points: BoundaryPoints, chosen: Split) -> dict[str, Tensor]:

@@ -8,18 +8,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from torch import Tensor
 
 from ...core.measuring import measuring
 from ...core.moment import Moment
+from ...core.seeds import generator
 from ...data import Dataset
 from ...errors import UsageError
-from ...lastlayer import LastLayer, TrainingRecipe, Views, rate_fit
+from ...lastlayer import (
+    Checkpoint,
+    LastLayer,
+    TrainingRecipe,
+    Views,
+    continue_last_layer,
+    fresh_last_layer,
+    rate_fit,
+    retrain_last_layer,
+)
 from ...models import Classifier
 from ..measured import PROBES, Context, Measured
 from .maps import feature_map, input_map, layer_arrays
 from .scene import Scene, layer_of, scaled, solved, views_of
 from .settings import StageSettings, SvmSettings
-from .stages import Trained, fresh_layer, run_as_trained, run_stage
+
+# stage -> method of `lastlayer.METHODS`
+METHODS = {"last_only": "momentum", "last_only_loss_scaled": "loss_scaled", "accelerated": "accelerated"}
 
 
 @PROBES.register("svm")
@@ -157,3 +170,56 @@ class Rows:
     def tables(self) -> dict[str, pd.DataFrame]:
         """Tables that have rows."""
         return {name: pd.DataFrame(rows) for name, rows in self.rows.items() if rows}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The last layer after `step` steps of a stage; step 0 is where it began. lr_sum: nan where there is no rate."""
+
+    stage: str
+    step: int
+    layer: LastLayer
+    lr_sum: float
+    fresh: bool
+
+
+def run_stage(
+    settings: StageSettings, features: Tensor, labels: Tensor, layer: LastLayer, target: LastLayer | None = None
+) -> Iterator[Trained]:
+    """Full-batch steps from `layer`, log-spaced checkpoints; ends at `stop_degrees` from the target."""
+    plain = settings.stage == "last_only" and settings.momentum == 0
+    checkpoints = continue_last_layer(
+        features,
+        labels,
+        layer,
+        "gradient_descent" if plain else METHODS[settings.stage],
+        steps=settings.steps,
+        lr=settings.lr,
+        momentum=settings.momentum,
+        checkpoints=settings.num_checkpoints,
+        target=target,
+        stop_degrees=settings.stop_degrees,
+    )
+    yield from _trained(settings.stage, checkpoints, fresh=settings.fresh)
+
+
+def run_as_trained(
+    settings: StageSettings, features: Tensor, labels: Tensor, layer: LastLayer, recipe: TrainingRecipe
+) -> Iterator[Trained]:
+    """A fresh `layer` trained as the whole run was."""
+    checkpoints = retrain_last_layer(
+        features, labels, layer, recipe, seed=settings.seed, checkpoints=settings.num_checkpoints
+    )
+    yield from _trained("last_only", checkpoints, fresh=True)
+
+
+def fresh_layer(like: LastLayer, seed: int) -> LastLayer:
+    """The authors' re-initialisation of a layer of this shape."""
+    num_classes, num_features = like.weights.shape
+    fresh = fresh_last_layer(num_classes, num_features, generator(seed, "fresh last layer"))
+    return LastLayer(fresh.weights.to(like.weights.device), fresh.biases.to(like.weights.device))
+
+
+def _trained(stage: str, checkpoints: Iterator[Checkpoint], *, fresh: bool) -> Iterator[Trained]:
+    for point in checkpoints:
+        yield Trained(stage, point.step, point.layer, point.lr_sum, fresh)

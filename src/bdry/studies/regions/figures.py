@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from ...figures.curves import Legend, Panel, add_legend, grid, over_epochs, plot, share_panel
+from ...figures.curves import Legend, Panel, add_legend, grid, log_ticks, over_epochs, plot, share_panel
 from ...figures.drawing import Drawing, each
 from ...figures.networks import by_activation_and_training, curve_rows, last_rows, over_seeds_of_panels, panel_means
 from ...figures.pictures import Arrays, each_series, picture_grid, show_image
@@ -139,10 +139,7 @@ def _convexity_figure(drawn: pd.DataFrame, title: str) -> Figure:
         figure, axes = grid([panels], title)
         for place, panel in axes:
             plot(place, placed[placed["law"] == panel.name], legend, panel, x="k")
-            place.set_xscale("log")
-            ks = sorted(drawn["k"].unique())
-            place.set_xticks(ks, [str(k) for k in ks])
-            place.set_xticks([], minor=True)
+            log_ticks(place, drawn["k"])
             room = 0.1 * max(1 - lowest, 0.01)
             place.set_ylim(lowest - room, 1 + room)
             place.set_xlabel("images combined, k")

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...figures.curves import LEVEL, Legend, Panel, add_legend, grid, plot, share_panel
+from ...figures.curves import LEVEL, Legend, Panel, add_legend, grid, log_ticks, plot, share_panel
 from ...figures.drawing import Drawing, each
 from ...figures.networks import last_rows
 from ...figures.pictures import Arrays, each_series, picture_grid
@@ -96,10 +96,7 @@ def _energy_figure(drawn: pd.DataFrame, title: str) -> Figure:
             chance = part.drop_duplicates("k").sort_values("k")
             place.plot(chance["k"], chance["chance"], **LEVEL)
             plot(place, part, legend, panel, x="k")
-            place.set_xscale("log")
-            ticks = sorted(part["k"].unique())
-            place.set_xticks(ticks, [str(k) for k in ticks])
-            place.set_xticks([], minor=True)
+            log_ticks(place, part["k"])
             place.set_xlabel("first k directions")
         add_legend(figure, legend, {"by chance": LEVEL})
     return figure

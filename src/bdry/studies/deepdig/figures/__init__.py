@@ -1,5 +1,5 @@
 """Figures of generated borderline instances (karimi2020)."""
 
-from . import pairs, pictures, segments
+from . import closely, pairs
 
-FIGURES = (*pairs.FIGURES, *pictures.FIGURES, *segments.FIGURES)
+FIGURES = (*pairs.FIGURES, *closely.FIGURES)

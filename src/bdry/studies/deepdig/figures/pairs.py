@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from ....figures.classes import class_names, name_axes
-from ....figures.curves import log_labels
+from ....figures.curves import log_labels, log_ticks
 from ....figures.drawing import Drawing, each_network
 from ....figures.style import COLOURS, RC
 from ....figures.traces import line
@@ -169,10 +169,7 @@ def _against_grid(left: Axes, middle: Axes, rows: pd.DataFrame) -> None:
         middle.errorbar(curve["grid"], curve["hysteresis"], curve["hysteresis_error"], linestyle=DASHED, **style)
     middle.axhline(PLANE_FLIPS, color="#555555", linestyle=":", linewidth=1)
     for place, label in ((left, "IDC as coded (flips / T)"), (middle, "label flips a segment")):
-        place.set_xscale("log")
-        grids = sorted(rows["grid"].unique())
-        place.set_xticks(grids, [str(grid) for grid in grids])
-        place.set_xticks([], minor=True)
+        log_ticks(place, rows["grid"])
         place.set_xlabel("T, points a segment")
         place.set_ylabel(label)
     if len(rows):

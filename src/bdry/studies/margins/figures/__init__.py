@@ -1,5 +1,5 @@
 """Figures and tables of margins (mickisch2020)."""
 
-from . import estimators, factors, images, tables, training
+from . import estimators, images, tables, training
 
-FIGURES = (*training.FIGURES, *images.FIGURES, *estimators.FIGURES, *factors.FIGURES, *tables.FIGURES)
+FIGURES = (*training.FIGURES, *images.FIGURES, *estimators.FIGURES, *tables.FIGURES)

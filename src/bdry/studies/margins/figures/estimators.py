@@ -11,13 +11,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ....figures.curves import Legend, Panel, margin_panel, norms_in, over_epochs
+from ....figures.curves import SPLITS, Legend, Panel, margin_panel, norms_in, over_epochs
 from ....figures.drawing import Drawing, each
 from ....figures.points import EXPERIMENT, IDENTITY, of_study, over_seeds, rows_of, series
 from ....figures.style import COLOURS, NORM_LABELS, RC, save
 from ....runs import RunRecord
 
-SPLITS = {"train": 0, "test": 1}
 ESTIMATORS_WHAT = (
     "Margins of the same images by several estimators over training: mean margin, and below it the mean ratio to the "
     "smallest margin that any of them found; both over the images that every estimator found. With one seed the "

@@ -37,9 +37,8 @@ from ....figures.points import (
 )
 from ....figures.style import NORM_LABELS, RC
 from ....runs import RunRecord
-from .tables import LATE_ACCURACY
+from .tables import LATE_ACCURACY, MARGINS
 
-MARGINS = "runs with probe=[margin]"
 EARLY_EPOCH = 1.0
 EARLY, LATE, LAST = MOMENTS = ("early", "train accuracy 99 %", "last")
 NUM_POINTS = 120

@@ -1,10 +1,11 @@
-"""Figures of margins over training: `margin_evolution`, R1, R2, R3, `transfer` and `controls` of mickisch2020."""
+"""Figures of margins over training (mickisch2020): `margin_evolution`, R1-R3, `transfer`, `controls` and `factors`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,18 +29,20 @@ from ....figures.points import (
     CONTROL,
     EXPERIMENT,
     FEWEST_IMAGES,
+    IDENTITY,
     history_points,
     in_order,
     last_moment,
     margin_points,
     of_study,
     over_seeds,
+    rows_of,
     series,
 )
-from ....figures.style import RC, shown
+from ....figures.style import NORM_LABELS, RC, shown
 from ....runs import RunRecord
+from .tables import MARGINS
 
-MARGINS = "runs with probe=[margin]"
 ERRORS = (
     ("error", "train", "train_accuracy"),
     ("error", "test", "test_accuracy"),
@@ -254,6 +257,48 @@ def _controls_figure(drawn: pd.DataFrame, title: str) -> Figure:
     return over_epochs(placed, layout, Legend(in_order(drawn["series"])), title)
 
 
+FACTORS = {
+    "margin": "{} margin to first order\n(pixel units of [0, 1])",
+    "logit_gap": "logit gap of the\nnearest class, {}",
+    "gradient_norm": "dual norm of the gap's\ngradient, {}",
+}
+FACTORS_WHAT = (
+    "The margin to first order, logit gap over the dual norm of the gap's gradient at the image, and below it the two, "
+    "by norm: geometric means over images, so that the logarithms of the curves add up. No estimator is involved."
+)
+
+
+def factors_data(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """Exactly what `factors` draws: columns of `points.over_seeds`; panels `<factor> <norm>`.
+
+    value: geometric mean over the images whose gap and gradient norm are above 0. Quartiles, where there is one seed,
+    are over the same images.
+    """
+    rows = rows_of(of_study(records, "main"), "first_order")
+    rows = rows[(rows["logit_gap"] > 0) & (rows["gradient_norm"] > 0)]
+    if rows.empty:
+        return pd.DataFrame(columns=["dataset", "arch"])
+    moment = [*IDENTITY, "split", "step", "epoch", "norm"]
+    parts = []
+    for factor in FACTORS:
+        logs = np.log(rows[factor]).groupby([rows[name] for name in moment])
+        quartiles = np.exp(logs.quantile([0.25, 0.75]).unstack()).set_axis(["q25", "q75"], axis=1)
+        found = quartiles.assign(value=np.exp(logs.mean()), num_images=logs.size()).reset_index()
+        parts.append(found.assign(panel=f"{factor} " + found["norm"]))
+    points = pd.concat(parts, ignore_index=True)
+    points["series"] = series(points)
+    return over_seeds(points, [*EXPERIMENT, "series", "panel", "split"])
+
+
+def _factors_figure(drawn: pd.DataFrame, title: str) -> Figure:
+    norms = norms_in(drawn["panel"].str.split().str[-1])
+    layout = [
+        [Panel(f"{factor} {norm}", label.format(NORM_LABELS[norm]), log=True) for norm in norms]
+        for factor, label in FACTORS.items()
+    ]
+    return over_epochs(drawn, layout, Legend(in_order(drawn["series"]), "split", SPLITS), title)
+
+
 FIGURES = (
     Drawing(
         "margin_evolution",
@@ -275,5 +320,11 @@ FIGURES = (
         f"{MARGINS} and study='control: <what>'",
         ("margin_summary",),
         each(controls_data, _controls_figure, CONTROLS_WHAT, by=["dataset"], quartiles=False),
+    ),
+    Drawing(
+        "factors",
+        "main runs with probe=[margin] and the table first_order",
+        ("first_order",),
+        each(factors_data, _factors_figure, FACTORS_WHAT),
     ),
 )
