@@ -76,12 +76,7 @@ def by_pair(found: pd.DataFrame, value: str, needs: list[str], column: str = "me
     """
     samples = {}
     for arch, part in found.groupby("arch", sort=True):
-        frames = {
-            int(seed): of_seed.pivot_table(index=PAIR, columns=column, values=value, aggfunc="first")
-            .reindex(columns=needs)
-            .dropna()
-            for seed, of_seed in part.groupby("seed")
-        }
+        frames = {int(seed): _wide(of_seed, value, needs, column) for seed, of_seed in part.groupby("seed")}
         without = [str(seed) for seed, frame in frames.items() if frame.empty]
         frames = {seed: frame for seed, frame in frames.items() if len(frame)}
         pairs = [set(frame.index) for frame in frames.values()]
@@ -91,6 +86,12 @@ def by_pair(found: pd.DataFrame, value: str, needs: list[str], column: str = "me
         words += [f"{lost} ordered pairs that not all seeds have"] if lost else []
         samples[str(arch)] = {seed: frame.loc[common] for seed, frame in frames.items()}, "; ".join(words)
     return samples
+
+
+def _wide(found: pd.DataFrame, value: str, needs: list[str], column: str) -> pd.DataFrame:
+    """A row an ordered pair that has `value` of each `column` in `needs`."""
+    wide = found.pivot_table(index=PAIR, columns=column, values=value, aggfunc="first")
+    return wide.reindex(columns=needs).dropna()
 
 
 def over_pairs(
@@ -135,8 +136,7 @@ def whole(evidence: Evidence, needs: list[str]) -> dict[str, tuple[Frames, str]]
         frames, partial = {}, []
         for seed, of_seed in part.groupby("seed"):
             # a pair whose autoencoders failed has 0
-            frame = of_seed.pivot_table(index=PAIR, columns="method", values="share", aggfunc="first")
-            frame = frame.reindex(columns=needs).dropna()
+            frame = _wide(of_seed, "share", needs, "method")
             num_classes = int(of_seed[PAIR].to_numpy().max()) + 1
             if num_classes > 2 and len(frame) == num_classes * (num_classes - 1):
                 frames[int(seed)] = frame

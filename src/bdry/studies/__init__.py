@@ -3,6 +3,7 @@
 <what>/settings.py   what can be set, and the command's config; no torch
 <what>/tables.py     the tables and arrays that it fills; no torch
 <what>/probe.py      the probe that fills them, with its glue beside it
+<what>/figures.py    its figures, or a folder of them; no torch
 
 A new folder needs no list: it is found by its name.
 """
@@ -15,6 +16,6 @@ from types import ModuleType
 
 
 def import_all(part: str) -> list[ModuleType]:
-    """The module `part` (settings, tables or probe) of every study."""
+    """The module `part` (settings, tables, probe or figures) of every study."""
     studies = [found.name for found in pkgutil.iter_modules(__path__) if found.ispkg]
     return [importlib.import_module(f"{__name__}.{study}.{part}") for study in studies]

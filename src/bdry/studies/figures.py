@@ -14,20 +14,11 @@ from ..figures.titles import TITLES
 from ..runs import RunRecord
 from ..runs.files import refuse_links, write_text
 from ..selection import in_words, passed_over
-from .curvature import figures as curvature
-from .deepdig import figures as deepdig
-from .detection import figures as detection
-from .directions import figures as directions
-from .lastlayer import figures as lastlayer
-from .margins import figures as margins
-from .noise import figures as noise
-from .regions import figures as regions
-from .shared import figures as shared
+from . import import_all
 
-STUDIES = (margins, directions, noise, lastlayer, deepdig, regions, curvature, shared, detection)
 # what tables raise that fit their schemas and yet are no measurements: somebody else's, or edited by hand
 UNDRAWABLE = (RunError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
-_BY_NAME = {drawing.name: drawing for study in STUDIES for drawing in study.FIGURES}
+_BY_NAME = {drawing.name: drawing for figures in import_all("figures") for drawing in figures.FIGURES}
 FIGURES: dict[str, dict[str, Drawing]] = {
     paper: {name: _BY_NAME[name] for name in titles} for paper, titles in TITLES.items()
 }

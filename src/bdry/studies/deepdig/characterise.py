@@ -38,7 +38,6 @@ from ...deepdig import (
 from ...models import Classifier
 from .collected import Collected, ae_row, bisection_rows, borderline_arrays, idc_pair_row, idc_row
 from .settings import DeepDigSettings
-from .tables import PICTURES
 
 # of which distances to the source images can be compared: those that start from each image
 COMPARED = ("deepdig", "real_ae1", "margin_bisect")
@@ -239,15 +238,13 @@ class Characterising:
         for split, features in splits.items():
             if split in ("train", "test", "borderline_s", "borderline_t"):
                 shown = Features(*(_thinned(part) for part in (features.values, features.is_target)))
-                key = PICTURES.key("embedding {source}-{target} {split}", source=s, target=t, split=split)
-                self.found.pictures[key] = embedding.project(shown.values)
-                key = PICTURES.key("embedding {source}-{target} {split} is_target", source=s, target=t, split=split)
-                self.found.pictures[key] = shown.is_target.cpu().numpy()
+                points = embedding.project(shown.values)
+                self.found.picture("embedding {pair} {split}", (s, t), points, split=split)
+                self.found.picture("embedding {pair} {split} is_target", (s, t), shown.is_target, split=split)
         planes = {"svm": svm_plane(splits["train"], **limits), "own": own_plane(self.classifier.head, (s, t))}
         for kind, plane in planes.items():
             if plane is not None:
-                key = PICTURES.key(f"embedding {{source}}-{{target}} {kind}", source=s, target=t)
-                self.found.pictures[key] = embedding.line(plane)
+                self.found.picture(f"embedding {{pair}} {kind}", (s, t), embedding.line(plane))
 
     def _splits(self, both: list[Borderline]) -> dict[str, Features]:
         s, t = both[0].pair
@@ -268,12 +265,12 @@ class Characterising:
 
     def _show_strips(self, pair: Pair, results: list[Borderline]) -> None:
         """The first images for which as many methods as possible succeeded, and what each method made of them."""
-        (s, t), x = pair, self.train.of(pair[0])
+        x = self.train.of(pair[0])
         successes = torch.zeros(len(x), device=x.device)
         for result in results:
             successes[result.source[result.found.success]] += 1
         shown = successes.argsort(descending=True, stable=True)[:NUM_SHOWN]
-        self.found.pictures[PICTURES.key("strips {source}-{target} image", source=s, target=t)] = x[shown].cpu().numpy()
+        self.found.picture("strips {pair} image", pair, x[shown])
         for result in results:
             position = torch.full((len(x),), -1, device=x.device)
             position[result.source] = torch.arange(len(result.source), device=x.device)
@@ -288,20 +285,16 @@ class Characterising:
                 ("distance", result.distance),
                 ("success", found.success),
             ):
-                name = f"strips {{source}}-{{target}} {{method}} {what}"
-                key = PICTURES.key(name, source=s, target=t, method=result.method)
-                self.found.pictures[key] = values[rows[rows >= 0]].cpu().numpy()
-            key = PICTURES.key("strips {source}-{target} {method} rows", source=s, target=t, method=result.method)
-            self.found.pictures[key] = there.nonzero()[0]
-            key = PICTURES.key("distances {source}-{target} {method}", source=s, target=t, method=result.method)
-            self.found.pictures[key] = result.distance[found.success].cpu().numpy()
+                kept = values[rows[rows >= 0]]
+                self.found.picture(f"strips {{pair}} {{method}} {what}", pair, kept, method=result.method)
+            self.found.picture("strips {pair} {method} rows", pair, there.nonzero()[0], method=result.method)
+            distances = result.distance[found.success]
+            self.found.picture("distances {pair} {method}", pair, distances, method=result.method)
 
     def _show_profiles(self, result: Borderline) -> None:
-        s, t = result.pair
         found = profiles(self.classifier, result.points, result.pair, seed=self.settings.seed, count=NUM_PROFILES)
         for what in ("label", "p_source", "p_target", "length"):
-            key = PICTURES.key(f"profiles {{source}}-{{target}} {what}", source=s, target=t)
-            self.found.pictures[key] = getattr(found, what).cpu().numpy()
+            self.found.picture(f"profiles {{pair}} {what}", result.pair, getattr(found, what))
 
 
 def _thinned(values: Tensor) -> Tensor:

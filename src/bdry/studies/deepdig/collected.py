@@ -19,6 +19,7 @@ from torch import Tensor
 from ...core.moment import Moment
 from ...deepdig import Borderline, Oscillation, Pair, Recipe, Stage, of_both
 from ..measured import Measured
+from .tables import PICTURES
 
 
 @dataclass
@@ -38,6 +39,12 @@ class Collected:
     def add(self, table: str, **row: Any) -> None:
         """One row of a table."""
         self.rows.setdefault(table, []).append(row)
+
+    def picture(self, name: str, pair: Pair, values: Tensor | np.ndarray, **fields: str) -> None:
+        """The array of `pictures` that is declared as `name`, `{pair}` standing for `{source}-{target}`."""
+        declared = name.replace("{pair}", "{source}-{target}")
+        key = PICTURES.key(declared, source=pair[0], target=pair[1], **fields)
+        self.pictures[key] = values.cpu().numpy() if isinstance(values, Tensor) else values
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
