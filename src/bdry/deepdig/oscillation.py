@@ -63,7 +63,6 @@ def oscillation(
     partners: int = 50,
     max_starts: int | None = None,
     gamma: float = 0.05,
-    batch_size: int | None = None,
 ) -> Oscillation:
     """IDC as coded, and what is left of it without the ends that lie on the boundary.
 
@@ -79,12 +78,10 @@ def oscillation(
         partners: M, or N - 1 where there are fewer.
         max_starts: starts taken, at random; None: all.
         gamma: difference of both probabilities above which a grid point is surely on its side.
-        batch_size: grid points evaluated together; None: what suits the device.
 
     With fewer than two points all means are nan. Source: docs/papers/karimi2020.md.
     """
     n = len(points)
-    batch_size = batch_size or evaluation_batch(points)
     partners = min(partners, max(n - 1, 0))
     rng = generator(seed, "oscillation", *pair)
     starts = torch.randperm(n, generator=rng)[:max_starts]
@@ -97,7 +94,7 @@ def oscillation(
     begins = starts.repeat_interleave(partners)
     share = per_sample((torch.arange(grid) / grid).to(points), points)
     counts = []
-    for i, j in zip(*(rows.split(max(1, batch_size // grid)) for rows in (begins, ends)), strict=True):
+    for i, j in zip(*(rows.split(max(1, evaluation_batch(points) // grid)) for rows in (begins, ends)), strict=True):
         x_i, x_j = (points[rows.to(points.device)][:, None] for rows in (i, j))
         logits = logits_of(model, (share * x_i + (1 - share) * x_j).flatten(0, 1))
         counts.append(_count(logits.unflatten(0, (len(i), grid)), pair, gamma))

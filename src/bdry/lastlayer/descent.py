@@ -96,13 +96,13 @@ class MarginDescent:
         return max(found, FLATTEST * self.steepest)
 
 
-def accelerated_start(problem: Problem, work: Work, steps: int = START_STEPS) -> Tensor:
-    """Weights (K, D) of the scaled problem after `steps` steps from 0, their smallest margin 1 if it is positive."""
+def accelerated_start(problem: Problem, work: Work) -> Tensor:
+    """Weights (K, D) of the scaled problem after `START_STEPS` from 0, their smallest margin 1 if it is positive."""
     weights = torch.zeros(problem.num_classes, problem.x.shape[1], dtype=problem.x.dtype, device=problem.x.device)
     descent = MarginDescent(problem.x, problem.labels)
     # two products a step, and those of the power iterations
     each = 4 * problem.x.numel() * problem.num_classes * (1 + POWER_STEPS / REFRESH)
-    for _ in range(work.times(each, steps)):
+    for _ in range(work.times(each, START_STEPS)):
         weights = descent.step(weights)
         work.count(each)
     smallest = float(problem.margins(weights).min())

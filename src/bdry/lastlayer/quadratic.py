@@ -9,8 +9,8 @@ from .work import Work
 
 # exchanges of block pivoting, at most; in a row without progress
 PIVOTS, PATIENCE = 20, 3
-# projected gradient steps of a cycle
-STEPS = 20
+# cycles, at most; projected gradient steps of one
+CYCLES, STEPS = 50, 20
 # share of the free variables that may change before they are factored anew, and what rounding may leave of c there
 FEW_CHANGES, ROUNDING = 1 / 16, 1e-9
 # of the mean diagonal: what keeps the factorisation going where pairs depend on each other
@@ -24,7 +24,6 @@ def nonnegative_qp(
     *,
     ceiling: float = torch.inf,
     tolerance: float = 1e-10,
-    cycles: int = 50,
     work: Work | None = None,
 ) -> Tensor:
     """argmin 1/2 <alpha, q alpha> - <c, alpha> over alpha >= 0.
@@ -40,7 +39,7 @@ def nonnegative_qp(
         work: what it may spend; no exchange and no cycle begins after that but the first.
 
     Returns:
-        (P,); after `cycles`, at the end of the work, or where rounding lets nothing fall any more, what was reached.
+        (P,); after `CYCLES`, at the end of the work, or where rounding lets nothing fall any more, what was reached.
 
     Reference: Bertsekas 1982, Projected Newton methods for optimization problems with simple constraints; Judice and
     Pires 1994, A block principal pivoting algorithm for large-scale strictly monotone linear complementarity problems.
@@ -54,7 +53,7 @@ def nonnegative_qp(
         return pivoted
     damping = ridge
     rate = 1 / _largest_eigenvalue(q)
-    for _ in range(cycles):
+    for _ in range(CYCLES):
         before = alpha
         work.count(2 * (STEPS + 3) * q.numel())
         alpha = _projected_gradient(q, c, alpha, rate)
