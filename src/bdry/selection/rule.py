@@ -261,7 +261,7 @@ def _kind(study: Study, source: Source) -> str:
 
 
 def _settings(study: Study, source: Source) -> dict[str, Any]:
-    """The settings that decide the rows of a unit; None, a group of nothing but None, and a missing one are the same."""
+    """The settings that decide the rows of a unit; None, a group of None alone and a missing one are the same."""
     left_out = NO_SETTINGS.union(study.which, study.apart)
     set_ = ((key, _without_none(value)) for key, value in source.config(study).items() if key not in left_out)
     return {key: value for key, value in set_ if value is not None}
