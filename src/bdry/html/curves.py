@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,16 @@ class Curves:
 
     rows: pd.DataFrame
 
-    @property
+    @cached_property
     def moments(self) -> list[tuple[int, float]]:
         """(step, epoch) of all moments, in order."""
         moments = self.rows[["step", "epoch"]].drop_duplicates("step").sort_values("step")
         return [(int(row.step), float(f"{row.epoch:.5g}")) for row in moments.itertuples()]
+
+    @cached_property
+    def _places(self) -> dict[Any, np.ndarray]:
+        """Where each image's rows are: a table of a long training is looked through once, not for each image."""
+        return dict(self.rows.groupby(IMAGE).indices)
 
     def images(self) -> pd.DataFrame:
         """Columns split, index, label."""
@@ -34,7 +40,7 @@ class Curves:
 
     def of(self, split: str, index: int) -> dict[str, Any]:
         """Of one image, at each of `moments`: predicted class, confidence, and margin and class beyond by curve."""
-        own = self.rows[(self.rows["split"] == split) & (self.rows["index"] == index)]
+        own = self.rows.take(self._places.get((split, index), []))
         steps = [step for step, _ in self.moments]
         about = own.drop_duplicates("step").set_index("step").reindex(steps)
         series = []
