@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +13,7 @@ from PIL import Image
 
 from bdry.data import DATASETS
 from bdry.errors import ConfigError, DataError
+from bdry.session.digests import files_digest
 
 ARRAYS = {
     "labels_file": None,
@@ -25,6 +30,23 @@ ARRAYS = {
 }
 LEVELS = np.random.default_rng(0).integers(0, 256, (12, 4, 5), dtype=np.uint8)
 LABELS = np.arange(12) % 3
+
+
+def png(depth, kind, *rows):
+    """A PNG of one line, which Pillow does not write in every depth."""
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", 1, len(rows), depth, kind, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"".join(rows))),
+    ]
+    chunks = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    ]
+    return b"".join(
+        [b"\x89PNG\r\n\x1a\n", *chunks, struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))]
+    )
+
+
+COLOURS_OF_16_BITS = png(16, 2, b"\0\1\2\3\4\5\6")
 
 
 def folder(root, **changes):
@@ -72,7 +94,12 @@ def test_folders_train_and_test_are_the_splits_and_colour_and_size_are_as_asked(
     ("mistake", "message"),
     [
         (lambda p: p / "nowhere", "nowhere: not a folder; wanted is <root>/<class>/<image>"),
-        (lambda p: (p / "empty").mkdir() or p / "empty", "Couldn't find any class folder in .*; wanted is <root>/<class>"),  # noqa: E501
+        (lambda p: (p / "empty").mkdir() or p / "empty", "empty: no folder of a class in it; wanted is <root>/<class>"),
+        (lambda p: (write_images(p) / "f").mkdir() or p, r"no image \(jpg, .*\) in f; wanted is <root>/<class>"),
+        (lambda p: write_images(p / "train") and p, "train are splits by their names.*or dataset.root=.*train has the"),
+        (lambda p: write_images(p / "Val") and write_images(p / "train") and p, "Val, train are splits by their names"),
+        (lambda p: shutil.rmtree(write_images(p) / "c") or shutil.rmtree(p / "d") or p, "folder: e is its only class"),
+        (lambda p: (write_images(p) / "c" / "00.png").write_bytes(COLOURS_OF_16_BITS) and p, "00.png: more than 8 bits a channel .RGB;16B"),  # noqa: E501
         (lambda p: (write_images(p) / "c" / "00.png").write_text("no") and p, "00.png: cannot be read as an image"),
         (lambda p: Image.new("L", (9, 9)).save(write_images(p) / "e" / "x.png") or p, r"x.png: 9x9 pixels, but 00.png has 4x5: dataset.size="),  # noqa: E501
         (lambda p: Image.new("I;16", (5, 4)).save(write_images(p) / "e" / "x.png") or p, "x.png: more than 8 bits"),
@@ -82,6 +109,38 @@ def test_folders_that_are_not_right_are_answered_in_a_line(mistake, message, tmp
     with pytest.raises(DataError, match=message) as caught:
         folder(mistake(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_what_systems_hide_is_no_image_no_class_and_no_change(tmp_path):
+    before = folder(write_images(tmp_path)), files_digest([str(tmp_path)])
+    for name in (".DS_Store", "c/._00.png", "d/.thumbnails/00.png", ".ipynb_checkpoints/x.png", "__MACOSX/c/._00.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_bytes(b"\0\5")
+    mine = folder(tmp_path)
+    assert mine.class_names == before[0].class_names
+    assert mine.checksums() == before[0].checksums()
+    assert files_digest([str(tmp_path)]) == before[1]
+    (tmp_path / "d" / "new.png").write_bytes((tmp_path / "d" / "01.png").read_bytes())
+    assert files_digest([str(tmp_path)]) != before[1]
+
+
+def test_nested_folders_belong_to_their_class_and_a_hidden_root_is_read(tmp_path):
+    place = write_images(tmp_path / ".cache" / "mine")
+    (place / "c" / "2020").mkdir()
+    (place / "c" / "00.png").rename(place / "c" / "2020" / "00.png")
+    mine = folder(place)
+    assert torch.cat([mine.train.labels, mine.test.labels]).bincount().tolist() == [4, 4, 4]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "1", "CMYK"])
+def test_files_of_other_modes_are_converted_without_a_word(mode, tmp_path):
+    write_images(tmp_path)
+    odd = Image.fromarray(LEVELS[0]).convert(mode)
+    more = {"transparency": bytes(range(256))} if mode == "P" else {}
+    odd.save(tmp_path / "c" / f"00.{'tif' if mode == 'CMYK' else 'png'}", **more)
+    mine = folder(tmp_path, channels="grey")
+    if mode != "1":
+        assert np.abs(mine.train.images[0, 0].numpy().astype(int) - LEVELS[0]).max() <= 1
 
 
 def test_test_classes_that_differ_are_named(tmp_path):
@@ -167,6 +226,21 @@ def csv(place, text):
         (lambda p: npz(p, images=LEVELS, labels=LABELS), {"images": "x"}, "no array x in it, there are images, labels"),
         (lambda p: np.save(p / "a.npy", LEVELS) or p / "a.npy", {}, "images without labels: dataset.labels_file="),
         (lambda p: csv(p, "x,y\n1,2\n"), {}, r"no column label \(the first are x, y\): dataset.labels="),
+        (lambda p: csv(p, "0,0.5,0.25,0.25\n1,0,1e-3,1\n"), {}, r"its first line is numbers \(0, 0.5, 0.25, 0.25.1\): wanted is a header"),  # noqa: E501
+        (lambda p: csv(p, "label;x;y\n1;2;3\n"), {}, "one column alone, label;x;y: wanted are commas"),
+        (lambda p: csv(p, ",label,x\n0,1,7\n1,0,200\n"), {}, "a column without a name, as of row numbers"),
+        (lambda p: npz(p, images=np.zeros((12, 8, 8, 4)), labels=LABELS), {}, r"channels last are understood where .*\[..., :3\]"),  # noqa: E501
+        (lambda p: npz(p, images=np.zeros((12, 8, 8, 5)), labels=LABELS), {}, r"dataset.shape=\[8,8,5\] if they come first"),  # noqa: E501
+        (lambda p: npz(p, images=LEVELS[:0], labels=LABELS[:0]), {}, "a.npz: no image in it"),
+        (npz, {}, "no array images in it, there are none"),
+        (lambda p: p, {}, "dataset=folder dataset.root=.* reads a folder"),
+        (lambda p: csv(p, "no numbers").rename(p / "a.npy"), {}, "of numbers .it is neither, or holds"),
+        (lambda p: np.save(p / "a.npy", LEVELS) or p / "a.npy", {"labels_file": "y.npy"}, "y.npy: no such file"),
+        (lambda p: csv(p, "label\n0\n1\n"), {}, "2 rows of 0 pixels"),
+        (lambda p: csv(p, "label,x\n"), {}, "0 rows of 1 pixels"),
+        (lambda p: csv(p, "id,label,x\n1,1,9\n2,0,8\n"), {}, "a column id, as of row numbers"),
+        (lambda p: csv(p, "label,x,y\n0,1,9\n1,0,800\n"), {}, "column y has numbers from 9 to 800"),
+        (lambda p: npz(p, images=LEVELS, labels=LABELS * 0), {}, "0 is its only class: a boundary needs two"),
         (lambda p: csv(p, "label,x\n1,two\n"), {}, "column x holds something else than numbers"),
         (lambda p: csv(p, "label,x\n1,\n"), {}, "column x holds something else than numbers"),
         (lambda p: csv(p, ""), {}, "a.csv: cannot be read as a table"),

@@ -218,6 +218,9 @@ def margin_tables(mean, norm="l2", steps=(0, 9)):
     [
         ({"num_train": 250}, "the probe measured the same"),
         ({"num_train": 20}, "num_train 20, not 250"),
+        ({"num_train": 250, "preprocessing": {"mean": None, "std": None}}, "the probe measured the same"),
+        ({"num_train": 20, "preprocessing": {"mean": None}}, "training: num_train 20, not 250)"),
+        ({"num_train": 250, "preprocessing": {"mean": [0.5]}}, "preprocessing otherwise, not None"),
         ({"num_train": 250, "towards": 3}, "another quantity: towards=3"),
         ({"num_train": 250, "classes": [1]}, "classes [1], not None"),
         ({"num_train": 250, "margin": {"name": "walk"}}, "margin walk, not deepfool"),

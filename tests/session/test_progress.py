@@ -70,6 +70,20 @@ def test_work_of_more_than_a_day_says_so_once_and_what_is_quicker(pieces, days, 
         )
 
 
+def test_without_a_terminal_a_line_says_what_begins_and_later_ones_come_a_minute_apart(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with Counting("deepdig-1", 2, "pair") as counting:
+        for words in ("step 15", "step 30"):
+            counting.say(words)
+        for now[0] in (30.0, 61.0):
+            counting.count(1, "step 30")
+    assert capsys.readouterr().out.splitlines() == [
+        "deepdig-1: pair 0 of 2, step 15",
+        "deepdig-1: pair 2 of 2, step 30",
+    ]
+
+
 @pytest.fixture
 def photographs() -> Dataset:
     """100 black images as CIFAR-10 has them, for training and for testing."""

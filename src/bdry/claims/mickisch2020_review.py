@@ -126,7 +126,8 @@ def low_error_is_not_robust(evidence: Evidence) -> Verdict:
         effect = over_seeds(attacked, RATE)
         parts.append(Part(label, "accuracy under PGD / clean accuracy", effect, 0.5, False, secondary=True))
     clean = [rows["test_accuracy"].iloc[-1] for rows in history.values()]
-    unless = "" if np.mean(clean) >= LOW_ERROR else f"the error is not low: test accuracy {np.mean(clean):.1%}"
+    low = not clean or np.mean(clean) >= LOW_ERROR
+    unless = "" if low else f"the error is not low: test accuracy {np.mean(clean):.1%}"
     return decide(parts, said(parts), unless=unless)
 
 

@@ -49,6 +49,7 @@ def _explorer(records: Sequence[RunRecord], num_images: int) -> Explorer:
     from ..session.dataset_images import LoadedImages
 
     originals = LoadedImages()
-    found = explore(records, num_images, originals)
+    with Steps("images, run") as say:
+        found = explore(records, num_images, originals, say)
     notes = [f"The images of {name} are not shown: {reason}." for name, reason in originals.missing.items()]
     return Explorer(found.data, [*found.notes, *notes])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -67,6 +68,8 @@ def arrays(
         found |= {"test_images": test["images"], "test_labels": test["labels"]}
     if ("test_images" in found) != ("test_labels" in found):
         raise DataError(f"{file}: test images and test labels go together; there are {', '.join(sorted(found))}")
+    if not found["labels"].size:
+        raise DataError(f"{file}: no image in it")
     numbered, names = _numbered(file, found, class_names)
     parts = {}
     for part, of_part in numbered.items():
@@ -86,8 +89,9 @@ def _two(parts: dict[str, Split], test_fraction: float, split_seed: int) -> tupl
 
 def _read(path: Path, labels_file: str | None, keys: dict[str, str], labels_key: str) -> Arrays:
     if not path.is_file():
-        raise DataError(f"{path}: no such file; wanted is an .npz, .npy or .csv of images and labels")
-    if path.suffix == ".csv":
+        folder = f"dataset=folder dataset.root={path} reads a folder; " if path.is_dir() else ""
+        raise DataError(f"{path}: no such file; {folder}wanted is an .npz, .npy or .csv of images and labels")
+    if path.suffix.lower() == ".csv":
         return _read_csv(path, keys.get("labels", "label"))
     loaded = _load(path)
     if isinstance(loaded, np.ndarray):
@@ -104,7 +108,7 @@ def _read(path: Path, labels_file: str | None, keys: dict[str, str], labels_key:
             found[what] = loaded[name]
         elif what in keys or not what.startswith("test"):
             raise DataError(
-                f"{path}: no array {keys.get(what, what)} in it, there are {', '.join(loaded)}: "
+                f"{path}: no array {keys.get(what, what)} in it, there are {', '.join(loaded) or 'none'}: "
                 f"dataset.{what}=<name> says which holds the {what.replace('_', ' ')}"
             )
     return found
@@ -117,8 +121,12 @@ def _load(path: Path) -> np.ndarray | Arrays:
             return loaded
         with loaded:
             return {name: loaded[name] for name in loaded.files}
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; wanted is an .npy") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # what numpy says of every file that is neither, too
+        reason = "it is neither, or holds Python objects" if "allow_pickle" in reason else reason
         raise DataError(f"{path}: cannot be read as .npy or .npz of numbers ({reason})") from None
 
 
@@ -129,16 +137,37 @@ def _read_csv(path: Path, label: str) -> Arrays:
         raise DataError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from None
     if label not in table.columns:
         columns = ", ".join(map(str, table.columns[:4]))
+        if all(re.fullmatch(r"[-+.\de]+", column) for column in map(str, table.columns)):
+            raise DataError(
+                f"{path}: its first line is numbers ({columns}): wanted is a header that names the columns, "
+                f"{label} that of the labels, or dataset.labels=<column> where these are the names"
+            )
+        if len(table.columns) == 1:
+            raise DataError(f"{path}: one column alone, {columns[:60]}: wanted are commas between the columns")
         raise DataError(
             f"{path}: no column {label} (the first are {columns}): dataset.labels=<column> says which holds the labels"
         )
     if table[label].isna().any():
         raise DataError(f"{path}: row {int(table[label].isna().to_numpy().argmax()) + 1} has no label")
     pixels = table.drop(columns=label)
+    if pixels.empty:
+        raise DataError(
+            f"{path}: {len(table)} rows of {pixels.shape[1]} pixels: wanted are a row an image, a column a pixel"
+        )
     for column in pixels.columns:
+        if re.fullmatch(r"Unnamed: \d+|id|idx|index", str(column), re.IGNORECASE):
+            name = "without a name" if column.startswith("Unnamed") else column
+            raise DataError(
+                f"{path}: a column {name}, as of row numbers: all but {label} are pixels (index=False of pandas)"
+            )
         if not pd.api.types.is_numeric_dtype(pixels[column]) or pixels[column].isna().any():
             raise DataError(f"{path}: column {column} holds something else than numbers: all but {label} are pixels")
     values = pixels.to_numpy()
+    beyond = (values < 0).any(axis=0) | (values > 255).any(axis=0)
+    if beyond.any():
+        column = pixels.columns[int(beyond.argmax())]
+        low, high = pixels[column].min(), pixels[column].max()
+        raise DataError(f"{path}: column {column} has numbers from {low:g} to {high:g}: {IMAGES_ARE}")
     if np.issubdtype(values.dtype, np.integer) and values.size and values.min() >= 0 and 1 < values.max() <= 255:
         values = values.astype(np.uint8)
     elif values.dtype != np.float32:
@@ -167,11 +196,22 @@ def _images(file: str, values: np.ndarray, shape: list[int] | None) -> torch.Ten
         values = values[:, None, None]
     elif values.ndim == 4 and values.shape[3] in (1, 3) and values.shape[1] not in (1, 3):
         values = values.transpose(0, 3, 1, 2)
+    elif values.ndim == 4 and _look_last(*values.shape[1:]):
+        first = ",".join(map(str, values.shape[1:]))
+        raise DataError(
+            f"{file}: images of shape {values.shape}: channels last are understood where there are 1 or 3: "
+            f"images[..., :3], or images.transpose(0, 3, 1, 2); dataset.shape=[{first}] if they come first"
+        )
     if values.ndim not in (3, 4):
         raise DataError(
             f"{file}: images of shape {values.shape}: wanted is (N, height, width), with channels, or (N, D)"
         )
     return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def _look_last(first: int, second: int, third: int) -> bool:
+    """Whether an image of this shape seems to have its channels last."""
+    return first not in (1, 3) and (first > 4 >= third or first == second != third)
 
 
 def _numbered(

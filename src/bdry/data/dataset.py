@@ -102,9 +102,9 @@ class Split:
 class Dataset:
     """A data set's train and test split and the names of its classes.
 
-    Raises `DataError` where a split's pixels are outside [0, 1] or uint8 of 0 and 1 alone, its labels outside
-    0 ... K-1, its index negative or twice the same, or the splits' images differ in shape or type. A split may be
-    empty: measuring needs one of them alone.
+    Raises `DataError` where there are fewer than two classes, a split's pixels are outside [0, 1] or uint8 of 0 and 1
+    alone, its labels outside 0 ... K-1, its index negative or twice the same, or the splits' images differ in shape or
+    type. A split may be empty: measuring needs one of them alone.
     """
 
     name: str
@@ -113,6 +113,10 @@ class Dataset:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if self.num_classes < 2:
+            raise DataError(
+                f"{self.name}: {', '.join(self.class_names) or 'nothing'} is its only class: a boundary needs two"
+            )
         for name, split in self.splits().items():
             if len(split) == 0:
                 continue

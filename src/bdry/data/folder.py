@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from ..errors import DataError
 from .dataset import DATASETS, Dataset, Split, divided
 
 MODES = {"grey": "L", "colour": "RGB"}
+# what a folder of a split may be called, in small letters: no class is
+SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 LAYOUT = "wanted is <root>/<class>/<image>, or <root>/train/<class>/<image> and <root>/test/<class>/<image>"
 
 
@@ -21,7 +24,8 @@ def folder(root: str, channels: str, size: list[int] | None, test_fraction: floa
     """The images below `root`, in `train` and `test` where both are there, else divided at random.
 
     Classes are the folders' names, sorted. An image's index is its place among the sorted paths, of its split's folder
-    or of all.
+    or of all. Files and folders that systems hide (`._a.png`, `.ipynb_checkpoints`, `__MACOSX`) are no images and no
+    classes.
 
     Args:
         channels: `grey` or `colour`; the files are converted.
@@ -30,8 +34,8 @@ def folder(root: str, channels: str, size: list[int] | None, test_fraction: floa
         split_seed: of that choice.
 
     Raises:
-        DataError: there are no such folders, or a file is no image, of another size than the first, or of more than 8
-            bits a channel.
+        DataError: there are no such folders, all of them are named as splits are, or a file is no image, of another
+            size than the first, or of more than 8 bits a channel.
     """
     place = Path(root).expanduser()
     if not place.is_dir():
@@ -47,24 +51,54 @@ def folder(root: str, channels: str, size: list[int] | None, test_fraction: floa
     return Dataset("folder", train, test, tuple(classes))
 
 
+def is_hidden(path: Path) -> bool:
+    """Whether systems and editors keep it beside a user's files without showing it.
+
+    Args:
+        path: relative to the user's folder.
+    """
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+
+
 def _read(place: Path, channels: str, size: list[int] | None) -> tuple[Split, list[str]]:
-    try:
-        found = torchvision_datasets().ImageFolder(str(place))
-    except FileNotFoundError as error:
-        raise DataError(f"{place}: {str(error).splitlines()[0]}; {LAYOUT}") from None
+    samples, classes = _listed(place)
     arrays: list[np.ndarray] = []
-    for path, _ in found.samples:
+    for path, _ in samples:
         array = _image(path, channels, size)
         if arrays and array.shape != arrays[0].shape:
             shapes = ("x".join(map(str, one.shape[:2])) for one in (array, arrays[0]))
-            first = Path(found.samples[0][0]).name
+            first = Path(samples[0][0]).name
             raise DataError(
                 f"{path}: {next(shapes)} pixels, but {first} has {next(shapes)}: dataset.size=[height,width] resizes"
             )
         arrays.append(array)
     images = torch.from_numpy(np.stack(arrays))
     images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
-    return Split(images, torch.tensor(found.targets), torch.arange(len(images))), list(found.classes)
+    return Split(images, torch.tensor([label for _, label in samples]), torch.arange(len(images))), classes
+
+
+def _listed(place: Path) -> tuple[list[tuple[str, int]], list[str]]:
+    """The images below `place` with their classes' numbers, and the classes."""
+    layout = torchvision_datasets().folder
+
+    def is_image(path: str) -> bool:
+        return layout.is_image_file(path) and not is_hidden(Path(path).relative_to(place))
+
+    classes = sorted(one.name for one in place.iterdir() if one.is_dir() and not is_hidden(Path(one.name)))
+    if not classes:
+        raise DataError(f"{place}: no folder of a class in it; {LAYOUT}")
+    if SPLITS.issuperset(name.casefold() for name in classes):
+        raise DataError(
+            f"{place}: {', '.join(classes)} are splits by their names, not classes: there must be both train and test, "
+            f"or dataset.root={place / classes[0]} has the classes in it and a share of each is for testing"
+        )
+    numbers = {name: number for number, name in enumerate(classes)}
+    try:
+        return layout.make_dataset(str(place), numbers, is_valid_file=is_image), classes
+    except FileNotFoundError as error:
+        kinds = ", ".join(kind.removeprefix(".") for kind in layout.IMG_EXTENSIONS)
+        without = str(error).splitlines()[0].partition("for the classes ")[2].rstrip(". ")
+        raise DataError(f"{place}: no image ({kinds}) in {without}; {LAYOUT}") from None
 
 
 def _image(path: str, channels: str, size: list[int] | None) -> np.ndarray:
@@ -72,9 +106,14 @@ def _image(path: str, channels: str, size: list[int] | None) -> np.ndarray:
 
     try:
         with Image.open(path) as file:
-            if file.mode.startswith(("I", "F")):
-                raise DataError(f"{path}: more than 8 bits a channel ({file.mode}): save it as 8-bit, or as an array")
-            image: Any = file.convert(MODES[channels])
+            # Pillow reads 16 bits of grey as such, and of colours the upper 8 without a word
+            colours = re.search(r"\w+;16[BLN]", str([tile[3] for tile in file.tile]))
+            if colours or file.mode.startswith(("I", "F")):
+                depth = colours[0] if colours else file.mode
+                raise DataError(f"{path}: more than 8 bits a channel ({depth}): save it as 8-bit, or as an array")
+            # of a palette with transparent colours Pillow warns unless they are taken as such
+            whole: Any = file.convert("RGBA") if "transparency" in file.info else file
+            image: Any = whole.convert(MODES[channels])
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: cannot be read as an image ({str(error).splitlines()[0]})") from None
     if size is not None:

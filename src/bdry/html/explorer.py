@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -50,12 +50,21 @@ def _source(record: RunRecord) -> _Source:
     return _Source(record, margins, nearest(record, margins), instances(record))
 
 
-def explore(records: Sequence[RunRecord], num_images: int, originals: Originals) -> Explorer:
-    """The first `num_images` images of each run: those with nearest points or instances kept, class by class."""
-    sources = [_source(record) for record in records]
+def explore(
+    records: Sequence[RunRecord],
+    num_images: int,
+    originals: Originals,
+    say: Callable[[int, int, str], None] = lambda done, total, name: None,
+) -> Explorer:
+    """The first `num_images` images of each run: those with nearest points or instances kept, class by class; `say`
+    hears of each run."""
+    sources = []
     book = _Pictures(originals)
     shown, left_out = [], 0
-    for source in sources:
+    for number, record in enumerate(records):
+        say(number, len(records), record.run.name)
+        source = _source(record)
+        sources.append(source)
         images = _images(source)
         if images.empty:
             continue

@@ -261,9 +261,18 @@ def _kind(study: Study, source: Source) -> str:
 
 
 def _settings(study: Study, source: Source) -> dict[str, Any]:
-    """The settings that decide the rows of a unit; None and a missing one are the same."""
+    """The settings that decide the rows of a unit; None, a group of None alone and a missing one are the same."""
     left_out = NO_SETTINGS.union(study.which, study.apart)
-    return {key: value for key, value in source.config(study).items() if key not in left_out and value is not None}
+    set_ = ((key, _without_none(value)) for key, value in source.config(study).items() if key not in left_out)
+    return {key: value for key, value in set_ if value is not None}
+
+
+def _without_none(value: Any) -> Any:
+    """A group of settings without those that are None; None where none is left."""
+    if not isinstance(value, Mapping):
+        return value
+    kept = {key: left for key, one in value.items() if (left := _without_none(one)) is not None}
+    return kept or None
 
 
 def _canonical(study: Study, source: Source) -> str:

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..data.folder import is_hidden
+
 # what every module has, whatever it computes; how deep values are looked into
 OF_EVERY_MODULE, DEEPEST = {*vars(nn.Module())}, 5
 # parts of a path below which nobody edits a forward: there the package's version tells
@@ -75,13 +77,15 @@ def _plain(value: object, depth: int = 0) -> str:
 
 
 def files_digest(places: Sequence[str]) -> str:
-    """SHA-256 of files, and of all files below folders, with their names; what is missing counts as empty."""
+    """SHA-256 of files, and of all files below folders that are not hidden, with their names; what is missing counts as
+    empty."""
     digest = hashlib.sha256()
     for place in (Path(place).expanduser() for place in places):
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if path.is_file():
+            name = path.relative_to(place)
+            if path.is_file() and not is_hidden(name):
                 content = path.read_bytes()
-                digest.update(f"{path.relative_to(place)} {len(content)} ".encode() + content)
+                digest.update(f"{name} {len(content)} ".encode() + content)
     return digest.hexdigest()
 
 

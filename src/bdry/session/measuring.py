@@ -66,6 +66,7 @@ class MeasuringWork:
                 continue
             if self.loaded != moment.step:
                 self.loaded, self.classifier = moment.step, self.opened.load(moment.step)
+            self.progress.say(f"step {moment.step}")
             started = time.monotonic()
             for piece in self.study.pieces(self.classifier, moment, done):
                 self._write(moment, piece, time.monotonic() - started)

@@ -1,4 +1,5 @@
-"""Progress of long work: a bar with rate and remaining time in a terminal, a line a minute anywhere else."""
+"""Progress of long work: a bar with rate and remaining time in a terminal; anywhere else a line as it begins and one a
+minute."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 P = TypeVar("P", bound="Counting")
 
@@ -75,6 +76,7 @@ class Counting:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            TimeElapsedColumn(),
             TextColumn("{task.fields[rate]}"),
             TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[doing]}"),
@@ -84,6 +86,8 @@ class Counting:
         )
         self.task = self.bar.add_task(name, total=total, rate="", left="", doing="")
         self.estimate = Estimate()
+        # no line yet
+        self.silent = True
         # what would be quicker than what is going to take more than a day
         self.quicker = ""
 
@@ -115,14 +119,16 @@ class Counting:
             self._line(doing)
 
     def say(self, doing: str) -> None:
-        """What is going on instead of a step, such as a measurement."""
+        """What is going on instead of a step, such as a measurement; the first is a line where there is no terminal."""
         self.bar.update(self.task, doing=doing)
+        if not self.console.is_terminal and self.silent:
+            self._line(doing)
 
     def _rate(self) -> float:
         return (self.done - self.first) / max(time.monotonic() - self.started, 1e-9)
 
     def _line(self, doing: str) -> None:
-        self.last_line = time.monotonic()
+        self.last_line, self.silent = time.monotonic(), False
         parts = [f"{self.name}: {self.unit} {self.done} of {self.total}", doing, self.estimate.words()]
         self.note(", ".join(filter(None, parts)))
 

@@ -121,7 +121,7 @@ def _check_list(key: str, values: list[Any], declared: Field[Any]) -> None:
     if declared.type not in (Any, "Any") and any(isinstance(one, (list, dict)) for one in values):
         raise ConfigError(key, values, "holds a list in a list; single values are wanted")
     if metadata.get("length") not in (None, len(values)):
-        raise ConfigError(key, values, f"needs {metadata['length']} values")
+        raise ConfigError(key, values, f"needs {metadata['length']} values: {metadata['help']}")
     if not metadata.get("may_repeat") and any(one in values[:position] for position, one in enumerate(values)):
         raise ConfigError(key, values, "names something twice")
 

@@ -249,9 +249,9 @@ def _heat(drawn: pd.DataFrame, title: str) -> Figure:
             for (row, column), value in np.ndenumerate(table):
                 if row != column and np.isfinite(value):
                     dark = scale(max(value, scale.vmin)) < 0.6
-                    text = f"{value:.0f}" if np.nanmax(table) >= 10 else f"{value:.1f}"
+                    digits = ".0f" if np.nanmax(table) >= 10 else ".0e" if 0 < value < 0.05 else ".1f"
                     style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 5.5 if small else 8}
-                    axis.text(column, row, text, color="white" if dark else "black", **style)
+                    axis.text(column, row, f"{value:{digits}}", color="white" if dark else "black", **style)
             axis.grid(visible=False)
             name_axes(axis, names)
             axis.set_title(STAGES[stage])
