@@ -8,6 +8,7 @@ import torch
 from bdry.core.norms import dual_norm
 from bdry.core.norms import norm as norm_of
 from bdry.margins import apgd, ddn, deepfool, exact, fab, fmn, walk
+from bdry.margins.checks import Affine
 
 ALL = [walk, deepfool, ddn, fmn, fab, apgd, exact]
 every = pytest.mark.parametrize("estimator", ALL, ids=lambda function: function.__name__)
@@ -33,11 +34,11 @@ def at_distance(distance, norm, count=40):
     return x
 
 
-def held_to_the_closed_form(estimator, model, x, norm):
+def held_to_the_closed_form(estimator, model, x, norm, w=W, b=B):
     """Right to 1.05; the stored point is what is measured, and has another label in a batch of any size."""
     result = estimator(model, x, norm=norm)
     assert bool(result.success.all())
-    ratio = result.margin / closed_form(x, norm)[0]
+    ratio = result.margin / closed_form(x, norm, w, b)[0]
     assert float(ratio.max()) < 1.05
     assert float(ratio.min()) > 0.95
     assert torch.equal(result.margin, norm_of(result.point - x, norm))
@@ -71,6 +72,26 @@ def test_near_the_boundary_margins_are_the_closed_form(estimator, norm, distance
         return scale * (z.flatten(1) @ W.T + B + shift)
 
     held_to_the_closed_form(estimator, model, at_distance(distance, norm, 6), norm)
+
+
+@every
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize(
+    ("num_pixels", "dtype", "distance"),
+    [
+        (784, torch.float64, {"l2": 1e-6, "linf": 1e-6}),
+        (3072, torch.float64, {"l2": 1e-6, "linf": 1e-6}),
+        # in l2 float32's own grid has no point beyond the boundary nearer than 1.07 times 1e-6 here
+        (784, torch.float32, {"l2": 1e-5, "linf": 1e-6}),
+    ],
+    ids=["784 in float64", "3072 in float64", "784 in float32"],
+)
+def test_near_the_boundary_of_many_pixels(estimator, norm, num_pixels, dtype, distance):
+    if estimator is ddn and norm == "linf":
+        pytest.skip("ddn is l2 only")
+    model = Affine(num_pixels, 10).to(dtype)
+    x = model.images(4, norm, distance[norm]).to(dtype)
+    held_to_the_closed_form(estimator, model, x, norm, model.head.weight, model.head.bias)
 
 
 @every

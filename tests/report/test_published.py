@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from bdry.commands import figures, publish
-from bdry.errors import ConfigError, RunError, UsageError
-from bdry.runs import TABLES, Measurement, Run, find_runs, read_table
+from bdry.errors import BdryError, ConfigError, RunError, UsageError
+from bdry.runs import TABLES, Measurement, Run, find_runs, published, read_table
 from bdry.runs.csvfile import COMPRESSED
 from bdry.runs.published import UNREAD, checksums, take
 from bdry.settings import FiguresConfig, PublishConfig, check
@@ -248,6 +248,31 @@ def test_other_files_are_not_replaced(undrawn, runs, tmp_path):
     ):
         publish.run(config(runs=runs, to=str(place)))
     assert content(place) == {"mine.md": b"mine"}
+
+
+def test_a_full_disk_is_told_of_by_the_name_that_the_user_knows(undrawn, runs, tmp_path, monkeypatch):
+    publish.run(config(runs=runs, to=str(tmp_path / "before")))
+
+    def full(*given):
+        raise OSError(28, "No space left on device", str(given[0]))
+
+    for owner, name, full_disk in (
+        (publish, "write_json", full),
+        (published.shutil, "copyfile", lambda source, target: full(target)),
+    ):
+        with monkeypatch.context() as patched, pytest.raises(BdryError) as caught:
+            patched.setattr(owner, name, full_disk)
+            publish.run(config(runs=runs, to=str(tmp_path / "results")))
+        assert str(caught.value).startswith(f"{tmp_path}/results/")
+        assert ".part" not in str(caught.value)
+        assert caught.value.exit_code == 1
+        assert not (tmp_path / "results").exists()
+    (run,) = [record.run for record in find_runs([runs])[0] if record.identity["seed"] == 0]
+    place = Run(tmp_path / "taken" / run.path.parent.name / run.path.name)
+    monkeypatch.setattr(published, "copy_folder", lambda source, target: full(target / "config.yaml"))
+    with pytest.raises(OSError, match="No space left") as caught:
+        take(tmp_path / "before", place)
+    assert caught.value.filename == str(place.path / "config.yaml")
 
 
 KILLED = """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -82,6 +84,35 @@ class Held:
         self.depth = depth
 
 
+class Leaves(BaseException):
+    """What some code ends itself by."""
+
+
+class Wordless(Exception):
+    """Its words cannot be had."""
+
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def raises(error):
+    def before(x):
+        raise error
+
+    return before
+
+
+def forks(x):
+    """As code that works in several processes: the second one comes back too."""
+    os.fork()
+    return x
+
+
+def moves(x):
+    os.chdir(Path.cwd().parent)
+    return x
+
+
 PLAIN = net()
 
 
@@ -153,14 +184,41 @@ def test_a_masked_class_leaves_the_margins_of_the_others():
         (NoEval(), "never in eval mode"),
         (SetsDtype(), "sets torch's default dtype"),
         (Around(lambda x: sys.exit(0)), "SystemExit: 0"),
+        (Around(raises(GeneratorExit())), "GeneratorExit"),
+        (Around(raises(StopIteration())), "StopIteration"),
+        (Around(raises(Leaves("now"))), "Leaves: now"),
+        (Around(raises(Wordless())), "Wordless"),
+        (Around(moves), "changes the working folder"),
     ],
 )
 def test_refused_in_a_line(module, message):
+    place = Path.cwd()
     with pytest.raises(ValueError) as caught:
         check_classifier(module, X)
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
     assert torch.get_default_dtype() == torch.float32
+    assert Path.cwd() == place
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes made by fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forward_that_forks_is_refused_and_its_other_process_measures_nothing():
+    process = os.getpid()
+    try:
+        with pytest.raises(ValueError, match="forks this process in its forward"):
+            check_classifier(Around(forks, inner=PLAIN), X)
+    finally:
+        if os.getpid() != process:
+            # the other one must never come here; in this line it would run the rest of the tests
+            os._exit(1)
+    _, status = os.wait()
+    assert status == 0
+
+
+def test_ctrl_c_in_a_forward_is_ctrl_c():
+    with pytest.raises(KeyboardInterrupt):
+        check_classifier(Around(raises(KeyboardInterrupt()), inner=PLAIN), X)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import threading
+import time
+import types
 from pathlib import Path
 
 import pytest
@@ -21,6 +25,8 @@ from bdry.session import python_child
 from bdry.session.lifecycle import _of_own_code, carry_out
 from bdry.session.made_by import settings_given
 from bdry.session.progress import Counting
+from bdry.settings import Grid
+from bdry.settings.reproduce import Measuring
 
 SRC = Path(python_child.__file__).parents[2]
 
@@ -96,6 +102,99 @@ def test_a_signal_of_the_last_moments_stops_what_comes_after(folder, tiny_datase
     with pytest.raises(StoppedError, match="stopped by SIGTERM"):
         carry_out(folder, lambda: Signalled(folder, tiny_dataset))
     assert folder.finished
+
+
+class Computing(Pieces):
+    """Work whose second piece is computed for a minute, in code that catches what it can; a signal comes."""
+
+    def go_on(self, stop):
+        if self.done:
+            return super().go_on(stop)
+        self.path.write_text("0")
+        self.begun = time.monotonic()
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        with stop.at_once():
+            while self.goes_on():
+                with contextlib.suppress(Exception):
+                    time.sleep(0.01)
+        return self.path.write_text("012")
+
+    def goes_on(self):
+        return time.monotonic() < self.begun + 60
+
+
+def test_a_signal_ends_a_piece_where_it_is_and_the_piece_is_done_again(folder, tiny_dataset):
+    work = Computing(folder, tiny_dataset)
+    with pytest.raises(StoppedError, match=r"^stopped by SIGTERM; the same command goes on$"):
+        carry_out(folder, lambda: work)
+    assert time.monotonic() < work.begun + 30
+    assert folder.status()["state"] == "interrupted"
+    carry_out(folder, lambda: Computing(folder, tiny_dataset))
+    assert (folder.path / "sum").read_text() == "012"
+
+
+def test_a_launchers_handler_hears_of_it_at_once_and_may_let_the_piece_go_on(folder, tiny_dataset):
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+
+    class LetGoOn(Computing):
+        def goes_on(self):
+            return not heard and super().goes_on()
+
+    try:
+        carry_out(folder, lambda: LetGoOn(folder, tiny_dataset))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (folder.finished, heard) == (True, [signal.SIGTERM])
+
+
+def test_a_signal_that_came_before_ends_a_piece_before_it_begins(folder, tiny_dataset):
+    class Early(Pieces):
+        def go_on(self, stop):
+            os.kill(os.getpid(), signal.SIGTERM)
+            with stop.at_once():
+                pytest.fail("begun")
+
+    with pytest.raises(StoppedError, match="stopped by SIGTERM"):
+        carry_out(folder, lambda: Early(folder, tiny_dataset))
+
+
+# a child that says when it has begun, and ends as bdry does where a signal reaches it
+CHILD = """
+import pathlib, signal, sys, time
+def leave(number, frame):
+    pathlib.Path("ended").touch()
+    sys.exit(75 if number == signal.SIGTERM else 130)
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, leave)
+pathlib.Path("begun").touch()
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, StoppedError), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_to_the_parent_alone_ends_its_children_first(number, error, workers, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(python_child, "BDRY", CHILD)
+    monkeypatch.setattr(python_child, "GRACE_S", 0.1)
+
+    def signal_once_begun():
+        while not Path("begun").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=signal_once_begun).start()
+    before = [signal.getsignal(found) for found in python_child.SIGNALS]
+    measuring = Measuring(command="margin", study="main")
+    monkeypatch.setattr(reproduce, "_is_meant", lambda measuring, record: True)
+    records = [types.SimpleNamespace(run=types.SimpleNamespace(path=name)) for name in "abc"]
+    with pytest.raises(error), python_child.ending_together():
+        reproduce._measure(Grid(measure=[measuring, measuring]), records, workers)
+    assert Path("ended").exists()
+    assert before == [signal.getsignal(found) for found in python_child.SIGNALS]
+    assert not python_child._running
 
 
 def test_a_folder_that_another_works_in(folder, tiny_dataset):

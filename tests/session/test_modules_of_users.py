@@ -96,6 +96,7 @@ def test_refused_in_a_line(name, line, here, capsys):
         ("ValueError('no more')", "ValueError: no more"),
         ("SystemExit(0)", "SystemExit: 0"),
         ("StopIteration", "StopIteration"),
+        ("GeneratorExit", "GeneratorExit"),
     ],
 )
 def test_what_a_forward_raises_on_the_way_ends_in_a_line_that_names_its_place(raised, shown, here, capsys):
@@ -108,10 +109,8 @@ def test_what_a_forward_raises_on_the_way_ends_in_a_line_that_names_its_place(ra
     )
     sys.modules.pop("modules", None)
     code, _, err, _ = measured(capsys, "tires")
-    assert code == 1
-    assert err[-1].startswith(
-        f"bdry: classifier=modules:tires: fails at modules.py, line {number} ({shown or 'SystemE'}"
-    )
+    assert code == 2
+    assert err[-1].startswith(f"bdry: classifier=modules:tires: fails at modules.py, line {number} ({shown}")
     (status,) = (here / "outputs" / "measurements").glob("modules-tires-*/status.json")
     assert '"failed"' in status.read_text()
 

@@ -1,4 +1,4 @@
-"""`bdry reproduce` killed while it trains and while it measures: the same command goes on to the same bytes."""
+"""`bdry reproduce` killed or told to stop at any of its works: the same command goes on to the same bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import bdry
 pytestmark = [pytest.mark.skipif(os.name == "nt", reason="kills process groups"), pytest.mark.long]
 
 SRC = Path(bdry.__file__).parents[1]
-# a study of one run and one measurement, each long enough to be met in the middle of its work
+# a study of two runs and a measurement of each, all long enough to be met in the middle of its work
 STUDY = """
 import sys
 from bdry.cli import main
@@ -32,9 +32,10 @@ reproduce.WAIT_S = 0.5
 sys.exit(main(["reproduce", "paper=mickisch2020", "scale=smoke"]))
 """
 TRAINING = [
+    "seed=0,1",
     "dataset.num_train=400",
     "dataset.num_test=200",
-    "training.epochs=60",
+    "training.epochs=40",
     "training.checkpoint_minutes=0.0005",
     "arch.widths=[16]",
     "probe=[]",
@@ -45,7 +46,11 @@ TRAINING = [
 ]
 WORDS = [sys.executable, "-c", STUDY.format(overrides=TRAINING)]
 # a file that is there as soon as that part of the work is going on
-BEGUN = {"training": "checkpoints/last.safetensors", "measuring": "tables/batches.csv"}
+BEGUN = {
+    "training": "checkpoints/last.safetensors",
+    "second seed": "seed=1/checkpoints/last.safetensors",
+    "measuring": "tables/batches.csv",
+}
 
 
 def start(folder):
@@ -75,15 +80,21 @@ def whole(tmp_path_factory):
     return tables(folder)
 
 
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("part", BEGUN)
-@pytest.mark.parametrize("tree", [False, True], ids=["parent alone", "whole tree"])
-def test_killed_and_given_again(part, tree, whole, tmp_path):
-    process = start(tmp_path)
+def when_it_does(part, folder):
+    """The command, once it has come to that part of its work."""
+    process = start(folder)
     deadline = time.monotonic() + 1000
-    while not list(tmp_path.rglob(BEGUN[part])):
+    while not list(folder.rglob(BEGUN[part])):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    return process
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", ["training", "measuring"])
+@pytest.mark.parametrize("tree", [False, True], ids=["parent alone", "whole tree"])
+def test_killed_and_given_again(part, tree, whole, tmp_path):
+    process = when_it_does(part, tmp_path)
     with contextlib.suppress(ProcessLookupError):
         (os.killpg if tree else os.kill)(process.pid, signal.SIGKILL)
     process.wait()
@@ -94,3 +105,22 @@ def test_killed_and_given_again(part, tree, whole, tmp_path):
     assert not tree or "waiting" not in said
     assert tables(tmp_path) == whole
     process.stdout.close()
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", BEGUN)
+@pytest.mark.parametrize(
+    ("number", "tree"),
+    [(signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGINT, True)],
+    ids=["SIGTERM", "SIGINT", "Ctrl-C"],
+)
+def test_told_to_stop_it_leaves_nothing_running_and_no_verdict(part, number, tree, whole, tmp_path):
+    process = when_it_does(part, tmp_path)
+    (os.killpg if tree else os.kill)(process.pid, number)
+    said, _ = process.communicate(timeout=600)
+    assert process.returncode == {signal.SIGTERM: 75, signal.SIGINT: 130}[number], said
+    assert "Traceback" not in said
+    assert "the same command goes on" in said.splitlines()[-1]
+    assert not list(tmp_path.rglob("claims.csv"))
+    assert "waiting" not in ends_well(tmp_path)
+    assert tables(tmp_path) == whole

@@ -111,15 +111,16 @@ def test_given_again_it_skips_what_is_finished(whole, capfd):
 
 
 @pytest.mark.long
-def test_a_sweep_of_workers_killed_with_them(whole, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_sweep_of_workers_killed_with_them_or_told_to_stop_alone(number, whole, tmp_path):
     command = [sys.executable, "-m", "bdry", *SWEEP, "launch=joblib", "hydra.launcher.n_jobs=2"]
     quiet = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command, start_new_session=True, **quiet)
     deadline = time.monotonic() + 120
     while not list(tmp_path.rglob("last.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    (os.killpg if number == signal.SIGKILL else os.kill)(process.pid, number)
+    assert process.wait() == {signal.SIGKILL: -9, signal.SIGTERM: 75, signal.SIGINT: 130}[number]
     assert tables(tmp_path) != tables(whole[0])
     assert subprocess.run(command, **quiet).returncode == 0
     assert tables(tmp_path) == tables(whole[0])

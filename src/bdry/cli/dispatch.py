@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import NoReturn, cast
 
 import hydra
@@ -48,6 +49,10 @@ ONE_PROBE = rf"\[\s*({PROBE}(\s*,\s*{PROBE})*)?\s*\]|{PROBE}"
 PROBES = rf"({ONE_PROBE})(\s*,\s*({ONE_PROBE}))*|\w+\(.*\)|'.*'|\".*\"|.*\$\{{.*"
 
 SWEEPING = ("-m", "--multirun")
+# of Hydra's own settings those that bdry leaves to act, and of these the ones of a sweep
+ACTING = r"hydra/launcher|hydra\.(launcher|callbacks|searchpath|mode|verbose|job\.env_set|job\.env_copy)\b"
+ACTING += r"|hydra\.(sweep\.dir|sweeper\.(max_batch_size|params))\b"
+OF_SWEEPS = r"hydra\.sweep(er)?\."
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -118,6 +123,7 @@ def _run_hydra(command: str, rest: list[str]) -> None:
     rest = [_escaped(_renamed(command, word), sweep) for word in rest]
     _check_paper(command, rest)
     _check_choices(command, rest)
+    _check_hydra(rest, sweep)
     sys.argv = [f"bdry {command}", *rest]
     run = hydra.main(config_path=str(conf_dir()), config_name=command, **HYDRA_VERSION_BASE)(job)
     package = _check_flags(rest)
@@ -197,8 +203,6 @@ def _check_choices(command: str, rest: list[str]) -> None:
         group = key.lstrip("+")
         if "@" in key:
             raise UsageError(f"{word}: no setting's name has a @")
-        if key == "hydra.verbose" and value not in ("true", "false"):
-            raise UsageError(f"{word}: must be true or false")
         if group == "probe" and assigns:
             if not re.fullmatch(PROBES, value):
                 raise UsageError(f"{word}: must be a list of probes, as in probe=[margin]")
@@ -211,6 +215,35 @@ def _check_choices(command: str, rest: list[str]) -> None:
             if options is not None or "/" in group:
                 listed = f" (choices: {', '.join(options)})" if options else ""
                 raise UsageError(f"{word}: a choice is one name; with -m several, a job each{listed}")
+
+
+def _check_hydra(rest: list[str], sweep: bool) -> None:
+    """Raises `UsageError` for a setting of Hydra's own that would do nothing without a word."""
+    for word in (word for word in rest if not word.startswith("-")):
+        key, _, value = word.partition("=")
+        name = key.lstrip("+~")
+        if not re.match(r"hydra\b", name):
+            continue
+        if not re.match(ACTING, name):
+            raise UsageError(f"{word}: no setting of Hydra that bdry leaves to it, as hydra.launcher.<name> is")
+        if re.match(OF_SWEEPS, name) and not sweep:
+            raise UsageError(f"{word}: a sweep's; goes with -m")
+        if name == "hydra.verbose" and value not in ("true", "false"):
+            raise UsageError(f"{word}: must be true or false")
+        if name == "hydra.searchpath":
+            for place in re.split(r"\s*,\s*", value.strip("[]' \"")):
+                folder, package = Path(place.removeprefix("file://")).expanduser(), place.removeprefix("pkg://")
+                if package != place and not _is_package(package):
+                    raise UsageError(f"{word}: there is no package {package}")
+                if package == place and not folder.is_dir():
+                    raise UsageError(f"{word}: there is no folder {folder}")
+
+
+def _is_package(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _check_flags(rest: list[str]) -> str:

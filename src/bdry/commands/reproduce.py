@@ -15,7 +15,7 @@ from ..runs import RunRecord, find_runs, find_unfinished
 from ..selection import Evidence
 from ..session.console import say_skipped
 from ..session.cores import num_cores
-from ..session.python_child import run_bdry
+from ..session.python_child import ending_together, obey, run_bdry
 from ..settings import Grid, ReproduceConfig
 from ..settings.commands import Measuring
 from ..studies.figures import draw_figures
@@ -36,14 +36,17 @@ def run(config: ReproduceConfig) -> None:
     """Runs what is missing of the grid, draws every figure and writes the verdicts."""
     folder = Path(config.outputs).expanduser() / "reproduce" / f"{config.paper}-{config.scale}"
     grid = load_grid(config.paper, config.scale)
-    failed = _train(grid, config, folder)
-    records = _records(folder)
-    failed += _measure(grid, records, workers=num_cores() if config.launcher == "joblib" else 1)
+    with ending_together():
+        failed = _train(grid, config, folder)
+        records = _records(folder)
+        failed += _measure(grid, records, workers=num_cores() if config.launcher == "joblib" else 1)
     try:
         for path in draw_figures(config.paper, "all", records, folder / "figures"):
             print(path)
         verdicts = judge(config.paper, Evidence.of(records, find_unfinished([str(folder)], records)))
         title = f"{config.paper} at scale={config.scale}: verdicts on {len(CLAIMS[config.paper])} claims"
+        if failed:
+            title += f"; {len(failed)} commands of the study did not finish"
         for path in write_claims(verdicts, title, folder):
             print(path)
     except OSError as error:
@@ -105,10 +108,17 @@ def _command(words: list[str]) -> list[str]:
     code = run_bdry(words)
     while code == BusyError.exit_code:
         print(f"waiting for the process that works on it: {shown}", flush=True)
-        time.sleep(WAIT_S)
+        _wait()
         code = run_bdry(words)
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     if code == USAGE:
         raise UsageError(f"{shown}: see the line above")
     return [shown] if code else []
+
+
+def _wait() -> None:
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end:
+        obey()
+        time.sleep(min(WAIT_S, 0.5))

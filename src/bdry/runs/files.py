@@ -11,6 +11,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,19 @@ def replacing(path: Path) -> Iterator[Path]:
         raise OSError(refused.errno, refused.strerror or str(refused), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def known_as(place: Path, hidden: Path) -> Iterator[None]:
+    """Of an `OSError` about a file below `hidden`, which `place` is made of, the name that the user knows."""
+    try:
+        yield
+    except OSError as error:
+        names = [error.filename, error.filename2]
+        for number, name in enumerate(names):
+            if isinstance(name, (str, PathLike)) and Path(name).is_relative_to(hidden):
+                names[number] = str(place / Path(name).relative_to(hidden))
+        raise OSError(error.errno, error.strerror, names[0], None, names[1]) from error
 
 
 def _no_room(error: BaseException) -> OSError | None:

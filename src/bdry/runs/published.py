@@ -28,7 +28,7 @@ from ..errors import BusyError, RunError
 from .arrays import last_of
 from .collect import RunRecord, find_runs
 from .csvfile import COMPRESSED, compressed, read_table
-from .files import below, copy_folder, refuse_links, replacing, write_text
+from .files import below, copy_folder, known_as, refuse_links, replacing, write_text
 from .folder import MEASUREMENTS, Run
 from .owned import OwnedFolder
 from .tables import TABLES
@@ -143,10 +143,11 @@ def _copy(source: Path, place: Path) -> None:
     temporary = place.with_name(f".{place.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        copy_folder(source, temporary)
-        # another process may have put it there
-        with suppress(FileExistsError):
-            temporary.rename(place)
+        with known_as(place, temporary):
+            copy_folder(source, temporary)
+            # another process may have put it there
+            with suppress(FileExistsError):
+                temporary.rename(place)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -175,12 +176,13 @@ def renewing(place: Path) -> Iterator[Path]:
         for left_behind in (fresh, old):
             shutil.rmtree(left_behind, ignore_errors=True)
         _refuse_foreign(place)
-        fresh.mkdir()
-        if (place / DATA).is_dir():
-            copy_folder(place / DATA, fresh / DATA)
-        yield fresh
-        _write_checksums(fresh)
-        _exchange(fresh, place, old)
+        with known_as(place, fresh):
+            fresh.mkdir()
+            if (place / DATA).is_dir():
+                copy_folder(place / DATA, fresh / DATA)
+            yield fresh
+            _write_checksums(fresh)
+            _exchange(fresh, place, old)
     finally:
         for left_behind in (fresh, old):
             shutil.rmtree(left_behind, ignore_errors=True)

@@ -5,10 +5,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
 from ..core.measuring import logits_of, measuring
+from ..errors import BdryError
 
 # by how much of the largest logit two looks at the same images may differ: kernels round differently by batch size
 ROUNDING = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 6e-2}
@@ -18,6 +24,35 @@ SUM_OF_ONE = 1e-3
 
 class UnmeasurableError(ValueError):
     """A module that cannot be measured, and why."""
+
+
+# how often this process has been forked
+_forks = [0]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=lambda: _forks.append(_forks.pop() + 1))
+
+
+@contextmanager
+def in_a_line(refused: Callable[[str], Exception]) -> Iterator[None]:
+    """Whatever a user's code raises inside is the error that `refused` makes of its kind and first line.
+
+    Ctrl-C passes, and what is a line already.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, BdryError, UnmeasurableError):
+        raise
+    except BaseException as error:
+        raise refused(first_line(error)) from None
+
+
+def first_line(error: BaseException) -> str:
+    """Kind and first line of what a user's code raised."""
+    try:
+        lines = str(error).splitlines()
+    except Exception:
+        lines = []
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 class Measurable(nn.Module):
@@ -59,22 +94,32 @@ def check_classifier(
         UnmeasurableError: a ValueError. The module fails on these images, gives no logits of K classes or no gradients,
             or gives other logits at a second look, in a batch of another size or at another place in it.
     """
-    dtype = torch.get_default_dtype()
+    dtype, place = torch.get_default_dtype(), Path.cwd()
     try:
-        with torch.random.fork_rng(), measuring(module):
+        refused = in_a_line(lambda said: UnmeasurableError(f"fails on {called} ({said})"))
+        with refused, torch.random.fork_rng(), measuring(module):
             with torch.no_grad():
-                _check_logits(module(images[:2].clone()), num_classes, called)
+                _check_logits(_first_look(module, images[:2].clone()), num_classes, called)
             if torch.get_default_dtype() != dtype:
                 raise UnmeasurableError("sets torch's default dtype in its forward, for all that is computed after it")
+            if Path.cwd() != place:
+                raise UnmeasurableError("changes the working folder in its forward")
             return _checked(module, images)
-    except UnmeasurableError:
-        raise
-    except (Exception, SystemExit) as error:
-        lines = str(error).splitlines()
-        said = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-        raise UnmeasurableError(f"fails on {called} ({said})") from None
     finally:
         torch.set_default_dtype(dtype)
+        os.chdir(place)
+
+
+def _first_look(module: nn.Module, images: Tensor) -> object:
+    """What the module gives; raises `UnmeasurableError` where it starts processes, which would measure too."""
+    process, forks = os.getpid(), _forks[0]
+    logits = module(images)
+    if os.getpid() != process:
+        # a process that the forward has made, and that came back from it
+        os._exit(0)
+    if _forks[0] != forks:
+        raise UnmeasurableError("forks this process in its forward")
+    return logits
 
 
 def _checked(module: nn.Module, images: Tensor) -> tuple[nn.Module, list[str]]:

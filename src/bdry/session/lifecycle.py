@@ -12,11 +12,11 @@ import torch
 
 from ..conf import job_overrides
 from ..data import Dataset
-from ..errors import BdryError, StoppedError, out_of_memory
+from ..errors import BdryError, StoppedError, UsageError, out_of_memory
 from ..runs.owned import OwnedFolder
 from ..runs.provenance import provenance
+from .classifier_check import first_line
 from .digests import is_own
-from .own_function import first_line
 from .progress import Counting
 from .stopping import Stop, stopping
 
@@ -58,7 +58,7 @@ def carry_out(folder: OwnedFolder, begin: Callable[[], Work]) -> None:
     begin: builds the work, of data and networks; what it refuses is refused before anything is written.
 
     Raises:
-        BdryError: the network is the user's own code, which has raised something.
+        UsageError: the network is the user's own code, which has raised something.
         BusyError: another process works in this folder.
         StoppedError: a signal has stopped it; the same command goes on.
     """
@@ -104,7 +104,7 @@ def _origin(dataset: Dataset, how_far: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def _of_own_code(error: BaseException, config: dict[str, Any]) -> BdryError | None:
+def _of_own_code(error: BaseException, config: dict[str, Any]) -> UsageError | None:
     """The line for an error that has come through the file of a network that `config` names, and where in it.
 
     Also for one that torch raises while it differentiates, where no file of the network is on the way.
@@ -121,9 +121,9 @@ def _of_own_code(error: BaseException, config: dict[str, Any]) -> BdryError | No
         files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(root.__traceback__)]
         places = [f"{file.name}, line {line}" for file, line in files if is_own(file.resolve())]
         if places and not isinstance(root, BdryError):
-            return BdryError(f"{key}={name}: fails at {places[-1]} ({first_line(root)})")
+            return UsageError(f"{key}={name}: fails at {places[-1]} ({first_line(root)})")
         if files and isinstance(root, RuntimeError) and files[-1][0].is_relative_to(TORCH):
-            return BdryError(f"{key}={name}: cannot be differentiated as this needs ({first_line(root)})")
+            return UsageError(f"{key}={name}: cannot be differentiated as this needs ({first_line(root)})")
         root = root.__cause__ or root.__context__
     return None
 

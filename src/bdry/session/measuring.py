@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,8 @@ class MeasuringWork:
                 self.loaded, self.classifier = moment.step, self.opened.load(moment.step)
             self.progress.say(f"step {moment.step}")
             started = time.monotonic()
-            for piece in self.study.pieces(self.classifier, moment, done):
+            pieces = self.study.pieces(self.classifier, moment, done)
+            while (piece := _next(pieces, stop)) is not None:
                 self._write(moment, piece, time.monotonic() - started)
                 stop.obey()
                 started = time.monotonic()
@@ -94,6 +95,11 @@ class MeasuringWork:
         self.folder.writer(LOG).append(pd.DataFrame([row]))
         where = f"step {moment.step}" if piece.part == WHOLE else f"step {moment.step}, {piece.part}"
         self.progress.count(piece.size, where)
+
+
+def _next(pieces: Iterator[Piece], stop: Stop) -> Piece | None:
+    with stop.at_once():
+        return next(pieces, None)
 
 
 def _counts(text: str, path: Path) -> Counter[str]:

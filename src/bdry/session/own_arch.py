@@ -17,9 +17,9 @@ from ..data import Dataset
 from ..errors import ConfigError, RunError
 from ..models import Classifier, Normalise, split_at_head
 from ..settings import OwnArch, TrainConfig
-from .classifier_check import UnmeasurableError, check_classifier
+from .classifier_check import UnmeasurableError, check_classifier, in_a_line
 from .digests import code_digest, settings_digest, weights_digest
-from .own_function import call, first_line, look_here_first
+from .own_function import call, look_here_first
 
 NUM_TRIED = 16
 KEY = "arch.build"
@@ -62,10 +62,13 @@ def build_own_network(arch: OwnArch, dataset: Dataset, normalise: Normalise, see
     module, _ = call(KEY, arch.build, seed)
     images = dataset.test.balanced(NUM_TRIED, 0).pixels().cpu()
     called = f"images of {'x'.join(map(str, dataset.image_shape))} from {dataset.name}"
+    refused = in_a_line(lambda said: ConfigError(KEY, arch.build, f"cannot be copied or tried ({said})"))
     try:
-        # a function may give the same module twice
-        module = copy.deepcopy(module).cpu()
-        measurable, _ = check_classifier(nn.Sequential(normalise, module), images, dataset.num_classes, called=called)
+        with refused:
+            # a function may give the same module twice
+            module = copy.deepcopy(module).cpu()
+            own = nn.Sequential(normalise, module)
+            measurable, _ = check_classifier(own, images, dataset.num_classes, called=called)
         if not isinstance(measurable, nn.Sequential):
             raise UnmeasurableError("its logits must be finite numbers of float32 to be trained")
         with torch.random.fork_rng(devices=[]):
@@ -74,8 +77,6 @@ def build_own_network(arch: OwnArch, dataset: Dataset, normalise: Normalise, see
         raise ConfigError(KEY, arch.build, str(error)) from None
     except ValueError as error:
         raise ConfigError("arch.head", arch.head, f"{arch.build}: {error}") from None
-    except (Exception, SystemExit) as error:
-        raise ConfigError(KEY, arch.build, f"cannot be copied or tried ({first_line(error)})") from None
     classifier = Classifier(normalise, body, head)
     _try_training(arch, classifier, images[:2])
     return classifier
@@ -84,12 +85,10 @@ def build_own_network(arch: OwnArch, dataset: Dataset, normalise: Normalise, see
 def _try_training(arch: OwnArch, classifier: Classifier, images: Tensor) -> None:
     """Raises `ConfigError` where the network does something else in training mode, such as giving further logits."""
     tried = copy.deepcopy(classifier).train()
-    try:
+    with in_a_line(lambda said: ConfigError(KEY, arch.build, f"fails in training mode ({said})")):
         with torch.random.fork_rng(devices=[]):
             loss = nn.functional.cross_entropy(tried(images), torch.zeros(len(images), dtype=torch.int64))
         loss.backward()
-    except (Exception, SystemExit) as error:
-        raise ConfigError(KEY, arch.build, f"fails in training mode ({first_line(error)})") from None
 
 
 def _code(arch: OwnArch) -> str:

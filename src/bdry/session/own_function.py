@@ -14,6 +14,7 @@ from torch import nn
 from .._vision import open_door
 from ..core.seeds import derive, seeded_globally
 from ..errors import ConfigError, did_you_mean
+from .classifier_check import in_a_line
 
 
 def call(key: str, name: str, seed: int = 0) -> tuple[nn.Module, str]:
@@ -30,10 +31,8 @@ def call(key: str, name: str, seed: int = 0) -> tuple[nn.Module, str]:
     # a module without weights of its own is the same at every start
     with seeded_globally(derive(seed, "init")), torch.enable_grad(), _modes_kept():
         function = _function(key, name)
-        try:
+        with in_a_line(lambda said: ConfigError(key, name, f"calling it failed ({said})")):
             module = function()
-        except (Exception, SystemExit) as error:
-            raise ConfigError(key, name, f"calling it failed ({first_line(error)})") from None
     if not isinstance(module, nn.Module):
         raise ConfigError(key, name, f"gives a {type(module).__name__}, not a torch.nn.Module")
     return module, function.__module__
@@ -56,24 +55,18 @@ def look_here_first() -> None:
         sys.path.insert(0, str(Path.cwd()))
 
 
-def first_line(error: BaseException) -> str:
-    """Kind and first line of what a user's code raised."""
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
 def _function(key: str, name: str) -> Callable[[], object]:
     module_name, _, function_name = name.partition(":")
     look_here_first()
     open_door()
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
-        if isinstance(error, ModuleNotFoundError) and module_name.startswith(str(error.name)):
+    with in_a_line(lambda said: ConfigError(key, name, f"importing {module_name} failed ({said})")):
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if not module_name.startswith(str(error.name)):
+                raise
             problem = f"there is no module {error.name} here or on the Python path"
-        else:
-            problem = f"importing {module_name} failed ({first_line(error)})"
-        raise ConfigError(key, name, problem) from None
+            raise ConfigError(key, name, problem) from None
     found = getattr(module, function_name, None)
     if callable(found):
         return found

@@ -19,9 +19,9 @@ from ..models import Classifier, head_of
 from ..runs import Measurement, Run, RunRecord
 from ..runs.checkpoint import load_weights
 from ..settings.run_task import LastLayerTask, RunTask
-from .classifier_check import UnmeasurableError, check_classifier
+from .classifier_check import UnmeasurableError, check_classifier, in_a_line
 from .digests import code_digest, settings_digest, weights_digest
-from .own_function import call, first_line
+from .own_function import call
 
 
 def weights_by_step(named: str | Sequence[str] | None) -> dict[int, Path | None]:
@@ -196,17 +196,18 @@ def open_module(config: RunTask, dataset: Dataset, data_seed: int, normalise: nn
     files = weights_by_step(config.weights)
     own, source = call("classifier", name)
     # before anything has looked at it, which may count its looks
-    code = config.code or f"{code_digest(source, own)} {settings_digest(own)}"
+    with in_a_line(lambda said: ConfigError("classifier", name, f"its parts cannot be listed ({said})")):
+        code = config.code or f"{code_digest(source, own)} {settings_digest(own)}"
     module = own if normalise is None else nn.Sequential(normalise, own)
     tried = dataset.test.balanced(NUM_TRIED, data_seed)
     called = f"images of {'x'.join(map(str, dataset.image_shape))} from {dataset.name}"
     measurable, notes, weights = module, list[str](), list[str]()
     for step, file in files.items():
         _fill(own, file)
-        try:
-            module = module.to(dataset.train.labels.device).eval()
-        except (Exception, SystemExit) as error:
-            raise ConfigError("classifier", name, f"its eval() failed ({first_line(error)})") from None
+        with in_a_line(lambda said: ConfigError("classifier", name, f"its eval() failed ({said})")):
+            module = module.to(dataset.train.labels.device)
+            # an eval() of the user's own may give nothing back
+            module.eval()
         try:
             found, said = check_classifier(module, tried.pixels(), dataset.num_classes, called=called)
         except UnmeasurableError as error:
@@ -215,10 +216,8 @@ def open_module(config: RunTask, dataset: Dataset, data_seed: int, normalise: nn
         # what stands between the module and its images in one moment does so in all
         measurable = found if found is not module else measurable
         notes += [note for note in said if note not in notes]
-        try:
+        with in_a_line(lambda said: ConfigError("classifier", name, f"its state_dict() failed ({said})")):
             weights.append(weights_digest(module.state_dict()))
-        except (Exception, SystemExit) as error:
-            raise ConfigError("classifier", name, f"its state_dict() failed ({first_line(error)})") from None
     head = (config.head or "") if isinstance(config, LastLayerTask) else None
     return OwnModule(name, config.outputs, dataset, data_seed, measurable, own, files, head, notes, code, weights)
 

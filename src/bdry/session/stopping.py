@@ -1,4 +1,7 @@
-"""Stopping at a good moment: SIGTERM and SIGUSR2 set a flag, the work saves its state at the next batch and leaves."""
+"""Stopping at a good moment: SIGTERM and SIGUSR2 set a flag, the work saves its state at the next batch and leaves.
+
+Where a piece of work only computes, which may take minutes, a signal ends it there and then: the piece is done again.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,17 @@ from ..errors import StoppedError, reason
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR2") if hasattr(signal, name)]
 
 
+class _AtOnce(BaseException):
+    """Raised by the handler in the midst of computing; no `except Exception` on the way takes it for a failure."""
+
+
 class Stop:
     """Whether somebody asked this process to stop."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
         self.replaced: dict[int, Any] = {}
+        self.computing = False
 
     @property
     def requested(self) -> bool:
@@ -30,6 +38,23 @@ class Stop:
     def receive(self, number: int, frame: FrameType | None) -> None:
         """The signals' handler."""
         self.signal = number
+        if not self.computing:
+            return
+        if callable(self.replaced.get(number)):
+            # a launcher's handler, which may let the work go on where it is
+            self.obey()
+        else:
+            raise _AtOnce
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Around what computes and writes nothing: a signal ends it where it is, before that one that has come."""
+        self.computing = True
+        try:
+            self.obey()
+            yield
+        finally:
+            self.computing = False
 
     def obey(self, after: str = "") -> None:
         """Called after saving. Where a signal has come, it goes to the handler that a launcher had installed before us.
@@ -59,6 +84,8 @@ def stopping() -> Iterator[Stop]:
         stop.replaced = {number: signal.signal(number, stop.receive) for number in SIGNALS}
     try:
         yield stop
+    except _AtOnce:
+        stop.obey()
     except Exception as error:
         stop.obey(after=f"{reason(error)}; ")
         raise

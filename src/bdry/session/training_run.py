@@ -126,7 +126,8 @@ class TrainingRun:
         for name, probe in self.probes.items():
             if moment.step in self.planned_moments[name]:
                 self.progress.say(f"measuring: {name}")
-                measured = probe.measure(self.classifier, self.dataset, moment)
+                with self.stop.at_once():
+                    measured = probe.measure(self.classifier, self.dataset, moment)
                 tables |= measured.tables
                 for file, arrays in measured.arrays.items():
                     self.folder.write_arrays(file, moment.step, arrays)

@@ -31,13 +31,19 @@ class JoblibLauncher(Launcher):
         self.folder = Path(config.hydra.sweep.dir)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Runs the jobs. Where a worker dies joblib ends the others: the jobs that had not begun are launched anew."""
+        """Runs the jobs. Where a worker dies joblib ends the others: the jobs that had not begun are launched anew.
+
+        Raises `StoppedError` where a signal has come: joblib has ended the workers, whose jobs the same command goes
+        on with.
+        """
         from bdry.runs import Sweep
         from bdry.session.python_child import keep_out_current_folder
+        from bdry.session.stopping import stopping
 
         keep_out_current_folder()
         try:
-            return self.stock.launch(job_overrides, initial_job_idx)
+            with stopping() as stop, stop.at_once():
+                return self.stock.launch(job_overrides, initial_job_idx)
         except BrokenExecutor:
             sweep, numbers = Sweep(self.folder), range(initial_job_idx, initial_job_idx + len(job_overrides))
             begun = [number for number in numbers if sweep.has_begun(number)]

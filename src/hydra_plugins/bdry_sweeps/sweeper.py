@@ -27,14 +27,14 @@ class Sweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Runs the jobs; raises `SweepError` where any failed. The table of jobs comes in any case."""
         from bdry.cli.sweep import check_number, close, interrupted
-        from bdry.errors import UsageError
+        from bdry.errors import StoppedError, UsageError
 
         assert self.config is not None
         check_number(arguments)
         folder = Path(self.config.hydra.sweep.dir)
         try:
             super().sweep(arguments)
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit, StoppedError):
             interrupted(folder, self._jobs())
             raise
         except OSError as error:
