@@ -36,6 +36,13 @@ def test_little_memory_is_a_line(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_too_little_memory_for_the_libraries_is_a_line(tmp_path):
+    done = limited("ulimit -v 300000", "'arch.widths=[4]'", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("bdry: not enough memory here (")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_read_only_place_is_a_line(tmp_path):
     # root may write anywhere but here
     done = limited(":", "'arch.widths=[4]' outputs=/proc/nowhere", tmp_path)

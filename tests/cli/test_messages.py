@@ -39,6 +39,7 @@ CASES = {
     "train probe=[[margin]]": "probe=[[margin]]: must be a list of probes, as in probe=[margin]",
     "train hydra.verbose=maybe": "hydra.verbose=maybe: must be true or false",
     "train +hydra.x=1": "+hydra.x=1: no setting of Hydra that bdry leaves to it, as",
+    "margin +preprocessing.mean.a=1": "+preprocessing.mean.a=1: has no settings of its own to which one could be added",
     "train ~hydra.job": "~hydra.job: no setting of Hydra that bdry leaves to it",
     "train hydra.job.name=a": "hydra.job.name=a: no setting of Hydra that bdry leaves to it",
     "figures hydra.run.dir=a": "hydra.run.dir=a: no setting of Hydra that bdry leaves to it",

@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from .. import __version__
 from ..commands import module_of
 from ..conf import COMMANDS, HYDRA_VERSION_BASE, WHOLE_STUDIES, groups, typed
-from ..errors import NO_ROOM, BdryError, UsageError, did_you_mean, one_line, out_of_memory, reason
+from ..errors import NO_MEMORY, NO_ROOM, BdryError, UsageError, did_you_mean, one_line, out_of_memory, reason
 from ..plugins import problems
 from ..settings.options import conf_dir
 from . import streams
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         with suppress(OSError):
             streams.flush()
         return _complain(BdryError(reason(error)))
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, ImportError) as error:
         return _complain(_line_for(error))
 
 
@@ -141,6 +141,12 @@ def _run_hydra(command: str, rest: list[str]) -> None:
         if "is not iterable" not in str(error):
             raise
         raise UsageError(f"a choice such as dataset=mnist must be a name ({error})") from None
+    except AssertionError as error:
+        # OmegaConf's, of a setting that is added below a list or a null
+        if "Unexpected type for root" not in str(error):
+            raise
+        added = next((word for word in rest if word.startswith("+")), "+")
+        raise UsageError(f"{added}: has no settings of its own to which one could be added") from None
     except (ValueError, RuntimeError) as error:
         # what Hydra and submitit raise for a user's mistake; anything else is a bug and keeps its traceback
         if str(error).startswith("Config group override"):
@@ -275,14 +281,16 @@ def job(config: DictConfig) -> None:
         error = raised if isinstance(raised, BdryError) else BdryError(reason(raised))
         # Hydra adds a line of its own to every Exception of a job, but lets SystemExit pass
         raise SystemExit(_complain(error)) from None
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, ImportError) as error:
         raise SystemExit(_complain(_line_for(error))) from None
 
 
-def _line_for(error: RuntimeError | MemoryError) -> BdryError:
+def _line_for(error: RuntimeError | MemoryError | ImportError) -> BdryError:
     """The error of ours for no memory, or for ~ and a user who is not there; any other is a bug and raised again."""
     if out_of_memory(error):
-        return BdryError(f"not enough memory here ({one_line(error)[:100]})")
+        # of a library that could not be loaded the reason stands below its advice
+        said = [line for line in str(error).splitlines() if any(words in line.lower() for words in NO_MEMORY)]
+        return BdryError(f"not enough memory here ({one_line(said[0] if said else error)[:100]})")
     if "home directory" not in str(error):
         raise error
     return UsageError("~: there is no such home directory; a name that begins with ~ is written ./~")
