@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import re
@@ -75,7 +76,8 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         with suppress(OSError):
             streams.flush()
-        return _complain(BdryError(reason(error)))
+        kind = UsageError if error.errno == errno.ENAMETOOLONG else BdryError
+        return _complain(kind(reason(error)))
     except (RuntimeError, MemoryError, ImportError) as error:
         return _complain(_line_for(error))
 

@@ -39,6 +39,10 @@ def run_plain(command: str, words: list[str]) -> None:
     except SystemExit:
         # argparse has printed its help
         return
+    for name, value in vars(parsed).items():
+        # argparse takes a value of two dashes away
+        if isinstance(value, list) and isinstance(parser.get_default(name), str):
+            parser.error(f"argument --{name}: expected one argument")
     task.run(parsed)
 
 

@@ -77,6 +77,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     """Prints the list, once or again and again."""
+    if parsed.watch and parsed.csv:
+        raise UsageError("--csv: prints once and does not go with --watch")
     places = [word for word in parsed.words if "=" not in word.rpartition("/")[2] or "/" in word] or ["outputs"]
     filters = dict(word.split("=", 1) for word in parsed.words if word not in places)
     query = Query(filters, parsed.sort, tuple(filter(None, parsed.columns.split(","))), parsed.group)
