@@ -10,8 +10,14 @@ from pathlib import PurePath
 # a full disk, a quota or a limit on files used up: no mistake of the command line
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # of the messages of torch's allocators, of a thread without room for its stack, of a library without room for itself
-NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "can't start new thread")
-NO_MEMORY += ("failed to map segment", "cannot allocate memory")
+NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "can't start new thread",
+    "failed to map segment",
+)
 
 
 class BdryError(Exception):

@@ -26,7 +26,7 @@ from bdry.session.lifecycle import _of_own_code, carry_out
 from bdry.session.made_by import settings_given
 from bdry.session.progress import Counting
 from bdry.settings import Grid
-from bdry.settings.reproduce import Measuring
+from bdry.settings.commands import Measuring
 
 SRC = Path(python_child.__file__).parents[2]
 
@@ -179,6 +179,8 @@ def test_a_signal_to_the_parent_alone_ends_its_children_first(number, error, wor
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(python_child, "BDRY", CHILD)
     monkeypatch.setattr(python_child, "GRACE_S", 0.1)
+    # behind a shell's & it is ignored, and would stay so
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def signal_once_begun():
         while not Path("begun").exists():
@@ -190,10 +192,13 @@ def test_a_signal_to_the_parent_alone_ends_its_children_first(number, error, wor
     measuring = Measuring(command="margin", study="main")
     monkeypatch.setattr(reproduce, "_is_meant", lambda measuring, record: True)
     records = [types.SimpleNamespace(run=types.SimpleNamespace(path=name)) for name in "abc"]
-    with pytest.raises(error), python_child.ending_together():
-        reproduce._measure(Grid(measure=[measuring, measuring]), records, workers)
+    try:
+        with pytest.raises(error), python_child.ending_together():
+            reproduce._measure(Grid(measure=[measuring, measuring]), records, workers)
+        assert before == [signal.getsignal(found) for found in python_child.SIGNALS]
+    finally:
+        signal.signal(signal.SIGINT, ignored)
     assert Path("ended").exists()
-    assert before == [signal.getsignal(found) for found in python_child.SIGNALS]
     assert not python_child._running
 
 

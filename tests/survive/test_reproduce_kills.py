@@ -53,6 +53,14 @@ BEGUN = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heeded():
+    """Behind a shell's & it is ignored, also by what is started from there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def start(folder):
     env = {**os.environ, "PYTHONPATH": str(SRC), "PYTHONSAFEPATH": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -85,6 +93,7 @@ def when_it_does(part, folder):
     process = start(folder)
     deadline = time.monotonic() + 1000
     while not list(folder.rglob(BEGUN[part])):
+        assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return process

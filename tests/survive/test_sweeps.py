@@ -110,6 +110,14 @@ def test_given_again_it_skips_what_is_finished(whole, capfd):
     assert tables(whole[0]) == before
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heeded():
+    """Behind a shell's & it is ignored, also by what is started from there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_sweep_of_workers_killed_with_them_or_told_to_stop_alone(number, whole, tmp_path):

@@ -69,7 +69,7 @@ def _commit() -> dict[str, Any]:
 
 
 def _git(checkout: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(checkout), *arguments], capture_output=True, text=True, check=True, timeout=20
-    )
+    # without a lock, which a kill would leave in the checkout for nobody to commit there
+    command = ["git", "--no-optional-locks", "-C", str(checkout), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
     return done.stdout.strip()
