@@ -12,7 +12,7 @@ import torch
 
 from bdry.errors import RunError, UsageError
 from bdry.models import build_classifier
-from bdry.runs import SCHEMA_VERSION, Run, find_runs, run_name
+from bdry.runs import SCHEMA_VERSION, Run, find_runs, provenance, run_name
 from bdry.runs.checkpoint import load_classifier, load_training, save_classifier, save_training
 from bdry.runs.files import file_name, replacing, write_json, write_text
 from bdry.runs.reading import read_json
@@ -242,3 +242,15 @@ def test_provenance_adds_an_entry_a_start(tmp_path):
         run.add_provenance({"n": 1})
         run.add_provenance({"n": 2})
     assert json.loads((run.path / "provenance.json").read_text()) == [{"n": 1}, {"n": 2}]
+
+
+def test_looking_at_the_checkout_takes_no_lock_that_a_kill_would_leave(tmp_path, monkeypatch):
+    commands = []
+
+    def run(command, **settings):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0, stdout="abc\n")
+
+    monkeypatch.setattr(provenance.subprocess, "run", run)
+    assert provenance._git(tmp_path, "status") == "abc"
+    assert "--no-optional-locks" in commands[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from omegaconf import MISSING
@@ -84,9 +85,12 @@ class PublishConfig(FinishedRuns):
     max_mb: float = option(4.0, "size of the data that is refused above", unit="MB", gt=0, le=100_000)
 
     def check_together(self) -> None:
-        """There is a place."""
+        """There is a place, of a name that can be exchanged."""
         if not self.to:
             raise ConfigError("to", None, "must be given, as in to=docs/results/mickisch2020")
+        if PurePath(self.to).name in ("", ".."):
+            # the next publication is written beside it and takes its name
+            raise ConfigError("to", self.to, "must be a folder's own name, as in to=docs/results/mickisch2020")
 
 
 @dataclass
