@@ -23,7 +23,7 @@ BDRY = (
 )
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # a terminal gives its signal to all processes of a command: a child that is still there after so long has not had it
-GRACE_S = 1.0
+GRACE_S = 3.0
 
 _running: set[subprocess.Popen[bytes]] = set()
 # the signals that have come
