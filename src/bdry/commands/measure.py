@@ -41,7 +41,7 @@ from ..studies.lastlayer.settings import SvmConfig
 from ..studies.margins import summary as margins
 from ..studies.margins.in_batches import MarginsInBatches
 from ..studies.margins.settings import MarginConfig
-from ..studies.pieces import Study, WholeMoments
+from ..studies.measured import Study, WholeMoments
 from ..studies.printed import Rows, Summary, no_summary
 from ..studies.probes import Context, build_probe
 from ..studies.regions import summary as regions

@@ -170,7 +170,10 @@ def rank(records: Sequence[RunRecord], table: str, *, variants: bool = False) ->
         experiment = record.identity["experiment"]
         kept: list[tuple[Source, str]] = []
         others: list[tuple[Source, str]] = []
-        for kind, group in _by_kind(study, commands).items():
+        by_kind: dict[str, list[Source]] = defaultdict(list)
+        for source in commands:
+            by_kind[_kind(study, source)].append(source)
+        for kind, group in by_kind.items():
             if study.by_probe and probes:
                 model = probes[0]
             else:
@@ -246,13 +249,6 @@ def _candidates(
         else:
             commands.append(source)
     return probes, commands, passed
-
-
-def _by_kind(study: Study, commands: Sequence[Source]) -> dict[str, list[Source]]:
-    groups: dict[str, list[Source]] = {}
-    for source in commands:
-        groups.setdefault(_kind(study, source), []).append(source)
-    return groups
 
 
 def _kind(study: Study, source: Source) -> str:

@@ -14,7 +14,7 @@ from ..core.moment import Moment
 from ..data import Dataset
 from ..errors import RunError
 from ..runs import TABLES, Measurement, read_table
-from ..studies.pieces import WHOLE, Piece, Study
+from ..studies.measured import WHOLE, Piece, Study
 from .opened import Opened
 from .progress import Counting
 from .stopping import Stop

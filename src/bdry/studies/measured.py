@@ -1,13 +1,17 @@
-"""The noun Probe: `measure(classifier, dataset, moment) -> tables`, and arrays where numbers alone do not show it."""
+"""The noun Probe: `measure(classifier, dataset, moment) -> tables`, and arrays where numbers alone do not show it.
+
+A command asks a study for a measurement in pieces, each of which is written whole or measured again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, get_type_hints
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from ..core.moment import Moment
 from ..data import Dataset
@@ -15,6 +19,7 @@ from ..errors import UsageError
 from ..margins import Estimator
 from ..models import Classifier
 from ..registry import Registry
+from ..runs import Measurement
 from ..runs.arrays import misfit
 
 
@@ -72,3 +77,59 @@ def build_probe(name: str, context: Context, settings: object, **further: Any) -
     if not isinstance(settings, wanted):
         raise UsageError(f"probe={name}: takes {wanted.__name__}, not {type(settings).__name__}; see its defaults list")
     return builder(context, settings, **further)
+
+
+# what a piece is called that is a whole moment
+WHOLE = "all"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What was found in one piece of work: in `size` images of `part` (a split, ...), or in a whole moment (size 1)."""
+
+    part: str
+    size: int
+    found: Measured
+
+
+class Study(Protocol):
+    """What a command measures at each moment, in pieces."""
+
+    @property
+    def unit(self) -> str:
+        """What the sizes of pieces count."""
+        ...
+
+    def size(self, moment: Moment) -> int:
+        """The sizes of all pieces of this moment together."""
+        ...
+
+    def pieces(self, classifier: nn.Module, moment: Moment, done: Mapping[str, int]) -> Iterator[Piece]:
+        """The pieces that are missing, in order. done: by part, the size of those that are there."""
+        ...
+
+    def finish(self, folder: Measurement) -> None:
+        """Sums up and draws, from the folder's tables."""
+        ...
+
+
+@dataclass(frozen=True)
+class WholeMoments:
+    """A probe, whose pieces are whole moments. draw: the measurement's figures."""
+
+    probe: Probe
+    dataset: Dataset
+    draw: Callable[[Measurement], object]
+    unit: str = "checkpoint"
+
+    def size(self, moment: Moment) -> int:
+        """One."""
+        return 1
+
+    def pieces(self, classifier: Any, moment: Moment, done: Mapping[str, int]) -> Iterator[Piece]:
+        """The moment."""
+        yield Piece(WHOLE, 1, self.probe.measure(classifier, self.dataset, moment))
+
+    def finish(self, folder: Measurement) -> None:
+        """Draws."""
+        self.draw(folder)

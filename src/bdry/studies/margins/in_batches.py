@@ -18,8 +18,7 @@ from ...data import Split
 from ...errors import MeasuringError, out_of_memory
 from ...margins import Estimator
 from ...runs import TABLES, Measurement, read_table
-from ..measured import Measured
-from ..pieces import Piece
+from ..measured import Measured, Piece
 from .figures.estimators import draw_histograms
 from .probe import measure_batch, summarise
 
