@@ -208,7 +208,7 @@ def _bisection_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
             place.axhline(found.beta, color="#555555", linestyle=(0, (4, 2)), linewidth=1)
             place.set_yscale("log")
             place.xaxis.set_major_locator(MaxNLocator(integer=True))
-            place.set_title(arrow(s, t))
+            place.set_title(arrow(*found.names((s, t))))
             place.set_xlabel("midpoint")
         axes[0].set_ylabel("median |p_s − p_t|")
         figure.suptitle(titled("bisection", found.title), fontsize=10.5)
@@ -245,7 +245,7 @@ def _segments_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
         figure = Figure(figsize=(max(3.6 * len(directions), 4.6), 1.25 * MOST_SEGMENTS + 1.1), layout="constrained")
         axes = figure.subplots(MOST_SEGMENTS, len(directions), squeeze=False, sharex=True, sharey=True)
         for column, ((s, t), part) in enumerate(directions):
-            axes[0, column].set_title(arrow(s, t))
+            axes[0, column].set_title(arrow(*found.names((s, t))))
             for row in range(MOST_SEGMENTS):
                 segment = part[part["segment"] == row]
                 if segment.empty:
@@ -326,7 +326,7 @@ def _distance_figure(drawn: pd.DataFrame, found: Detailed) -> Figure:
                 _histogram(place, part[part["method"] == name], COLOURS[METHODS.index(name)])
                 if column == 0:
                     place.set_ylabel(METHOD_LABELS[name], rotation=0, ha="right", va="center", fontsize=8)
-            rows[0][column].set_title(arrow(s, t))
+            rows[0][column].set_title(arrow(*found.names((s, t))))
             rows[-1][column].set_xlabel("$\\ell_2$ distance to the source image")
         figure.suptitle(titled("distance", found.title), fontsize=10.5)
     return figure

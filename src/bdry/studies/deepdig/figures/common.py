@@ -94,7 +94,7 @@ class Detailed:
     def names(self, pair: Pair) -> tuple[str, str]:
         """What a pair's classes are called."""
         known = class_names(self.source.record, max(pair) + 1)
-        return known[pair[0]], known[pair[1]]
+        return known[int(pair[0])], known[int(pair[1])]
 
     @property
     def title(self) -> str:
@@ -140,6 +140,24 @@ def last_rows(records: Sequence[RunRecord], name: str, *main: str) -> pd.DataFra
     return rows
 
 
-def arrow(source: float, target: float) -> str:
+def named(rows: pd.DataFrame, records: Sequence[RunRecord]) -> pd.DataFrame:
+    """The rows with the columns `source_name` and `target_name`, empty where a row is of no direction."""
+    of = {record.identity["experiment"]: record for record in records}
+    most = int(np.nanmax(rows[PAIR].to_numpy(float), initial=-1)) + 1
+    known = {experiment: class_names(of[experiment], most) for experiment in rows["experiment"].unique()}
+    for end in PAIR:
+        labels = zip(rows["experiment"], rows[end], strict=True)
+        rows = rows.assign(
+            **{f"{end}_name": ["" if pd.isna(label) else known[experiment][int(label)] for experiment, label in labels]}
+        )
+    return rows
+
+
+def arrow(source: str, target: str) -> str:
     """A direction as titles have it."""
-    return f"{source:.0f}→{target:.0f}"
+    return f"{source}→{target}"
+
+
+def arrow_of(rows: pd.DataFrame) -> str:
+    """The direction that `named` rows are of."""
+    return arrow(rows["source_name"].iloc[0], rows["target_name"].iloc[0])

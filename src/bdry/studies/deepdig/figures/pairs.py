@@ -13,13 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from ....figures.classes import class_names, name_axes
+from ....figures.classes import name_axes
 from ....figures.curves import log_labels, log_ticks
 from ....figures.drawing import Drawing, each_network
 from ....figures.style import COLOURS, RC
 from ....figures.traces import line
 from ....runs import RunRecord
-from .common import CLOSELY, MEASURED, METHOD_LABELS, METHODS, PAIR, arrow, last_rows
+from .common import CLOSELY, MEASURED, METHOD_LABELS, METHODS, PAIR, arrow_of, last_rows, named
 
 MOST_PAIRS = 6
 OUTCOMES = {"success": COLOURS[0], "third class": COLOURS[1], "stalled": "#999999"}
@@ -40,13 +40,13 @@ def success_data(records: Sequence[RunRecord]) -> pd.DataFrame:
         success=rows["num_success"] / total, third=rows["num_third"] / total, stalled=rows["num_stalled"] / total
     )
     parts = []
-    for _, part in rows.groupby(["dataset", "arch", "experiment"]):
+    for _, part in named(rows, records).groupby(["dataset", "arch", "experiment"]):
         # the directions that most seeds have come first
         counts = part.groupby(PAIR)["seed"].nunique().sort_values(ascending=False, kind="stable")
         shown = sorted(counts.index[:MOST_PAIRS])
         for s, t in shown:
             chosen = part[(part["source"] == s) & (part["target"] == t)]
-            parts.append(_means(chosen).assign(panel=arrow(s, t)))
+            parts.append(_means(chosen).assign(panel=arrow_of(chosen)))
         if len(counts) > MOST_PAIRS:
             parts.append(_means(part).assign(panel=f"mean of {len(counts)} directions"))
     return pd.concat(parts, ignore_index=True)
@@ -139,7 +139,8 @@ def idc_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     usual = rows[rows["is_main_grid"].astype(bool)]
     by_method = usual.groupby([*keys, "method", "grid"])[values].mean()
     by_method = by_method.join(usual.groupby([*keys, "method", "grid"])["seed"].nunique().rename("num_seeds"))
-    return pd.concat([over_grids, by_method.reset_index().assign(panel="methods")], ignore_index=True)
+    parts = [over_grids, by_method.reset_index().assign(panel="methods")]
+    return named(pd.concat(parts, ignore_index=True), records)
 
 
 def _idc_figure(drawn: pd.DataFrame, title: str) -> Figure:
@@ -149,11 +150,12 @@ def _idc_figure(drawn: pd.DataFrame, title: str) -> Figure:
         _against_grid(left, middle, drawn[drawn["panel"] == "grid"])
         _by_method(right, drawn[drawn["panel"] == "methods"])
         figure.suptitle(title, fontsize=10.5)
-        corners: list[tuple[Axes, Any]] = [(left, "outside lower left"), (right, "outside lower right")]
-        for place, where in corners:
+        # directions have names of classes, hence two columns
+        corners: list[tuple[Axes, Any, int]] = [(left, "outside lower left", 2), (right, "outside lower right", 3)]
+        for place, where, columns in corners:
             handles, labels = place.get_legend_handles_labels()
             if handles:
-                figure.legend(handles, labels, loc=where, ncols=3)
+                figure.legend(handles, labels, loc=where, ncols=columns)
         style: dict[str, Any] = {"color": "#555555"}
         handles = [Line2D([], [], linestyle=kind, **style) for kind in ("-", DASHED, ":")]
         texts = ["flips", "hysteresis flips", "flips that a plane has"]
@@ -162,9 +164,9 @@ def _idc_figure(drawn: pd.DataFrame, title: str) -> Figure:
 
 
 def _against_grid(left: Axes, middle: Axes, rows: pd.DataFrame) -> None:
-    for number, ((s, t), curve) in enumerate(rows.groupby(PAIR)):
+    for number, (_, curve) in enumerate(rows.groupby(PAIR)):
         style: Any = {"color": COLOURS[number % len(COLOURS)], "marker": "o", "markersize": 3, "capsize": 2}
-        left.errorbar(curve["grid"], curve["idc"], curve["idc_error"], label=arrow(s, t), **style)
+        left.errorbar(curve["grid"], curve["idc"], curve["idc_error"], label=arrow_of(curve), **style)
         middle.errorbar(curve["grid"], curve["flips"], curve["flips_error"], **style)
         middle.errorbar(curve["grid"], curve["hysteresis"], curve["hysteresis_error"], linestyle=DASHED, **style)
     middle.axhline(PLANE_FLIPS, color="#555555", linestyle=":", linewidth=1)
@@ -223,18 +225,19 @@ def alpha_data(records: Sequence[RunRecord]) -> pd.DataFrame:
         for name in ALPHA_PANELS
         for ending, how in (("", "mean"), ("_low", "min"), ("_high", "max"))
     }
-    return curve.agg(**bands, num_seeds=("seed", "nunique")).reset_index()
+    drawn = curve.agg(**bands, num_seeds=("seed", "nunique")).reset_index()
+    return named(drawn, records)
 
 
 def _alpha_figure(drawn: pd.DataFrame, title: str) -> Figure:
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(2.3 * len(ALPHA_PANELS), 2.9), layout="constrained")
         for place, (name, label) in zip(figure.subplots(1, len(ALPHA_PANELS)), ALPHA_PANELS.items(), strict=True):
-            for number, ((s, t), curve) in enumerate(drawn.groupby(PAIR)):
+            for number, (_, curve) in enumerate(drawn.groupby(PAIR)):
                 colour = COLOURS[number % len(COLOURS)]
                 ends = {end: curve[f"{name}_{end}"] for end in ("low", "high")}
-                style: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 3, "label": arrow(s, t)}
-                line(place, arrow(s, t), curve["alpha"], curve[name], **ends, **style)
+                style: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 3, "label": arrow_of(curve)}
+                line(place, arrow_of(curve), curve["alpha"], curve[name], **ends, **style)
             if (drawn["alpha"] > 0).all():
                 place.set_xscale("log")
             alphas = sorted(drawn["alpha"].unique())
@@ -285,14 +288,7 @@ def pairs_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     drawn = drawn.join(both.groupby(keys)["err"].mean())
     drawn["num_seeds"] = ours.groupby(keys)["seed"].nunique()
     drawn = drawn.reset_index()
-    of = {record.identity["experiment"]: record for record in records}
-    most = int(drawn[PAIR].to_numpy().max()) + 1
-    names = {experiment: class_names(of[experiment], most) for experiment in drawn["experiment"].unique()}
-    for end in PAIR:
-        drawn[f"{end}_name"] = [
-            names[experiment][label] for experiment, label in zip(drawn["experiment"], drawn[end], strict=True)
-        ]
-    return drawn.assign(grid=int(idc["grid"].mode().iloc[-1]) if len(idc) else 0)
+    return named(drawn, records).assign(grid=int(idc["grid"].mode().iloc[-1]) if len(idc) else 0)
 
 
 def _pairs_figure(drawn: pd.DataFrame, title: str) -> Figure:
