@@ -5,14 +5,15 @@
 #   gpu_kit.sh pack FOLDER NAME IN WHAT...          here: WHAT, found in the folder IN, as pieces FOLDER/NAME.part*, where
 #                                                   NAME ends in .tar or .tar.xz; scripts/collect_wheels.py brings wheels
 #   gpu_kit.sh bring PIECE...                       there: keeps pieces for the stages
-#   gpu_kit.sh a|b|c FOLDER [WORD...]               there: a stage; FOLDER gets its tables
+#   gpu_kit.sh a|b|c|d FOLDER [WORD...]               there: a stage; FOLDER gets its tables
 #   gpu_kit.sh leave FOLDER N                       there: the N-th lot of what another machine needs to go on with c
 #
 # Stages: a: the tests that need CUDA, and agreement with the CPU (1 minute). b: margin estimators beside their peers (3
 # minutes). c: ResNet-18 on CIFAR-10, standard and then PGD, with margins over training (8 minutes; goes on later).
+# d: scale=full's networks for CIFAR-10, all seeds side by side, with margins over training of fewer images (7 minutes).
 # --dry prints a stage's commands. --tiny makes it small and takes scikit-learn's digits, for trying it out with
 # device=cpu. Further words are settings of c's `bdry train`. In the environment: KIT, the folder there for pieces and
-# what becomes of them; PYTHON, its Python; SECONDS_A, SECONDS_B, SECONDS_C, how long a stage may take; PIECE, the size
+# what becomes of them; PYTHON, its Python; SECONDS_A to SECONDS_D, how long a stage may take; PIECE, the size
 # of a piece; ARCH and TRAININGS, c's network and which of none and pgd it trains.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -146,6 +147,35 @@ c() {
     return $status
 }
 
+d() {
+    local end=$((SECONDS + ${SECONDS_D:-420})) job recipe adv seed status=0
+    local common=(paper=mickisch2020/cifar10 scale=full 'probe=[margin]' probe.margin.num_train=200 probe.margin.num_test=200
+        evaluation.robust_images=200 'moments.steps=[]' 'moments.epochs=[1,2,3,5,8,11]' threads=1)
+    if [ -n "$tiny" ]; then
+        common+=(dataset.num_train=300 dataset.num_test=40 training.epochs=2 training.batch_size=100 'arch.widths=[8,16,16]'
+            dataset.pgd.linf.steps=2 evaluation.robust_images=4 'moments.epochs=[1,2]' probe.margin.num_train=10
+            probe.margin.num_test=10)
+    fi
+    for job in fast,none,{0..5} small,pgd,{0..2}; do
+        IFS=, read -r recipe adv seed <<<"$job"
+        # one by one they would wait for the host most of the time
+        within $((end - SECONDS)) "$python" -m bdry train "recipe=cifar10_$recipe" "adv=$adv" "seed=$seed" "${common[@]}" \
+            "device=$device" "outputs=$kit/outputs" "${words[@]}" >"$out/d-$recipe-$seed.txt" 2>&1 &
+        if [ -n "$dry" ]; then wait $!; fi
+    done
+    for job in $(jobs -p); do wait "$job" || status=$?; done
+    tail -n 2 "$out"/d-*-?.txt | tee "$out/d-log.txt"
+    rm "$out"/d-*-?.txt
+    if [ -z "$dry" ]; then
+        tar --create --gzip --file "$out/d-runs.tar.gz" --exclude=checkpoints --exclude=lock --directory "$kit/outputs" runs
+    fi
+    if [ $status = 75 ] || over $status; then
+        echo "stage d is not at its end: bring what 'leave' gives to the next machine, and give the same command there"
+        status=0
+    fi
+    return $status
+}
+
 tables() {
     tar --create --gzip --file "$out/c-runs.tar.gz" --exclude=checkpoints --exclude=lock --directory "$kit/outputs" runs
     local found name
@@ -183,7 +213,7 @@ leave() {
     stage=${1:-}
     case $stage in
         pack | bring | unpack | leave) shift; "$stage" "$@" ;;
-        a | b | c) shift; begin "$@"; "$stage" ;;
+        a | b | c | d) shift; begin "$@"; "$stage" ;;
         *) sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
     esac
     exit
