@@ -156,19 +156,19 @@ d() {
             dataset.pgd.linf.steps=2 evaluation.robust_images=4 'moments.epochs=[1,2]' probe.margin.num_train=10
             probe.margin.num_test=10)
     fi
+    local command
     for job in fast,none,{0..5} small,pgd,{0..2}; do
         IFS=, read -r recipe adv seed <<<"$job"
+        command=(within $((end - SECONDS)) "$python" -m bdry train "recipe=cifar10_$recipe" "adv=$adv" "seed=$seed" "${common[@]}"
+            "device=$device" "outputs=$kit/outputs" "${words[@]}")
         # one by one they would wait for the host most of the time
-        within $((end - SECONDS)) "$python" -m bdry train "recipe=cifar10_$recipe" "adv=$adv" "seed=$seed" "${common[@]}" \
-            "device=$device" "outputs=$kit/outputs" "${words[@]}" >"$out/d-$recipe-$seed.txt" 2>&1 &
-        if [ -n "$dry" ]; then wait $!; fi
+        if [ -n "$dry" ]; then "${command[@]}"; else "${command[@]}" >"$out/d-$recipe-$seed.txt" 2>&1 & fi
     done
+    if [ -n "$dry" ]; then return; fi
     for job in $(jobs -p); do wait "$job" || status=$?; done
     tail -n 2 "$out"/d-*-?.txt | tee "$out/d-log.txt"
     rm "$out"/d-*-?.txt
-    if [ -z "$dry" ]; then
-        tar --create --gzip --file "$out/d-runs.tar.gz" --exclude=checkpoints --exclude=lock --directory "$kit/outputs" runs
-    fi
+    tar --create --gzip --file "$out/d-runs.tar.gz" --exclude=checkpoints --exclude=lock --directory "$kit/outputs" runs
     if [ $status = 75 ] || over $status; then
         echo "stage d is not at its end: bring what 'leave' gives to the next machine, and give the same command there"
         status=0

@@ -187,6 +187,15 @@ def test_all_directions_count_and_seeds_that_lack_some_are_left_out():
     assert found["cnn, pairs of all seeds"].left_out == "20 ordered pairs that not all seeds have"
 
 
+def test_networks_measured_on_fewer_pairs_are_parts_of_all_claims_but_those_of_all_pairs():
+    made = generation(np.random.default_rng(0))
+    fewer = made[made["arch"] == "cnn"].assign(study="convolutional")
+    evidence = Evidence({"generation": pd.concat([made[made["arch"] != "cnn"], fewer])})
+    by_study = {name: {part.label.split(",")[0] for part in verdict(name, evidence).parts} for name in ("K1", "K2")}
+    assert "cnn" in by_study["K2"]
+    assert "cnn" not in by_study["K1"] and "fcn" in by_study["K1"]
+
+
 def test_a_win_needs_instances():
     table = generation(RNG, pairs=ALL)
     is_none = (table["source"] == 0) & table["method"].isin(["deepdig", "rpbs"])

@@ -34,7 +34,7 @@ def commands(printed: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("more", [[], ["--tiny", "device=cpu"]])
 def test_what_the_stages_run_is_there_and_composes(more, tmp_path):
-    for stage, longest in (("a", 60), ("b", 180), ("c", 480)):
+    for stage, longest in (("a", 60), ("b", 180), ("d", 420), ("c", 480)):
         lines = commands(kit(tmp_path, stage, tmp_path / "out", "--dry", *more, SECONDS_C="480"))
         assert lines
         for line in lines:
@@ -51,6 +51,19 @@ def test_what_the_stages_run_is_there_and_composes(more, tmp_path):
         assert (config.margin.name, config.margin.candidates) == ("deepfool", None)
         assert config.probe["margin"].beside == ["walk"]
         assert (config.dataset.name, config.training.epochs) == (("digits", 1) if more else ("cifar10", 30))
+
+
+def test_stage_d_has_the_full_scales_networks_as_their_recipe_trains_them(tmp_path):
+    lines = commands(kit(tmp_path, "d", tmp_path / "out", "--dry"))
+    trainings = [typed(compose("train", line[line.index("train") + 1 :])) for line in lines]
+    assert [(config.adv.name, config.seed) for config in trainings] == [
+        *(("none", seed) for seed in range(6)),
+        *(("pgd", seed) for seed in range(3)),
+    ]
+    for config in trainings:
+        recipe = typed(compose("train", ["recipe=cifar10_fast"])).training
+        assert (config.training.epochs, config.training.batch_size) == (recipe.epochs, recipe.batch_size)
+        assert (config.arch.name, bool(config.arch.whiten)) == ("airbench", config.adv.name == "none")
 
 
 def test_pieces_make_the_whole_or_say_that_one_is_missing(tmp_path):

@@ -99,7 +99,11 @@ def the_lower_bound_falls_too(evidence: Evidence) -> Verdict:
                 label = f"train, {norm}, {words}" if study == "main" else f"{study}, train, {norm}, {words}"
                 statistic = f"relative change of the mean {words} since the reference moment"
                 parts.append(Part(label, statistic, effect, 0, False, left_out=found.left_out))
-    return decide(parts) if parts else not_run("no run of the study, or of one called bracket, was trained with margin=bracket")
+    return (
+        decide(parts)
+        if parts
+        else not_run("no run was trained with margin=bracket; what bdry margin measures so does not count")
+    )
 
 
 def _of_column(rows: pd.DataFrame, column: str) -> pd.DataFrame:
