@@ -200,6 +200,7 @@ def main() -> None:
                 seconds = "CPU s" if device.type == "cpu" else "s"
                 print(table(f"{name} ({accuracy:.1%}), {norm}", by_norm[norm], len(x), seconds), flush=True)
         if not given.rows and any(outcome.margin is not None for rows in by_norm.values() for outcome in rows):
+            given.figures.mkdir(parents=True, exist_ok=True)
             draw(name, by_norm, len(x), CURVES, given.figures / f"margins_{name}.png")
 
 
