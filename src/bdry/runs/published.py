@@ -40,7 +40,7 @@ WORDS = ("config.yaml", "status.json", "provenance.json")
 # of floating-point numbers
 DIGITS = 5
 # what no figure of a study and no verdict reads: tables, columns, arrays
-LEFT_OUT = ("batches",)
+LEFT_OUT = ("ae", "ae_training", "batches", "runtime", "timings")
 UNREAD = {"margins": ("margin_overshot", "margin_relative", "iterations", "forwards", "backwards")}
 ARRAYS_LEFT_OUT = ("borderline", "borderline_test", "points")
 # what figures show of an experiment's smallest seed alone, as all arrays
