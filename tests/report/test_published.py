@@ -121,7 +121,7 @@ def test_of_the_smallest_seed_alone_there_is_what_figures_show_of_one_seed(undra
     assert kept == [("seed=0", "arrays", "svm-step=00000001.npz")] * len(experiments)
 
 
-def test_tables_keep_five_digits_and_their_checksums(undrawn, runs, tmp_path):
+def test_tables_keep_four_digits_and_their_checksums(undrawn, runs, tmp_path):
     place = tmp_path / "results"
     publish.run(config(runs=runs, to=str(place)))
     records, skipped = find_runs([str(place)])
@@ -134,7 +134,7 @@ def test_tables_keep_five_digits_and_their_checksums(undrawn, runs, tmp_path):
         kept, whole = (read_table(one, TABLES["margins"]) for one in (path, original.run.table_path("margins")))
         unread = list(UNREAD["margins"])
         assert ((kept[unread] == -1) | kept[unread].isna()).all(axis=None)
-        pd.testing.assert_frame_equal(kept.drop(columns=unread), whole.drop(columns=unread), rtol=1e-4)
+        pd.testing.assert_frame_equal(kept.drop(columns=unread), whole.drop(columns=unread), rtol=5e-4)
         assert not (record.run.path / "checkpoints").exists()
     assert intact(place)
 
