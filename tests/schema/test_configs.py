@@ -9,6 +9,8 @@ import re
 import pytest
 import yaml
 
+from bdry.claims.karimi2020 import FEWER_PAIRS, MAIN
+from bdry.claims.mickisch2020_ours import BRACKET
 from bdry.conf import COMMANDS, compose, conf_dir, groups, load_grid, option_defaults, typed
 from bdry.data import DATASETS
 from bdry.errors import ConfigError
@@ -96,6 +98,17 @@ def test_a_studys_grid_is_made_of_commands_that_compose(paper, scale):
     for measuring in grid.measure:
         typed(compose(measuring.command, ["run=x", *measuring.overrides]))
         assert measuring.study in {training.study for training in grid.train}
+
+
+# a study of another name would be trained, measured and passed over by every verdict; li2018 and fawzi2017 read all
+READ = {"mickisch2020": {"main", "transfer", BRACKET}, "karimi2020": {MAIN, FEWER_PAIRS}}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("paper", READ)
+def test_the_studies_of_a_grid_are_those_that_verdicts_read(paper, scale):
+    studies = {training.study for training in load_grid(paper, scale).train}
+    assert {study for study in studies if not study.startswith("control: ")} <= READ[paper]
 
 
 @pytest.mark.parametrize("scale", SCALES)
