@@ -25,7 +25,7 @@ from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no Chromium: apt-get install chromium chromium-driver"),
 ]
 
@@ -36,7 +36,7 @@ PHONE, DESK = 390, 1400
 
 
 def bdry(*words: str, cwd: Path) -> str:
-    done = subprocess.run([sys.executable, "-m", "bdry", *words], cwd=cwd, capture_output=True, text=True, timeout=400)
+    done = subprocess.run([sys.executable, "-m", "bdry", *words], cwd=cwd, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

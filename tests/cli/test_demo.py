@@ -65,7 +65,7 @@ def test_its_commands_compose_and_are_printed_as_they_could_be_typed(given, caps
             assert config.run == str(runs[0])
             assert (config.keep_points, config.num_train, config.num_test) == (7, 7, 7)
         if command == "figures":
-            assert config.style.format == ["png"]
+            assert (config.style.format, config.figure) == (["png"], "margin_evolution")
     assert "here/report.html" in out
 
 

@@ -7,6 +7,7 @@ import torch
 from torch.func import hessian as dense_hessian
 
 from bdry.core.seeds import generator
+from bdry.geometry.boundary import spectrum
 from bdry.geometry.boundary.curvature import mean_curvature, tangent_forms
 from bdry.geometry.boundary.hessian import CentralDifferences, port_step
 from bdry.geometry.boundary.spectrum import dense_spectrum, extreme_spectrum, flat_share, profile, summarise
@@ -198,6 +199,17 @@ def test_lanczos_agrees_with_dense_a9():
     cosine = (ends.directions * dense.directions).flatten(2).sum(2).abs()
     torch.testing.assert_close(cosine, torch.ones_like(cosine), rtol=0, atol=1e-6)
     assert bool(ends.trace.isnan().all())
+
+
+def test_lanczos_ends_where_it_does_not_converge(monkeypatch):
+    told, (f, z, exact) = [], ellipsoid(400)
+    found = extreme_spectrum(two_class(f), z, FIRST, SECOND, num_directions=1, say=told.append)
+    torch.testing.assert_close(found.curvatures[0], exact[[0, -1]], rtol=1e-8, atol=1e-8)
+    assert told == [0]
+    monkeypatch.setattr(spectrum, "MOST_PRODUCTS", 1)
+    found = extreme_spectrum(two_class(f), z, FIRST, SECOND, num_directions=1)
+    assert bool(found.curvatures.isnan().all())
+    assert bool(found.directions.isnan().all())
 
 
 def test_lanczos_does_not_take_the_normal_for_a_direction():

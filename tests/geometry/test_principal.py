@@ -73,3 +73,45 @@ def test_a_kink_is_the_most_curved_direction():
     # up, so that directions beside it take part
     assert curvatures[0, 0] >= 20
     assert directions[0, 0].flatten()[0].abs() > 0.9
+
+
+class Bowl(torch.nn.Module):
+    """Over 200 pixels a quadric of few curvatures that are not 0; the last pixel is the normal's."""
+
+    def forward(self, x):
+        y = x.flatten(1) - 0.5
+        bend = torch.zeros(199, dtype=y.dtype)
+        bend[[3, 50, 120, 198]] = torch.tensor([2.0, -1.0, 1.0, -3.0], dtype=y.dtype)
+        value = (bend * y[:, :-1].square()).sum(1) / 2 - y[:, -1]
+        return torch.stack([value, torch.zeros_like(value)], 1)
+
+
+def test_the_ends_of_many_pixels_are_found_in_a_krylov_space_of_few_products():
+    passed = []
+
+    class Counted(Bowl):
+        def forward(self, x):
+            passed.append(len(x))
+            return super().forward(x)
+
+    x = torch.full((3, 1, 10, 20), 0.5, dtype=torch.float64)
+    x[:, :, -1, -1] -= torch.tensor([1e-3, 2e-3, 3e-3])[:, None]
+    points = FAMILIES["deepfool_end"](Bowl(), x, generator(0, "x"))
+    tangents = candidate_tangents(Counted(), points, ends=2, step=0.1, dense=False)
+    # both sides of 36 products, of all points at a time
+    assert passed == [3] * 72
+    exact = candidate_tangents(Bowl(), points, ends=2, step=0.1, dense=True)
+    overlap = (tangents.flatten(2) * exact.flatten(2)).sum(2).abs()
+    torch.testing.assert_close(overlap, torch.ones(3, 4).double(), atol=1e-6, rtol=0)
+    alone = candidate_tangents(Bowl(), points.take(torch.tensor([1])), ends=2, step=0.1, dense=False)
+    torch.testing.assert_close((alone[0] * tangents[1]).flatten(1).sum(1).abs(), torch.ones(4).double())
+
+
+def test_a_boundary_that_does_not_bend_has_tangents_all_the_same():
+    with torch.random.fork_rng():
+        flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(200, 2).double())
+    x = torch.rand(2, 1, 10, 20, dtype=torch.float64, generator=generator(0, "x"))
+    points = FAMILIES["deepfool_end"](flat, x, generator(0, "x"))
+    tangents = candidate_tangents(flat, points, ends=2, step=0.1, dense=False).flatten(2)
+    torch.testing.assert_close(tangents @ tangents.mT, torch.eye(4).double().expand(2, 4, 4), atol=1e-8, rtol=0)
+    torch.testing.assert_close(tangents @ points.normal.flatten(1)[:, :, None], torch.zeros(2, 4, 1).double())

@@ -12,9 +12,11 @@ from bdry.studies.curvature.figures import (
     FAMILIES,
     _families_figure,
     _method,
+    _sections_figure,
     curvature_data,
     families_data,
     profile_data,
+    sections_data,
     sensitivity_data,
 )
 from bdry.studies.figures import FIGURES
@@ -187,3 +189,54 @@ def test_a_share_of_points_has_no_quartiles(tmp_path, write_run, records):
     side = drawn[drawn["panel"] == "side"]
     assert side["value"].tolist() == [0.5, 1]
     assert side[["low", "high"]].isna().all(axis=None)
+
+
+@pytest.fixture
+def two_rates(tmp_path, write_run, records):
+    """Two networks that differ in the learning rate alone, each with curvatures over training."""
+    for rate in (0.1, 0.2):
+        bent = rows(
+            "curvature_summary",
+            {"step": [0, 5], "epoch": [0.0, 1.0], "kmax": [1.0, rate]},
+            family="nearest_refined",
+            method="ad",
+        )
+        sides = rows(
+            "tangent_sides",
+            {"step": [0, 5], "epoch": [0.0, 1.0], "share_own_side": 0.7, "t": 1.0},
+            family="nearest_refined",
+        )
+        write_run(
+            tmp_path, {"curvature_summary": bent, "tangent_sides": sides}, settings=SMOOTH | {"optim": {"lr": rate}}
+        )
+    return records(tmp_path)
+
+
+def test_networks_that_differ_in_another_key_are_told_apart_in_legends(two_rates):
+    drawn = curvature_data(two_rates)
+    assert set(drawn["series"]) == {"softplus, standard, lr=0.1", "softplus, standard, lr=0.2"}
+    placed, legend = by_activation_and_training(drawn)
+    assert legend.series == ["softplus, lr=0.1", "softplus, lr=0.2"]
+    assert set(placed["line"]) == {"standard"}
+
+
+def lines_of_a_section(**more):
+    """The x of the curves that `sections` draws of one point, and what its legend calls them."""
+    labels = np.zeros((1, 5, 5), dtype=np.int64)
+    planes = {"index": np.zeros(1, int), "own": np.zeros(1, int), "other": np.ones(1, int)}
+    planes |= {"axis": np.linspace(-2, 2, 5), **dict.fromkeys(("max", "min", "random"), labels)}
+    planes |= {"kmax": np.full(1, 0.5), "kmin": np.full(1, -0.5), **more}
+    figure = _sections_figure(sections_data(pd.DataFrame(), planes), planes, "title")
+    curves = [curve for axis in figure.axes for curve in axis.lines if len(curve.get_xdata()) > 1]
+    drawn = [np.asarray(curve.get_xdata())[np.isfinite(curve.get_ydata())] for curve in curves]
+    return [float(abs(x).max()) for x in drawn], figure.legends[0].get_texts()[-1].get_text()
+
+
+def test_a_section_continues_a_curvature_no_further_than_it_was_measured():
+    ends, words = lines_of_a_section()
+    assert ends == [2, 2]
+    assert "continued" in words
+    assert lines_of_a_section(distance=np.full(1, np.nan)) == (ends, words)
+    ends, words = lines_of_a_section(distance=np.full(1, 0.3))
+    assert ends == pytest.approx([0.3, 0.3], abs=0.02)
+    assert words == "the curvature measured at the distance 0.3"

@@ -14,7 +14,7 @@ from bdry.conf import compose, typed
 from bdry.errors import ConfigError
 from bdry.figures.style import RC, Style, most_columns, save, styled, write_table
 from bdry.figures.titles import TITLES, titled
-from bdry.runs.differences import differing, short_names
+from bdry.runs.differences import differing, labels, short_names
 from bdry.settings.commands import WIDTHS
 from bdry.studies.figures import FIGURES
 
@@ -134,6 +134,21 @@ def test_files_are_named_by_what_differs_and_by_the_hash_only_where_nothing_shor
     same = {f"mnist-mlp-none-{n}": config() for n in range(2)}
     assert short_names(same) == {name: name for name in same}
     assert differing([config(), config(lr=0.3, device="cuda")]) == ["optim.lr"]
+
+
+def test_legends_name_what_differs_where_two_would_be_called_the_same():
+    configs = {"a-1": config(lr=0.1), "a-2": config(lr=0.2), "b-3": config(lr=0.1)}
+    called = {"a-1": ["standard"], "a-2": ["standard"], "b-3": ["PGD linf"]}
+    assert labels(called, configs) == {"a-1": ["lr=0.1"], "a-2": ["lr=0.2"], "b-3": []}
+    # of another picture
+    assert labels({"a-1": ["x", "standard"], "a-2": ["y", "standard"]}, configs) == {"a-1": [], "a-2": []}
+    optimisers = {"a-1": config(optim={"name": "adam"}), "a-2": config(optim={"name": "sgd"})}
+    assert labels({one: ["standard"] for one in optimisers}, optimisers) == {
+        "a-1": ["optim=adam"],
+        "a-2": ["optim=sgd"],
+    }
+    same = {"a-1": config(), "a-2": config()}
+    assert labels({one: ["standard"] for one in same}, same) == {"a-1": None, "a-2": None}
 
 
 def test_tables_for_latex_and_markdown(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import nn
 from bdry.cli import main
 from bdry.models import split_at_head
 from bdry.runs.checkpoint import _read
+from bdry.session.digests import _editable_trees, code_digest
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "networks.py"
 NETS = """
@@ -337,3 +339,46 @@ def test_the_head_is_found_in_networks_of_other_kinds():
     body, head = split_at_head(deep, x)
     assert body(x).shape == (3, 8)
     torch.testing.assert_close(head(body(x)), logits)
+
+
+def test_of_an_editable_package_the_networks_classes_count_and_not_all_that_these_import(tmp_path, monkeypatch):
+    """As of a library's checkout: its network's own forward and its bases', but not the thousands of files beside."""
+    site, tree, mine = tmp_path / "site", tmp_path / "library", tmp_path / "mine"
+    for folder in (site / "big_library-1.dist-info", tree / "big_library", mine):
+        folder.mkdir(parents=True)
+    (site / "big_library-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: big-library\nVersion: 1\n")
+    about = {"url": tree.as_uri(), "dir_info": {"editable": True}}
+    (site / "big_library-1.dist-info" / "direct_url.json").write_text(json.dumps(about))
+    files = {
+        tree / "big_library/__init__.py": "",
+        tree / "big_library/beside.py": "HELP = 1\n",
+        tree / "big_library/base.py": "from torch import nn\nfrom . import beside\n\nclass Base(nn.Module): pass\n",
+        tree / "big_library/net.py": "from .base import Base\n\nclass Net(Base):\n    pass\n",
+        mine / "own_of_big.py": "import own_help\nfrom big_library.net import Net\n\ndef build(): return Net()\n",
+        mine / "own_help.py": "HELP = 1\n",
+    }
+    for path, text in files.items():
+        path.write_text(text)
+    monkeypatch.setattr(sys, "path", [str(mine), str(site), str(tree), *sys.path])
+    try:
+        import own_of_big
+
+        net = own_of_big.build()
+        before = code_digest("own_of_big", net)
+        changed = {}
+        for path, text in files.items():
+            path.write_text(text + "# edited\n")
+            changed[path.name] = code_digest("own_of_big", net) != before
+            path.write_text(text)
+        # without the editable installation all of it is the user's
+        (site / "big_library-1.dist-info" / "direct_url.json").unlink()
+        _editable_trees.cache_clear()
+        before = code_digest("own_of_big", net)
+        (tree / "big_library/beside.py").write_text("HELP = 2\n")
+        assert code_digest("own_of_big", net) != before
+    finally:
+        _editable_trees.cache_clear()
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("big_library", "own_of_big")]:
+            del sys.modules[name]
+    counted = {"net.py", "base.py", "own_of_big.py", "own_help.py"}
+    assert {name for name, differs in changed.items() if differs} - {"__init__.py"} == counted

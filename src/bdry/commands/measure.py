@@ -113,7 +113,11 @@ def run(config: Any) -> Measurement:
     record |= {**facts, **opened.origin, "command": name}
 
     def begin() -> MeasuringWork:
-        study = _margins(config, opened, checks) if name == "margin" else _probe(name, config, opened)
+        study = (
+            _margins(config, opened, checks)
+            if name == "margin"
+            else _probe(name, config, opened, lambda doing: work.progress.say(doing))  # noqa: PLW0108
+        )
         work = MeasuringWork(folder, opened, study, record)
         if isinstance(study, MarginsInBatches):
             if config.compile:
@@ -142,10 +146,10 @@ def _opened(config: RunTask, device: torch.device) -> Opened:
     return open_module(config, dataset, config.dataset.subset_seed or 0, first)
 
 
-def _probe(name: str, config: RunTask, opened: Opened) -> Study:
+def _probe(name: str, config: RunTask, opened: Opened, say: Callable[[str], None]) -> Study:
     """The probe of the command's name; none of them measures with the estimator of training (`margin=`)."""
     margin = opened.config.margin if isinstance(opened, StoredRun) else option_defaults("margin", "margin", "deepfool")
-    context = Context(build_estimator(margin), margin.name, opened.data_seed)
+    context = Context(build_estimator(margin), margin.name, opened.data_seed, say=say)
     probe = build_probe(name, context, config, **MEASURING[name].further(config, opened))
 
     def draw(folder: Measurement) -> None:

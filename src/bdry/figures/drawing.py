@@ -17,6 +17,7 @@ from ..runs import RunRecord
 from ..runs.differences import short_names
 from ..runs.files import file_name
 from .captions import caption, keep
+from .points import told_apart
 from .style import save
 from .titles import titled
 
@@ -97,10 +98,14 @@ def each_experiment(data: Data, picture: Picture, what: str) -> Draw:
     def draw(name: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
         drawn = data(records)
         paths = []
-        for (dataset, study, experiment), part in (
-            drawn.groupby(["dataset", "study", "experiment"], sort=True) if len(drawn) else ()
-        ):
-            title, stem = f"{dataset}, {study}", experiment_stem(name, experiment, records)
+        keys = ["dataset", "study", "experiment"]
+        called = {
+            (one.experiment, one.study): [f"{one.dataset}, {one.study}"]
+            for one in (drawn[keys].drop_duplicates().itertuples() if len(drawn) else ())
+        }
+        titles = told_apart(called, records)
+        for (_, study, experiment), part in drawn.groupby(keys, sort=True) if len(drawn) else ():
+            title, stem = titles[experiment, study], experiment_stem(name, experiment, records)
             figure = picture(part, titled(name, title))
             paths += keep(name, title, stem, figure, part, records, folder, what)
         return paths

@@ -10,7 +10,7 @@ from ..runs import RunRecord
 from ..selection import IDENTITY, select
 from ..selection.rule import Moments
 from .curves import Legend
-from .points import EXPERIMENT, TRAININGS, in_order, of_study, over_seeds
+from .points import EXPERIMENT, TRAININGS, in_order, of_study, over_seeds, told_apart
 from .style import shown
 
 LINE = "line"
@@ -18,11 +18,18 @@ MOMENT = [*EXPERIMENT, "series", "seed", "step", "epoch"]
 NO_ROWS = pd.DataFrame(columns=[*IDENTITY, "series", "step"])
 
 
-def series_of(record: RunRecord) -> str:
-    """What a legend calls a run: its activation, without which no curvature says anything, and its training."""
-    training = record.identity["training"]
-    activation = record.config["arch"].get("activation", record.config["arch"]["name"])
-    return f"{activation}, {TRAININGS.get(training, training)}"
+def series_of(records: Sequence[RunRecord]) -> dict[str, str]:
+    """What a legend calls each experiment: its activation, without which no curvature says anything, and its training.
+
+    Config keys are added where two of a data set and architecture would be called the same. All are of one study.
+    """
+    called = {}
+    for record in records:
+        about = record.identity
+        activation = record.config["arch"].get("activation", record.config["arch"]["name"])
+        name = f"{activation}, {TRAININGS.get(about['training'], about['training'])}"
+        called[about["experiment"], about["study"]] = (about["dataset"], about["arch"], name)
+    return {experiment: name for (experiment, _), name in told_apart(called, records).items()}
 
 
 def last_rows(records: Sequence[RunRecord], table: str) -> pd.DataFrame:
@@ -38,8 +45,7 @@ def curve_rows(records: Sequence[RunRecord], table: str) -> pd.DataFrame:
 def _named(records: Sequence[RunRecord], table: str, moments: Moments) -> pd.DataFrame:
     main = of_study(records, "main")
     rows = select(main, table, moments=moments).rows
-    names = {record.identity["experiment"]: series_of(record) for record in main}
-    return rows.assign(series=rows["experiment"].map(names)) if len(rows) else NO_ROWS
+    return rows.assign(series=rows["experiment"].map(series_of(main))) if len(rows) else NO_ROWS
 
 
 def panel_means(rows: pd.DataFrame, column: str, panel: str) -> pd.DataFrame:
@@ -62,11 +68,13 @@ def over_seeds_of_panels(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def by_activation_and_training(drawn: pd.DataFrame) -> tuple[pd.DataFrame, Legend]:
-    """A colour an activation and a line style a training.
+    """A colour an activation, with the config keys that `series_of` adds, and a line style a training.
 
-    What is drawn comes back with `series` cut down to the activation and the training in a column of its own.
+    What is drawn comes back with `series` cut down to the former and the training in a column of its own.
     """
     trainings = drawn["training"].map(lambda name: TRAININGS.get(name, name))
-    placed = drawn.assign(series=drawn["series"].str.partition(", ")[0], **{LINE: trainings.map(shown)})
+    parts = [name.split(", ") for name in drawn["series"]]
+    colours = [", ".join([activation, *added]) for activation, _, *added in parts]
+    placed = drawn.assign(series=colours, **{LINE: trainings.map(shown)})
     lines = {shown(name): number for number, name in enumerate(in_order(trainings))}
     return placed, Legend(in_order(placed["series"]), LINE, lines)

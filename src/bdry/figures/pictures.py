@@ -40,12 +40,14 @@ def each_series(
     def draw(name: str, records: Sequence[RunRecord], folder: Path) -> list[Path]:
         chosen: dict[tuple[str, ...], tuple[RunRecord, pd.DataFrame, Arrays]] = {}
         main = of_study(records, "main")
+        names = series_of(main)
         for record, ranking in sorted(
             zip(main, rank(main, table), strict=True), key=lambda one: one[0].identity["seed"]
         ):
             both = _first_with(ranking, table, arrays)
             if both is not None:
-                place = (record.identity["dataset"], record.identity["arch"], series_of(record))
+                about = record.identity
+                place = (about["dataset"], about["arch"], names[about["experiment"]])
                 chosen.setdefault(place, (record, *both))
         paths = []
         for (dataset, arch, series), (record, rows, found) in sorted(chosen.items(), key=lambda item: item[0]):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from ..runs import RunRecord
+from ..runs.differences import labels
 from ..selection import main_margins, select
 
 # the columns that tell experiments apart
@@ -105,15 +106,14 @@ def last_moment(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["step"] == rows.groupby(["experiment", "seed"])["step"].transform("max")]
 
 
-def series(rows: pd.DataFrame, *, several_archs: bool = False) -> pd.Series:
+def series(rows: pd.DataFrame, records: Sequence[RunRecord], *, several_archs: bool = False) -> pd.Series:
     """What a legend calls each row's run: its training, and whatever else tells it from the other runs in `rows`.
 
-    That is the study (other than the main one), the architecture where a figure shows `several_archs`, and the run's
-    hash where two would still be called the same.
+    That is the study (other than the main one), the architecture where a figure shows `several_archs`, and config keys
+    (`differences.labels`) where two would still be called the same.
     """
-    experiments = rows[["dataset", "arch", "experiment", "study", "training"]].drop_duplicates()
-    names = []
-    for run in experiments.itertuples():
+    called = {}
+    for run in rows[EXPERIMENT].drop_duplicates().itertuples():
         parts = [TRAININGS.get(run.training, run.training)]
         if run.study.startswith(CONTROL):
             control = run.study.removeprefix(CONTROL)
@@ -122,15 +122,27 @@ def series(rows: pd.DataFrame, *, several_archs: bool = False) -> pd.Series:
             parts.append(run.study)
         if several_archs:
             parts.append(run.arch)
-        names.append(", ".join(parts))
-    named = experiments.assign(name=pd.Series(names, index=experiments.index, dtype="str"))
-    shared = named.duplicated(["dataset", "arch", "name"], keep=False)
-    named["name"] = named["name"].where(
-        ~shared, named["name"] + " (" + named["experiment"].str.rsplit("-", n=1).str[-1] + ")"
+        called[run.experiment, run.study] = (run.dataset, run.arch, ", ".join(parts))
+    names = told_apart(called, records)
+    return pd.Series(
+        [names[key] for key in zip(rows["experiment"], rows["study"], strict=True)], index=rows.index, dtype="str"
     )
-    return (
-        rows[["experiment", "study"]].merge(named, on=["experiment", "study"], how="left")["name"].set_axis(rows.index)
-    )
+
+
+def told_apart(
+    called: Mapping[tuple[str, str], Sequence[str]], records: Sequence[RunRecord]
+) -> dict[tuple[str, str], str]:
+    """The last part of each experiment's name, with config keys, or its hash, where others would be called the same.
+
+    Args:
+        called: by experiment and study, what it is called and, before that, the picture that it is in.
+        records: have their configs.
+    """
+    configs = {(record.identity["experiment"], record.identity["study"]): record.config for record in records}
+    names = {}
+    for key, parts in labels(called, {key: configs[key] for key in called}).items():
+        names[key] = ", ".join([called[key][-1], *([key[0].rpartition("-")[2]] if parts is None else parts)])
+    return names
 
 
 def in_order(names: Iterable[str]) -> list[str]:

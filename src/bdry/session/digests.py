@@ -5,13 +5,18 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import is_dataclass
+from functools import cache
+from importlib.metadata import distributions
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 import torch
@@ -92,24 +97,49 @@ def files_digest(places: Sequence[str]) -> str:
 def code_digest(name: str, module: nn.Module | None = None) -> str | None:
     """SHA-256 of the source of the Python module `name`, of the classes inside `module`, and of all that these import.
 
-    Files of installed packages and of Python itself are left out; None where `name` itself is one. Files are read and
-    not run: of a name such as a.b, too, the package a is imported only where it is the user's own.
+    Files of installed packages and of Python itself are left out; None where `name` itself is one. Of a package that is
+    installed as editable, and which `name` is no part of, the files of the classes inside and of their bases count, and
+    not what these import, which may be thousands of files. Files are read and not run: of a name such as a.b, too, the
+    package a is imported only where it is the user's own.
     """
-    waiting = {name, *(type(part).__module__ for part in module.modules())} if module else {name}
+    classes = {base for part in module.modules() for base in type(part).__mro__} if module else set()
+    waiting = {name, *(one.__module__ for one in classes)}
     if module is None and not (_is_own_package(name.partition(".")[0]) and _source(name)):
         return None
     sources: dict[str, bytes] = {}
+    home = _editable(_source(name))
     while waiting:
         current = waiting.pop()
         path = _source(current)
         if current not in sources and path is not None:
             sources[current] = path.read_bytes()
+            if _editable(path) not in (None, home):
+                continue
             is_package = path.name == "__init__.py"
             waiting |= set(_imports(sources[current], current if is_package else current.rpartition(".")[0]))
     digest = hashlib.sha256()
     for current, content in sorted(sources.items()):
         digest.update(f"{current} {len(content)} ".encode() + content)
     return digest.hexdigest()
+
+
+def _editable(path: Path | None) -> Path | None:
+    """The source tree of the editable package that a file is of, if any."""
+    roots = [root for root in _editable_trees(tuple(sys.path)) if path is not None and path.is_relative_to(root)]
+    return max(roots, key=lambda root: len(root.parts), default=None)
+
+
+@cache
+def _editable_trees(places: tuple[str, ...]) -> list[Path]:
+    """The source trees of packages that are installed as editable, below these places of `sys.path`."""
+    found = []
+    for package in distributions(path=[*places]):
+        # what another tool wrote may be anything
+        with suppress(ValueError, TypeError, AttributeError, KeyError, OSError):
+            about = json.loads(package.read_text("direct_url.json") or "{}")
+            if about.get("dir_info", {}).get("editable"):
+                found.append(Path(url2pathname(urlsplit(about["url"]).path)).resolve())
+    return found
 
 
 def _is_own_package(name: str) -> bool:

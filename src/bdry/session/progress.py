@@ -115,14 +115,17 @@ class Counting:
             self.task, completed=self.done, rate=f"{self._rate():.1f} {self.unit}s/s", left=left, doing=doing
         )
         self._expect_after_a_minute()
-        if not self.console.is_terminal and time.monotonic() - self.last_line >= LINE_EVERY_S:
+        if not self.console.is_terminal and self._a_minute():
             self._line(doing)
 
     def say(self, doing: str) -> None:
-        """What is going on instead of a step, such as a measurement; the first is a line where there is no terminal."""
+        """What is going on instead of a step, such as a measurement; without a terminal a line, then one a minute."""
         self.bar.update(self.task, doing=doing)
-        if not self.console.is_terminal and self.silent:
+        if not self.console.is_terminal and (self.silent or self._a_minute()):
             self._line(doing)
+
+    def _a_minute(self) -> bool:
+        return time.monotonic() - self.last_line >= LINE_EVERY_S
 
     def _rate(self) -> float:
         return (self.done - self.first) / max(time.monotonic() - self.started, 1e-9)

@@ -47,12 +47,14 @@ class Context:
     estimator: margin estimator with its settings bound, called as (model, x, start_class=None, norm=..., clipped=...).
     data_seed: the data set's seed, for choosing images: runs of different seeds measure the same ones.
     beside: further estimators by name, those that the setting `beside` lists.
+    say: is told what is being measured, where a moment takes long.
     """
 
     estimator: Estimator
     estimator_name: str
     data_seed: int
     beside: Mapping[str, Estimator] = field(default_factory=dict)
+    say: Callable[[str], None] = lambda doing: None
 
 
 class Probe(Protocol):

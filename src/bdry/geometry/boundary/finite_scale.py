@@ -4,7 +4,9 @@ Over the tangent plane at z, with unit normal n, the boundary is at height s: F(
 v at scale t is -2 s / t^2, which tends to the normal curvature as t falls to 0. (docs/papers/fawzi2017.md)
 
 For principal curvatures a height has to be looked up in every direction and pair of directions, so that only a few
-directions can be searched: those that central differences of the gradient, symmetrised, call most curved.
+directions can be searched: those that central differences of the gradient, symmetrised, call most curved. Of images of
+many pixels these differences are taken in a Krylov space: they are candidates, which need not be exact, and Lanczos'
+method need not converge where kinks make the differences unsymmetric.
 """
 
 from __future__ import annotations
@@ -17,10 +19,18 @@ from torch import Tensor
 
 from ...core.measuring import Model, logits_of
 from ...core.norms import per_sample, steepest
+from ...core.seeds import generator
 from .hessian import CentralDifferences
-from .logit_gap import SIGN, pair_gap
+from .logit_gap import SIGN, gap_and_gradient, pair_gap
 from .points import BoundaryPoints
-from .spectrum import dense_spectrum, extreme_spectrum
+from .spectrum import dense_spectrum
+
+# a logit gap of at most so many units of the logits' rounding is none
+ROUNDING = 4
+# products with the Hessian, of which directions at both ends are found, beside four for each direction
+FEWEST_PRODUCTS = 20
+# a direction whose new part is at most this share of its length is none
+NOTHING_NEW = 1e-8
 
 
 @dataclass(frozen=True)
@@ -135,7 +145,10 @@ def _height(
     """s with F(base + s normal) = 0, nearest to 0 as far as doubling tells, nan beyond `reach`; and F(base). (R,)."""
 
     def at(rows: Tensor, s: Tensor) -> Tensor:
-        return pair_gap(logits_of(model, base[rows] + per_sample(s, base) * normal[rows]), own[rows], other[rows])
+        logits = logits_of(model, base[rows] + per_sample(s, base) * normal[rows])
+        value = pair_gap(logits, own[rows], other[rows])
+        # what is rounding alone is 0: looking for its root is looking for chance
+        return torch.where(value.abs() <= ROUNDING * torch.finfo(value.dtype).eps * logits.abs().amax(1), 0.0, value)
 
     rows = torch.arange(len(base), device=base.device)
     at_base = at(rows, torch.zeros_like(slope))
@@ -192,18 +205,54 @@ def candidate_tangents(model: Model, points: BoundaryPoints, *, ends: int, step:
         points: all of them found.
         ends: directions of each sign.
         step: of the central differences, pixel units.
-        dense: from all d columns of the Hessian, else by Lanczos' method, which takes it for symmetric.
+        dense: from all d columns of the Hessian, else within a Krylov space of some ten for each end.
 
     Returns:
         nan rows where these do not exist, as of a gradient of 0.
     """
     size = points.start.shape[1:].numel() - 1
-    hessian = CentralDifferences(step)
-    if 2 * ends >= size:
-        found = dense_spectrum(model, points.point, points.own, points.other, num_directions=size, hessian=hessian)
-        return found.directions[:, :size]
-    solve = dense_spectrum if dense else extreme_spectrum
-    return solve(model, points.point, points.own, points.other, num_directions=ends, hessian=hessian).directions
+    if not dense and 2 * ends < size:
+        return _krylov_ends(model, points, ends, step, min(FEWEST_PRODUCTS + 8 * ends, size))
+    most, hessian = ends if 2 * ends < size else size, CentralDifferences(step)
+    found = dense_spectrum(model, points.point, points.own, points.other, num_directions=most, hessian=hessian)
+    return found.directions[:, : min(2 * ends, size)]
+
+
+def _krylov_ends(model: Model, points: BoundaryPoints, ends: int, step: float, products: int) -> Tensor:
+    """The ends of the symmetrised Hessian's spectrum within a Krylov space, of all points at once, (N, 2 ends, ...)."""
+    shape, normal = points.point.shape[1:], points.normal.flatten(1)
+    held = normal.new_zeros(len(normal), 0, normal.shape[1])
+    # the same for every point: a result does not depend on the batch
+    draws = torch.randn(products, normal.shape[1], generator=generator(0, "krylov"), dtype=torch.float64).to(normal)
+
+    def new(v: Tensor) -> Tensor:
+        """The part of v, (N, d), that is a tangent and new; twice, for rounding."""
+        taken = torch.cat([normal[:, None], held], 1)
+        for _ in range(2):
+            v = v - torch.einsum("nk,nkd->nd", torch.einsum("nkd,nd->nk", taken, v), taken)
+        return v
+
+    image, images = torch.zeros_like(normal), []
+    for draw in draws:
+        v = new(image)
+        # where nothing new came, as of a boundary that does not bend, another direction goes on
+        ended = v.norm(dim=1) <= NOTHING_NEW * image.norm(dim=1)
+        v = steepest(torch.where(ended[:, None], new(draw.expand_as(v)), v), "l2")
+        held = torch.cat([held, v[:, None]], 1)
+        shift = step * v.unflatten(1, shape)
+        ahead, behind = (
+            gap_and_gradient(model, points.point + sign * shift, points.own, points.other)[2].flatten(1)
+            for sign in (1, -1)
+        )
+        image = ahead - behind
+        images.append(image)
+    form = torch.einsum("nkd,nld->nkl", held, torch.stack(images, 1))
+    rows = form.flatten(1).isfinite().all(1) & (normal != 0).any(1)
+    vectors = torch.linalg.eigh((form + form.mT)[rows]).eigenvectors
+    chosen = torch.cat([vectors[:, :, -ends:].flip(2), vectors[:, :, :ends]], 2)
+    tangents = torch.full((len(normal), 2 * ends, normal.shape[1]), torch.nan, dtype=held.dtype, device=held.device)
+    tangents[rows] = torch.einsum("nke,nkd->ned", chosen, held[rows])
+    return tangents.unflatten(2, shape)
 
 
 def principal_at_scale(

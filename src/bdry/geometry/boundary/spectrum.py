@@ -23,6 +23,10 @@ from .hessian import EXACT, HessianMethod, LocalHessian
 from .logit_gap import SIGN
 from .smoothness import refuse_piecewise_linear
 
+# products with the Hessian that Lanczos' method may take for a point: of a network whose derivatives are not symmetric
+# it need never converge
+MOST_PRODUCTS = 3000
+
 
 @dataclass(frozen=True)
 class Spectrum:
@@ -60,6 +64,7 @@ def dense_spectrum(
     *,
     num_directions: int = 0,
     hessian: HessianMethod = EXACT,
+    say: Callable[[int], None] = lambda row: None,
 ) -> Spectrum:
     """All d - 1 principal curvatures at each point: d products with the Hessian, symmetrised, and `eigh`.
 
@@ -70,11 +75,12 @@ def dense_spectrum(
         other: (N,) int64.
         num_directions: m, principal directions kept at each end, at most d - 1; 0 is cheapest.
         hessian: of second derivatives: exact, or at a finite scale, which piecewise linear networks need.
+        say: is told the number of each point before it is looked at.
 
     Raises:
         PiecewiseLinearError: exact derivatives of a piecewise linear network.
     """
-    return _spectrum(model, z, own, other, hessian, num_directions, z.shape[1:].numel() - 1, _dense)
+    return _spectrum(model, z, own, other, hessian, num_directions, z.shape[1:].numel() - 1, _dense, say)
 
 
 def extreme_spectrum(
@@ -85,6 +91,7 @@ def extreme_spectrum(
     *,
     num_directions: int = 10,
     hessian: HessianMethod = EXACT,
+    say: Callable[[int], None] = lambda row: None,
 ) -> Spectrum:
     """The m largest and m smallest principal curvatures at each point by Lanczos' method, a product at a time.
 
@@ -97,14 +104,16 @@ def extreme_spectrum(
         other: as in `dense_spectrum`.
         num_directions: m.
         hessian: of second derivatives: exact, or at a finite scale, which piecewise linear networks need.
+        say: is told the number of each point before it is looked at.
 
     Raises:
-        ValueError: as `dense_spectrum`; 2 m is not below d - 1. A point that does not converge is a row of nan.
+        ValueError: as `dense_spectrum`; 2 m is not below d - 1. A point that has not converged after `MOST_PRODUCTS`
+            is a row of nan.
     """
     if not 0 < 2 * num_directions < z.shape[1:].numel() - 1:
         most = (z.shape[1:].numel() - 2) // 2
         raise ValueError(f"num_directions={num_directions}: Lanczos takes 1 to {most} at each end for these images")
-    return _spectrum(model, z, own, other, hessian, num_directions, 2 * num_directions, _lanczos)
+    return _spectrum(model, z, own, other, hessian, num_directions, 2 * num_directions, _lanczos, say)
 
 
 class _Row(NamedTuple):
@@ -125,6 +134,7 @@ def _spectrum(
     m: int,
     num_curvatures: int,
     solve: Callable[[LocalHessian, _Tangents, int], _Row],
+    say: Callable[[int], None],
 ) -> Spectrum:
     n, d = len(z), z.shape[1:].numel()
 
@@ -134,6 +144,7 @@ def _spectrum(
     curvatures, directions, defect, length = missing(num_curvatures), missing(2 * m, d), missing(), missing()
     is_zero = []
     for row in z.flatten(1).isfinite().all(1).nonzero()[:, 0].tolist():
+        say(row)
         local = hessian(model, z[row : row + 1], int(own[row]), int(other[row]))
         length[row] = local.gradient.norm()
         if not 0 < float(length[row]) < torch.inf:
@@ -216,9 +227,13 @@ def _lanczos(local: LocalHessian, tangents: _Tangents, m: int) -> _Row:
     if not once.any():
         flat = torch.eye(size, dtype=like.dtype, device=like.device)
         return _Row(like.new_zeros(2 * m), flat[: 2 * m], torch.nan, True)
+    # vectors held, as scipy has it; a restart takes those beyond the ones wanted anew
+    held = min(size, max(4 * m + 1, 20))
+    restarts = MOST_PRODUCTS // (held - 2 * m) + 1
     try:
         operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
-        curvatures, vectors = eigsh(operator, k=2 * m, which="BE", v0=first, tol=1e2 * torch.finfo(like.dtype).eps)
+        tol = 1e2 * torch.finfo(like.dtype).eps
+        curvatures, vectors = eigsh(operator, k=2 * m, which="BE", v0=first, ncv=held, maxiter=restarts, tol=tol)
     except ArpackNoConvergence:
         return _missing(like, 2 * m, m)
     order = curvatures.argsort()

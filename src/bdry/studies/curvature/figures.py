@@ -113,6 +113,7 @@ SECTIONS_WHAT = (
     "of the figure's first method) and a random one. Curvature kappa bends the boundary down by kappa x^2 / 2 (the "
     "line), near the point or at the scale of the method."
 )
+CONTINUED = "the curvature measured close to the point, continued"
 
 
 def sections_data(rows: pd.DataFrame, planes: Arrays) -> pd.DataFrame:
@@ -136,6 +137,9 @@ def _sides(planes: Arrays, name: str, row: int) -> np.ndarray:
 def _sections_figure(drawn: pd.DataFrame, planes: Arrays, title: str) -> Figure:
     end = float(planes["axis"][-1])
     across = np.linspace(-end, end, 201)
+    # curvature at a distance says where the boundary is there, and nothing of what lies beyond
+    distance = planes.get("distance", np.full(1, np.nan))
+    reach = float(distance[0]) if distance[0] < end else end
     with matplotlib.rc_context(RC):
         figure, axes = picture_grid(len(planes["index"]), len(PLANES), title, size=1.9, legend=0.3)
         for picture in drawn.itertuples():
@@ -154,7 +158,8 @@ def _sections_figure(drawn: pd.DataFrame, planes: Arrays, title: str) -> Figure:
             curve = "" if np.isnan(picture.curvature) else f", kappa = {round(picture.curvature, 6):.2g}"
             if curve:
                 parabola = -picture.curvature * across**2 / 2
-                place.plot(across, np.where(abs(parabola) < end, parabola, np.nan), color="#000000", linewidth=0.7)
+                shown_at = (abs(parabola) < end) & (abs(across) <= reach)
+                place.plot(across, np.where(shown_at, parabola, np.nan), color="#000000", linewidth=0.7)
             place.set_title(f"{PLANES[str(picture.plane)]}{curve}", fontsize=7.5)
             place.tick_params(labelsize=6.5)
             if picture.plane == "max":
@@ -163,7 +168,10 @@ def _sections_figure(drawn: pd.DataFrame, planes: Arrays, title: str) -> Figure:
             place.set_xlabel("tangent (pixel units)", fontsize=7.5)
         handles: list[Artist] = [Patch(color=colour) for colour in SIDES.values()]
         handles.append(Line2D([], [], color="#000000", linewidth=0.7))
-        texts = [*SIDES, "the curvature measured close to the point, continued"]
+        texts = [
+            *SIDES,
+            CONTINUED if reach == end else f"the curvature measured at the distance {reach:.3g}",
+        ]
         figure.legend(handles, texts, loc="outside lower center", ncols=2)
     return figure
 
@@ -251,8 +259,7 @@ def sensitivity_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     rows = rows[rows["family"] == FAMILY]
     if rows.empty:
         return nothing
-    names = {record.identity["experiment"]: series_of(record) for record in main}
-    rows = rows.assign(training_label=rows["experiment"].map(names))
+    rows = rows.assign(training_label=rows["experiment"].map(series_of(main)))
     several = rows.groupby(["experiment", "method"])["scale"].transform("nunique") > 1
     # of all methods the same images: those whose curvature was measured at several scales
     swept = rows.loc[several & (rows["method"] != "geometric"), ["experiment", "seed", "index"]].drop_duplicates()

@@ -33,13 +33,14 @@ class Wanted:
     """What is wanted of one family of boundary points.
 
     seed: of random directions. spectra: whether principal curvatures are wanted; else the mean alone. ends: principal
-    directions kept at each end by the dense solver.
+    directions kept at each end by the dense solver. say: is told what goes on.
     """
 
     settings: CurvatureSettings
     seed: int
     spectra: bool
     ends: int
+    say: Callable[[str], None] = lambda doing: None
 
     def dense(self, num_pixels: int) -> bool:
         """Whether all curvatures are asked for."""
@@ -84,6 +85,7 @@ def tangent_sides(wanted: Wanted, model: nn.Module, points: BoundaryPoints, tang
     for rows in torch.arange(len(points.own)).split(
         max(1, wanted.settings.batch_size // wanted.settings.num_directions)
     ):
+        wanted.say(f"{points.family}: tangent planes at {t:g}, after {int(rows[0])} of {len(points.own)} points")
         part = points.take(rows)
         found = geometric_curvature(
             model,
@@ -157,6 +159,7 @@ def geometric(
     d = found.start.shape[1:].numel()
     if wanted.spectra:
         dense = wanted.dense(d)
+        wanted.say(f"{points.family}: principal directions")
         tangents = candidate_tangents(model, found, ends=wanted.settings.num_principal, step=port_step(d), dense=dense)
     for t, side in sides.items():
         columns = _columns(len(found.own), d, found.point)
@@ -165,6 +168,7 @@ def geometric(
         if not wanted.spectra:
             yield Curvatures(t, "mean", points, columns, None, None)
             continue
+        wanted.say(f"{points.family}: principal curvatures at {t:g}")
         curvatures, directions = principal_at_scale(model, found, tangents, scale=t)
         columns |= {"kmax": curvatures[:, 0], "kmin": curvatures[:, -1]}
         yield Curvatures(t, "section", points, columns, None, directions[:, [0, -1]])
@@ -177,12 +181,17 @@ def _by_hessian(
     z, own, other = found.point, found.own, found.other
     d = z.shape[1:].numel()
     columns = _columns(len(own), d, z)
+
+    def say(row: int) -> None:
+        wanted.say(f"{points.family}: second derivatives ({hessian.name}) after {row} of {len(own)} points")
+
     if wanted.spectra and wanted.dense(d):
-        spectrum = dense_spectrum(model, z, own, other, num_directions=wanted.ends, hessian=hessian)
+        spectrum = dense_spectrum(model, z, own, other, num_directions=wanted.ends, hessian=hessian, say=say)
         columns |= {**vars(summarise(spectrum)), "mean_kappa_error": torch.zeros_like(spectrum.mean)}
         columns |= _counts(spectrum.curvatures)
         extremes = spectrum.directions[:, [0, wanted.ends]] if wanted.ends else None
         return Curvatures(scale, "dense", points, columns, spectrum.curvatures, extremes, spectrum.affine)
+    say(0)
     draw = generator(wanted.seed, "Hutchinson")
     mean = mean_curvature(model, z, own, other, num_probes=wanted.settings.num_directions, rng=draw, hessian=hessian)
     columns |= {"trace": mean.mean * (d - 1), "mean_kappa": mean.mean, "mean_kappa_error": mean.standard_error}
@@ -196,7 +205,9 @@ def _by_hessian(
             f"directions for at most {most} at each "
             f"end; solver=dense finds all"
         )
-    spectrum = extreme_spectrum(model, z, own, other, num_directions=wanted.settings.num_principal, hessian=hessian)
+    spectrum = extreme_spectrum(
+        model, z, own, other, num_directions=wanted.settings.num_principal, hessian=hessian, say=say
+    )
     columns |= {"kmax": spectrum.curvatures[:, 0], "kmin": spectrum.curvatures[:, -1]}
     extremes = spectrum.directions[:, [0, wanted.settings.num_principal]]
     return Curvatures(scale, "lanczos", points, columns, None, extremes, spectrum.affine)

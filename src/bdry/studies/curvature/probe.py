@@ -72,8 +72,13 @@ class CurvatureProbe:
             return FAMILIES[family](network, chosen.pixels().double(), draw, **own)
 
         wanted = Wanted(
-            self.settings, self.context.data_seed, spectra=family in self.settings.spectra, ends=int(bool(planes))
+            self.settings,
+            self.context.data_seed,
+            spectra=family in self.settings.spectra,
+            ends=int(bool(planes)),
+            say=self.context.say,
         )
+        wanted.say(f"{family}: boundary points")
         points = find(model)
         found, tangents = found_tangents(wanted, points, family)
         least = torch.full_like(points.distance, torch.nan)
@@ -115,6 +120,7 @@ class CurvatureProbe:
         }
         planes = {"index": index[rows], "own": chosen.own, "other": chosen.other}
         for name, tangent in tangents.items():
+            self.context.say(f"{found.family}: planes of the tangent {name}")
             section = label_sections(
                 model,
                 chosen.point,
@@ -127,6 +133,8 @@ class CurvatureProbe:
             planes |= {"axis": section.axis, name: section.labels}
         for name in ("kmax", "kmin"):
             planes[name] = result.columns[name][rows]
+        at_distance = result.solver == "section"
+        planes["distance"] = torch.full_like(planes["kmax"], result.scale if at_distance else torch.nan)
         return {name: values.cpu().numpy() for name, values in planes.items()}
 
 

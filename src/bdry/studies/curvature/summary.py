@@ -27,6 +27,12 @@ def summary(tables: Tables, settings: Mapping[str, Any]) -> Iterator[str | Rows]
     unseen = set(found.loc[found["method"] == "ad", "kinks"]) - {"none"}
     if unseen:
         yield f"second derivatives do not see what bends at {', '.join(unseen)}; arch=avgcnn has no such layer"
+    lost = found[(found["solver"] == "lanczos") & found["kmax"].isna()]
+    if len(lost):
+        yield (
+            f"{len(lost)} of {(found['solver'] == 'lanczos').sum()} spectra: Lanczos' method has not converged; "
+            f"kmax and kmin are nan there (solver=dense finds all curvatures, in d products)"
+        )
     shown = []
     for (step, family, method, scale), part in found.groupby(KEYS, sort=False, dropna=False):
         numbers = [part[name].mean() for name in ("kmax", "kmin", "mean_kappa")]

@@ -114,4 +114,5 @@ CURVATURE_SECTIONS = moment_arrays(
     Array("random", ("point", "side", "side"), "int", "labels in that of a random tangent"),
     Array("kmax", ("point",), "float", "largest curvature", CURVATURE),
     Array("kmin", ("point",), "float", "smallest curvature", CURVATURE),
+    Array("distance", ("point",), "float", "t of geometric curvature; nan where they are those at the point", PIXELS),
 )

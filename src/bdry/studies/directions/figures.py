@@ -46,7 +46,7 @@ def r5_data(records: Sequence[RunRecord]) -> pd.DataFrame:
         ignore_index=True,
     ).dropna(subset=["value"])
     points["panel"] = points["panel"] + " " + points["split"]
-    points["series"] = series(points)
+    points["series"] = series(points, records)
     return over_seeds(points, [*EXPERIMENT, "series", "panel", "split", "line"])
 
 

@@ -48,7 +48,7 @@ def noise_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     rows = rows.rename(columns={"noise": "panel", "accuracy": "value"})
     curves = over_seeds(last_moment(rows), [*EXPERIMENT, "panel", "split"], along=["size"])
     together = pd.concat([curves, _against_margin(rows, margin_points(main))], ignore_index=True)
-    together["series"] = series(together)
+    together["series"] = series(together, records)
     return together.drop(columns=["lower_bound", "adv_eps"])
 
 

@@ -53,6 +53,7 @@ class RegionsProbe:
                 if found is None:
                     continue
                 pairs, paths = found
+                self.context.say(f"{scenario}: looking at the paths again")
                 finer = recheck(classifier, paths, finer=settings.recheck) if settings.recheck else None
                 tables["paths"].append(_rows(pairs, paths, finer).assign(scenario=scenario))
                 self._keep(arrays, scenario, paths)
@@ -66,7 +67,8 @@ class RegionsProbe:
 
     def _search(self, classifier: Classifier, chosen: Split, scenario: str) -> tuple[Pairs, PathResult] | None:
         """The scenario's pairs and their paths; None where there are no such pairs."""
-        settings, seed = self.settings, self.context.data_seed
+        settings, seed, say = self.settings, self.context.data_seed, self.context.say
+        say(f"{scenario}: pairs")
         how = Projection(settings.projection_steps, settings.overshoot, settings.clipped)
         pairs = SCENARIOS[scenario](
             classifier, chosen, settings.num_pairs, seed=seed, how=how, batch_size=settings.batch_size
@@ -84,6 +86,7 @@ class RegionsProbe:
             finder=settings.finder,
             seed=seed,
             batch_size=settings.batch_size,
+            say=lambda attempt, left: say(f"{scenario}: attempt {attempt + 1}, {left} pairs without a path"),
         )
         return pairs, paths
 

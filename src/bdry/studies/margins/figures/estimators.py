@@ -45,7 +45,7 @@ def estimators_data(records: Sequence[RunRecord]) -> pd.DataFrame:
         found = quartiles.assign(value=groups.mean(), num_images=groups.size()).reset_index()
         parts.append(found.assign(panel=prefix + found["norm"]))
     points = pd.concat(parts, ignore_index=True).rename(columns={"estimator": "series"})
-    points["training_label"] = series(points)
+    points["training_label"] = series(points, records)
     return over_seeds(points, [*EXPERIMENT, "training_label", "series", "panel", "split"])
 
 

@@ -63,7 +63,7 @@ def r4_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     moments = moments.merge(history[["experiment", "seed", "step", "train_accuracy"]], how="left")
     named = pd.concat([_named(part.sort_values("step")) for _, part in moments.groupby(["experiment", "seed"])])
     chosen = margins.merge(named[["experiment", "seed", "step", "series"]])
-    chosen["training_label"] = series(chosen)
+    chosen["training_label"] = series(chosen, records)
     curve = [*EXPERIMENT, "training_label", "series", "norm", "split"]
     points = pd.concat(
         [_distributions(panel) for _, panel in chosen.groupby(["experiment", "norm"])], ignore_index=True
@@ -157,7 +157,7 @@ def calibration_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     together = pd.concat(drawn, ignore_index=True).drop(columns=["lower_bound", "adv_eps"])
     # no run may have confidences at its last moment
     together = together.reindex(columns=list(dict.fromkeys([*together.columns, "confidence"])))
-    together["series"] = series(together)
+    together["series"] = series(together, records)
     return together
 
 

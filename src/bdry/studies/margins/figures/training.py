@@ -64,7 +64,7 @@ def evolution_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     points = pd.concat([margin_points(records), history_points(records, ERRORS)], ignore_index=True)
     is_control = points["study"].str.startswith(CONTROL)
     points = points[~is_control | is_control.groupby([points["dataset"], points["arch"]]).transform("all")]
-    points = points.assign(series=series(points))
+    points = points.assign(series=series(points, records))
     return over_seeds(points, [*EXPERIMENT, "series", "panel", "split"])
 
 
@@ -93,7 +93,7 @@ def r1_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     standard = [record for record in of_study(records, "main") if record.identity["training"] == "standard"]
     margins, below = margin_points(standard), history_points(standard, BELOW)
     points = pd.concat([margins, below[below["experiment"].isin(margins["experiment"])]], ignore_index=True)
-    points["series"] = series(points)
+    points["series"] = series(points, records)
     return over_seeds(points, [*EXPERIMENT, "series", "panel", "split"])
 
 
@@ -123,7 +123,7 @@ def _cells(records: Sequence[RunRecord]) -> pd.DataFrame:
     points = pd.concat(
         [margin_points(main, subset).assign(series=name) for subset, name in SUBSETS.items()], ignore_index=True
     )
-    points["training_label"] = series(points)
+    points["training_label"] = series(points, records)
     points["adv_eps"] = float("nan")
     cells = over_seeds(points, [*EXPERIMENT, "training_label", "series", "panel", "split"])
     return cells.assign(too_few=cells["num_images"] < FEWEST_IMAGES)
@@ -158,7 +158,7 @@ R3_WHAT = (
 def r3_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     """Exactly what `R3` draws: columns of `points.over_seeds`, a series a training."""
     points = margin_points(of_study(records, "main"))
-    points["series"] = series(points)
+    points["series"] = series(points, records)
     drawn = over_seeds(points, [*EXPERIMENT, "series", "panel", "split"])
     return drawn[with_adversary(drawn)]
 
@@ -187,7 +187,7 @@ TRANSFER_WHAT = (
 def transfer_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     """Exactly what `transfer` draws: columns of `points.over_seeds`; panels `l2`, `linf`, `last l2` and `last linf`."""
     points = margin_points(of_study(records, "main", "transfer"))
-    points["series"] = series(points)
+    points["series"] = series(points, records)
     last = last_moment(points)
     placed = pd.concat([points[points["split"] == "test"], last.assign(panel="last " + last["panel"])])
     drawn = over_seeds(placed, [*EXPERIMENT, "series", "panel", "split"])
@@ -242,7 +242,7 @@ def controls_data(records: Sequence[RunRecord]) -> pd.DataFrame:
             chosen.append(record)
     # bands of images would hide those of seeds
     points = margin_points(chosen).drop(columns=["q25", "q75"])
-    points["series"] = series(points, several_archs=True)
+    points["series"] = series(points, records, several_archs=True)
     drawn = over_seeds(points, [*EXPERIMENT, "series", "panel", "split"])
     is_control = drawn["study"] != "main"
     return drawn[is_control.groupby(drawn["dataset"]).transform("any")]
@@ -286,7 +286,7 @@ def factors_data(records: Sequence[RunRecord]) -> pd.DataFrame:
         found = quartiles.assign(value=np.exp(logs.mean()), num_images=logs.size()).reset_index()
         parts.append(found.assign(panel=f"{factor} " + found["norm"]))
     points = pd.concat(parts, ignore_index=True)
-    points["series"] = series(points)
+    points["series"] = series(points, records)
     return over_seeds(points, [*EXPERIMENT, "series", "panel", "split"])
 
 
