@@ -20,6 +20,8 @@ from .reading import TABLE_LIMIT, damaged, regular
 from .table import KINDS, Column, Table
 
 # what a published table's name ends in
+# of lzma: letters have no alignment, hence no position bits
+FOR_TEXT = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "pb": 0}]
 COMPRESSED = ".xz"
 
 
@@ -125,7 +127,7 @@ def compressed(rows: pd.DataFrame, table: Table, digits: int) -> bytes:
         ",".join([column.name, *(_format(value, column, digits) for value in rows[column.name])])
         for column in table.columns
     ]
-    return lzma.compress(("\n".join(lines) + "\n").encode(), preset=9)
+    return lzma.compress(("\n".join(lines) + "\n").encode(), filters=FOR_TEXT)
 
 
 def _whole_lines(path: Path) -> list[str]:

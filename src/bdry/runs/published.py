@@ -39,9 +39,14 @@ DATA = "data"
 WORDS = ("config.yaml", "status.json", "provenance.json")
 # of floating-point numbers: a rounding error of 5e-5 of a value is far below what seeds and images vary by
 DIGITS = 4
-# what no figure of a study and no verdict reads: tables, columns, arrays
+# what no figure of a study, no verdict and no report reads: tables, columns, arrays
 LEFT_OUT = ("ae", "ae_training", "batches", "runtime", "timings")
-UNREAD = {"margins": ("logit_gap", "margin_overshot", "margin_relative", "iterations", "forwards", "backwards")}
+UNREAD = {
+    "margins": ("logit_gap", "margin_overshot", "margin_relative", "iterations", "forwards", "backwards"),
+    # the margin is the quotient of two other columns
+    "first_order": ("boundary_class", "margin"),
+    "directions": ("boundary_class",),
+}
 ARRAYS_LEFT_OUT = ("borderline", "borderline_test", "points")
 # what figures show of an experiment's smallest seed alone, as all arrays
 OF_ONE_SEED = ("bisection",)
