@@ -16,6 +16,7 @@ NO_MEMORY = (
     "cannot allocate memory",
     "not enough memory",
     "can't start new thread",
+    "bad_alloc",
     "failed to map segment",
 )
 

@@ -116,6 +116,16 @@ def moves(x):
     return x
 
 
+def sets_device(x):
+    torch.set_default_device("meta")
+    return x
+
+
+def sets_stdout(x):
+    sys.stdout = None
+    return x
+
+
 PLAIN = net()
 
 
@@ -185,23 +195,28 @@ def test_a_masked_class_leaves_the_margins_of_the_others():
         (Around(after=lambda logits: logits * torch.nan), "no class is predicted"),
         (Around(after=lambda logits: logits.exp() * torch.inf), "its logits are inf: no class is predicted"),
         (NoEval(), "never in eval mode"),
-        (SetsDtype(), "sets torch's default dtype"),
+        (SetsDtype(), "changes torch's default dtype"),
         (Around(lambda x: sys.exit(0)), "SystemExit: 0"),
         (Around(raises(GeneratorExit())), "GeneratorExit"),
         (Around(raises(StopIteration())), "StopIteration"),
         (Around(raises(Leaves("now"))), "Leaves: now"),
         (Around(raises(Wordless())), "Wordless"),
         (Around(moves), "changes the working folder"),
+        (Around(lambda x: os._exit(0)), "SystemExit: 0"),
+        (Around(sets_device), "changes torch's default device"),
+        (Around(sets_stdout), "changes sys.stdout"),
+        (nn.Sequential(nn.Flatten(), nn.LazyLinear(5)), "has parameters that its first batch makes"),
     ],
 )
 def test_refused_in_a_line(module, message):
-    place = Path.cwd()
+    place, out, leave = Path.cwd(), sys.stdout, os._exit
     with pytest.raises(ValueError) as caught:
         check_classifier(module, X)
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
     assert torch.get_default_dtype() == torch.float32
-    assert Path.cwd() == place
+    assert torch.get_default_device() == torch.device("cpu")
+    assert (Path.cwd(), sys.stdout, os._exit) == (place, out, leave)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes made by fork")

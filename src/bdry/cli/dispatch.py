@@ -31,6 +31,7 @@ from . import streams
 from .completion import SHELLS, candidates, script
 from .explain import explain
 from .help import command_help, overview
+from .memory import check_limit
 from .plain import PLAIN, run_plain
 from .sweep import attempt
 from .workers import take_share
@@ -102,6 +103,8 @@ def _dispatch(argv: list[str]) -> int:
     elif command == "complete":
         print("\n".join(candidates(rest[0] if rest else "")))
     elif command in PLAIN:
+        if not {"-h", "--help"} & {*rest}:
+            check_limit(command)
         run_plain(command, rest)
     elif command not in COMMANDS:
         commands = [*COMMANDS, *PLAIN]
@@ -305,6 +308,7 @@ def _run_task(config: DictConfig) -> object:
         take_share(config, cast(DictConfig, hydra_config))
     # before the import, which loads torch
     checked = typed(config)
+    check_limit(str(hydra_config.job.config_name))
     if sys.stdout.isatty() and hydra_config.mode == RunMode.RUN:
         print(f"bdry {hydra_config.job.config_name}: starting", flush=True)
     return importlib.import_module(module_of(str(hydra_config.job.config_name))).run(checked)

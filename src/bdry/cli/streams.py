@@ -37,11 +37,19 @@ class _Patient(io.FileIO):
             raise
 
 
+class _Kept(io.TextIOWrapper):
+    """A module of the user's may close its standard output; what is said after that is still bdry's to say."""
+
+    def close(self) -> None:
+        """Writes out what was printed."""
+        self.flush()
+
+
 def _patient(stream: io.TextIOWrapper) -> io.TextIOWrapper:
     """The same descriptor, buffered as before, behind `_Patient`."""
     stream.flush()
     raw = _Patient(stream.fileno(), "w", closefd=False)
-    return io.TextIOWrapper(
+    return _Kept(
         cast(Any, raw) if stream.write_through else io.BufferedWriter(raw),
         encoding=stream.encoding,
         errors=stream.errors,

@@ -19,9 +19,9 @@ from .files import write_text
 from .reading import TABLE_LIMIT, damaged, regular
 from .table import KINDS, Column, Table
 
-# what a published table's name ends in
 # of lzma: letters have no alignment, hence no position bits
 FOR_TEXT = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "pb": 0}]
+# what a published table's name ends in
 COMPRESSED = ".xz"
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from ..core.measuring import logits_of, measuring
 from ..errors import BdryError
+from .surroundings import put_back
 
 # by how much of the largest logit two looks at the same images may differ: kernels round differently by batch size
 ROUNDING = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 6e-2}
@@ -36,14 +38,25 @@ if hasattr(os, "register_at_fork"):
 def in_a_line(refused: Callable[[str], Exception]) -> Iterator[None]:
     """Whatever a user's code raises inside is the error that `refused` makes of its kind and first line.
 
-    Ctrl-C passes, and what is a line already.
+    Ctrl-C passes, and what is a line already. `os._exit`, which would end this process without a word, raises too.
     """
+    leave, process = os._exit, os.getpid()
+
+    def left(status: int) -> NoReturn:
+        if os.getpid() == process:
+            raise SystemExit(status)
+        # of a process that the code has made
+        leave(status)
+
+    os._exit = left
     try:
         yield
     except (KeyboardInterrupt, BdryError, UnmeasurableError):
         raise
     except BaseException as error:
         raise refused(first_line(error)) from None
+    finally:
+        os._exit = leave
 
 
 def first_line(error: BaseException) -> str:
@@ -94,20 +107,17 @@ def check_classifier(
         UnmeasurableError: a ValueError. The module fails on these images, gives no logits of K classes or no gradients,
             or gives other logits at a second look, in a batch of another size or at another place in it.
     """
-    dtype, place = torch.get_default_dtype(), Path.cwd()
-    try:
-        refused = in_a_line(lambda said: UnmeasurableError(f"fails on {called} ({said})"))
-        with refused, torch.random.fork_rng(), measuring(module):
+    refused = in_a_line(lambda said: UnmeasurableError(f"fails on {called} ({said})"))
+    with refused, put_back() as changed, torch.random.fork_rng():
+        if any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters()):
+            raise UnmeasurableError("has parameters that its first batch makes (LazyLinear?): show it one beforehand")
+        with measuring(module):
             with torch.no_grad():
-                _check_logits(_first_look(module, images[:2].clone()), num_classes, called)
-            if torch.get_default_dtype() != dtype:
-                raise UnmeasurableError("sets torch's default dtype in its forward, for all that is computed after it")
-            if Path.cwd() != place:
-                raise UnmeasurableError("changes the working folder in its forward")
+                logits = _first_look(module, images[:2].clone())
+            if changed():
+                raise UnmeasurableError(f"changes {changed()[0]} in its forward, for all that comes after it")
+            _check_logits(logits, num_classes, called)
             return _checked(module, images)
-    finally:
-        torch.set_default_dtype(dtype)
-        os.chdir(place)
 
 
 def _first_look(module: nn.Module, images: Tensor) -> object:

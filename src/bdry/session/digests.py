@@ -102,7 +102,7 @@ def code_digest(name: str, module: nn.Module | None = None) -> str | None:
     not what these import, which may be thousands of files. Files are read and not run: of a name such as a.b, too, the
     package a is imported only where it is the user's own.
     """
-    classes = {base for part in module.modules() for base in type(part).__mro__} if module else set()
+    classes = {base for part in module.modules() for base in type(part).__mro__} if module is not None else set()
     waiting = {name, *(one.__module__ for one in classes)}
     if module is None and not (_is_own_package(name.partition(".")[0]) and _source(name)):
         return None

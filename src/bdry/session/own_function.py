@@ -15,6 +15,7 @@ from .._vision import open_door
 from ..core.seeds import derive, seeded_globally
 from ..errors import ConfigError, did_you_mean
 from .classifier_check import in_a_line
+from .surroundings import put_back
 
 
 def call(key: str, name: str, seed: int = 0) -> tuple[nn.Module, str]:
@@ -29,7 +30,7 @@ def call(key: str, name: str, seed: int = 0) -> tuple[nn.Module, str]:
         ConfigError: no such module or function, calling it failed, or it gives no nn.Module.
     """
     # a module without weights of its own is the same at every start
-    with seeded_globally(derive(seed, "init")), torch.enable_grad(), _modes_kept():
+    with seeded_globally(derive(seed, "init")), torch.enable_grad(), put_back(), _threads_kept():
         function = _function(key, name)
         with in_a_line(lambda said: ConfigError(key, name, f"calling it failed ({said})")):
             module = function()
@@ -39,13 +40,12 @@ def call(key: str, name: str, seed: int = 0) -> tuple[nn.Module, str]:
 
 
 @contextmanager
-def _modes_kept() -> Iterator[None]:
-    """torch's default dtype and number of threads are afterwards as they were, whatever the user's code sets."""
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+def _threads_kept() -> Iterator[None]:
+    """torch's number of threads is afterwards as it was, whatever the user's code sets."""
+    threads = torch.get_num_threads()
     try:
         yield
     finally:
-        torch.set_default_dtype(dtype)
         torch.set_num_threads(threads)
 
 

@@ -1,0 +1,29 @@
+"""A shell's limit on memory (`ulimit -v`): with too little, OpenBLAS waits for ever for its buffer, without a word."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+from ..errors import BdryError
+from ..session.cores import num_cores
+
+# in KiB, as `ulimit -v` counts: for numpy, pandas, scipy and matplotlib; for torch and scikit-learn too; for the
+# threads of a core
+TABLES, NETWORKS, CORE = 500_000, 1_000_000, 20_000
+# commands that load no torch
+OF_TABLES = ("runs", "show", "compare", "rerun", "export", "figures", "report", "publish")
+
+
+def check_limit(command: str) -> None:
+    """Raises `BdryError` where the process may not have what the libraries of `bdry <command>` need to be loaded."""
+    if importlib.util.find_spec("resource") is None:
+        # a system without such limits
+        return
+    resource = importlib.import_module("resource")
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    needed = (TABLES if command in OF_TABLES else NETWORKS) + CORE * num_cores()
+    if limit != resource.RLIM_INFINITY and limit < needed * 1024:
+        raise BdryError(
+            f"not enough memory here (ulimit -v is {limit // 1024}; bdry {command} needs {needed} at least)"
+        )
