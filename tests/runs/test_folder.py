@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -234,6 +235,26 @@ def test_runs_are_found_by_folder_and_glob_and_bad_ones_named(tmp_path):
     assert [record.identity["seed"] for record in records] == [1]
     with pytest.raises(UsageError, match="no run below it"):
         find_runs([str(foreign.parent / "broken" / "seed=0" / "config.yaml")])
+
+
+def test_a_copy_of_a_run_does_not_count_twice(tmp_path):
+    run = Run.of(str(tmp_path / "outputs"), SCIENCE, 0)
+    with run.claimed():
+        run.write_config({**SCIENCE, "schema": SCHEMA_VERSION, "seed": 0})
+        run.set_status("finished")
+    # a copy, and one under another seed's name whose measurement makes it the fuller one
+    shutil.copytree(tmp_path / "outputs", tmp_path / "backup")
+    fuller = run.path.with_name("seed=1")
+    shutil.copytree(run.path, fuller)
+    measured = fuller / "measurements" / "svm-1"
+    measured.mkdir(parents=True)
+    shutil.copy(run.path / "config.yaml", measured)
+    shutil.copy(run.path / "status.json", measured)
+    (record,), skipped = find_runs([str(tmp_path)])
+    assert record.run.path == fuller
+    assert len(skipped) == 2
+    assert all(line.endswith(f"seed 0 of {run.experiment} is taken from {fuller}") for line in skipped)
+    assert len(find_runs([str(tmp_path)], copies=True)[0]) == 3
 
 
 def test_provenance_adds_an_entry_a_start(tmp_path):

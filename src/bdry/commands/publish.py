@@ -22,7 +22,7 @@ def run(config: PublishConfig) -> None:
         RunError: the publication would be larger than config.max_mb, <to> holds other files, or tables that this
             version cannot read. As after a kill, the earlier publication is in <to> then.
     """
-    records, skipped = find_runs(config.runs, unfinished=True)
+    records, skipped = find_runs(config.runs, unfinished=True, copies=True)
     say_skipped(skipped)
     if not any(record.state == "finished" for record in records):
         raise UsageError(f"runs={' '.join(config.runs)}: no finished run among them")

@@ -78,11 +78,21 @@ def _is_finished(folder: Measurement) -> bool:
         return False
 
 
-def find_runs(places: Iterable[str], *, unfinished: bool = False) -> tuple[list[RunRecord], list[str]]:
+def find_runs(
+    places: Iterable[str], *, unfinished: bool = False, copies: bool = False
+) -> tuple[list[RunRecord], list[str]]:
     """The finished runs below `places` (run folders, folders of runs, globs), and why others were skipped.
 
-    Runs come in the order of their paths; with `unfinished` those cut short or still running are among them. Raises
-    `UsageError` where a place does not exist or holds no run.
+    Runs come in the order of their paths. An experiment's seed is one run: of several folders that have it, as a copy
+    of `outputs` beside it, the one that is finished and has most measurements is taken.
+
+    Args:
+        places: where to look.
+        unfinished: runs cut short or still running are among them.
+        copies: every folder is taken.
+
+    Raises:
+        UsageError: a place does not exist or holds no run.
     """
     folders: set[Path] = set()
     for place in places:
@@ -101,7 +111,19 @@ def find_runs(places: Iterable[str], *, unfinished: bool = False) -> tuple[list[
             records.append(_record(Run(folder), unfinished))
         except RunError as error:
             skipped.append(one_line(error))
-    return records, skipped
+    return (records, skipped) if copies else _once(records, skipped)
+
+
+def _once(records: list[RunRecord], skipped: list[str]) -> tuple[list[RunRecord], list[str]]:
+    """Each experiment's seed from one folder: its images would count twice."""
+    taken: dict[tuple[str, int], RunRecord] = {}
+    for record in sorted(records, key=lambda one: (one.state != "finished", -len(one.measurements()))):
+        run = (record.run.experiment, record.config["seed"])
+        first = taken.setdefault(run, record)
+        if first is not record:
+            skipped.append(f"{record.run.path}: seed {run[1]} of {run[0]} is taken from {first.run.path}")
+    chosen = {record.run.path for record in taken.values()}
+    return [record for record in records if record.run.path in chosen], skipped
 
 
 def find_unfinished(places: Iterable[str], records: Iterable[RunRecord]) -> list[RunRecord]:

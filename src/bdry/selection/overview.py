@@ -38,7 +38,7 @@ def load_runs(*places: str | Path, unfinished: bool = False) -> pd.DataFrame:
 
     Columns: `COLUMNS` as in `inventory` (experiment, seed, ..., test_accuracy, l2_median, linf_median, path), then each
     config key by its dotted name, such as `optim.lr`; None in runs that have no such key. A run that cannot be read, or
-    is not finished, is left out with a warning that says why.
+    is not finished, or is there twice, is left out with a warning that says why.
 
     Args:
         places: run folders, folders of runs, globs; none: `outputs`.
