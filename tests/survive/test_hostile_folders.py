@@ -196,6 +196,13 @@ def test_a_bad_one_is_skipped_with_its_reason(name, strangers):
         assert DAMAGES[name][1] in line
 
 
+@pytest.mark.parametrize("name", ["nul-in-table", "huge-field", "table-is-a-folder"])
+def test_the_list_says_why_a_run_has_no_accuracy(name, strangers):
+    place, _, said = strangers
+    path = str(place / "runs" / name / "seed=0" / "tables" / "history.csv")
+    assert len([line for line in said["runs"][2].splitlines() if line.startswith(f"skipped: {path}")]) == 1
+
+
 @pytest.mark.parametrize("name", DAMAGES)
 def test_commands_on_a_single_one_end_in_a_line(name, strangers, bdry_here):
     place, _, _ = strangers

@@ -112,7 +112,7 @@ def _watch(look: Callable[[], Group]) -> None:
 def _look(places: list[str], query: Query) -> tuple[pd.DataFrame, list[str], list[str]]:
     """The rows, the further columns among theirs, and why other runs were skipped."""
     records, skipped = find_runs(places, unfinished=True, copies=True)
-    rows = with_config(records)
+    rows = with_config(records, skipped)
     asked = list(COLUMNS)
 
     def column(key: str) -> str:

@@ -53,33 +53,37 @@ def load_runs(*places: str | Path, unfinished: bool = False) -> pd.DataFrame:
     return with_config(records).infer_objects()
 
 
-def with_config(records: Sequence[RunRecord]) -> pd.DataFrame:
+def with_config(records: Sequence[RunRecord], damaged: list[str] | None = None) -> pd.DataFrame:
     """The inventory, then a column for every key of these runs' configs, by its dotted name.
 
     Values are as the configs have them, None where one has no such key. A key that is called as a column of the
-    inventory is that column.
+    inventory is that column. `damaged` is as in `inventory`.
     """
-    rows = inventory(records)
+    rows = inventory(records, damaged)
     flat = [flattened(record.config) for record in records]
     keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in rows]
     config = {key: pd.Series([one.get(key) for one in flat], dtype=object) for key in keys}
     return pd.concat([rows, pd.DataFrame(config, index=rows.index)], axis=1)
 
 
-def inventory(records: Sequence[RunRecord]) -> pd.DataFrame:
+def inventory(records: Sequence[RunRecord], damaged: list[str] | None = None) -> pd.DataFrame:
     """A row a run with the columns `COLUMNS`; what is not there yet is nan.
 
     epochs_done: of the last row of the table history. l2_median, linf_median: of the test images' margins in R^d at the
     last moment measured (inside the box where only that was), in pixel units of [0, 1].
+
+    Args:
+        records: the runs.
+        damaged: gets a line for each run whose history cannot be read.
     """
-    return pd.DataFrame([_row(record) for record in records], columns=list(COLUMNS))
+    return pd.DataFrame([_row(record, [] if damaged is None else damaged) for record in records], columns=list(COLUMNS))
 
 
-def _row(record: RunRecord) -> dict[str, Any]:
+def _row(record: RunRecord, damaged: list[str]) -> dict[str, Any]:
     row = {**record.identity, "state": record.state, "path": str(record.run.path)}
     epochs = record.config.get("training", {}).get("epochs")
     row["epochs"] = epochs if type(epochs) is int else None
-    return row | _accuracies(record) | _margins(record)
+    return row | _accuracies(record, damaged) | _margins(record)
 
 
 def results(records: Sequence[RunRecord]) -> pd.DataFrame:
@@ -101,7 +105,7 @@ def results(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 
 def _over_training(record: RunRecord) -> dict[str, Any]:
-    accuracies = _accuracies(record)
+    accuracies = _accuracies(record, [])
     if not accuracies:
         return {}
     row = {**record.identity, "epochs": accuracies.pop("epochs_done"), **accuracies}
@@ -112,8 +116,11 @@ def _over_training(record: RunRecord) -> dict[str, Any]:
     return row
 
 
-def _accuracies(record: RunRecord) -> dict[str, Any]:
-    history = select([record], "history").rows
+def _accuracies(record: RunRecord, damaged: list[str]) -> dict[str, Any]:
+    selected = select([record], "history")
+    history = selected.rows
+    # a run has one history, which no other measurement outranks
+    damaged += selected.passed["reason"].tolist()
     if history.empty:
         return {}
     last = history.iloc[-1]
