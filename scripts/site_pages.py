@@ -11,7 +11,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from bdry.figures.captions import apart
 from bdry.figures.titles import TITLES
+from bdry.runs.published import CAPTIONS
 
 ROOT = Path(__file__).parents[1]
 # of packages whose names are imported on demand
@@ -64,6 +66,7 @@ def gallery(paper: str) -> str:
     """Every published figure of a paper under what it shows, each with its caption folded below."""
     lines = [f"# Figures of {paper}", "", f"Drawn from [docs/results/{paper}](../results/{paper}/claims.md).", ""]
     folder = ROOT / "docs" / "results" / paper
+    captions = apart((folder / CAPTIONS).read_text(encoding="utf-8"))
     for name, title in TITLES[paper].items():
         pictures = sorted(folder.glob(f"{name}-*.png"))
         table = folder / f"{name}.md"
@@ -74,10 +77,9 @@ def gallery(paper: str) -> str:
             lines += [table.read_text(encoding="utf-8"), ""]
         for picture in pictures:
             lines += [f"![{picture.stem}](../results/{paper}/{picture.name}){{ loading=lazy }}", ""]
-            caption = picture.with_name(f"{picture.stem}.caption.md")
-            if not caption.is_file():
+            if picture.stem not in captions:
                 continue
-            what, _, runs = caption.read_text(encoding="utf-8").partition("\n\n")
+            what, _, runs = captions[picture.stem].partition("\n\n")
             lines += [what, ""]
             lines += ["<details markdown><summary>runs and settings</summary>", "", runs.strip(), "", "</details>", ""]
     return "\n".join(lines)

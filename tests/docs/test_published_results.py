@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from bdry.commands import figures
-from bdry.runs.published import CHECKSUMS, checksums, megabytes, sha256
+from bdry.figures.captions import apart, together
+from bdry.figures.style import CAPTION
+from bdry.runs.published import CAPTIONS, CHECKSUMS, checksums, megabytes, sha256
 from bdry.settings import FiguresConfig, check
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -28,7 +30,10 @@ def test_its_files_are_those_of_its_checksums(place):
 
 
 def test_all_of_it_is_small():
-    sizes = [path.stat().st_size for place in PUBLISHED for path in place.rglob("*") if path.is_file()]
+    # a folder takes a block too
+    sizes = [
+        path.stat().st_size if path.is_file() else BLOCK for place in PUBLISHED for path in [place, *place.rglob("*")]
+    ]
     assert sum(-(-size // BLOCK) for size in sizes) * BLOCK < MOST_MIB_IN_ALL * 2**20
 
 
@@ -45,7 +50,10 @@ def test_it_is_redrawn_byte_for_byte(place, tmp_path):
     # another version of a library may draw or round otherwise
     is_same = all(version(name) == made_by["packages"][name] for name in ("matplotlib", "numpy", "pandas", "pillow"))
     drawn = {path.name: path for path in (tmp_path / "figures" / made_by["paper"]).iterdir()}
+    captions = together([path for path in drawn.values() if path.name.endswith(CAPTION)])
+    assert apart(captions).keys() == apart((place / CAPTIONS).read_text()).keys()
+    assert not is_same or captions == (place / CAPTIONS).read_text()
     for path in place.iterdir():
-        if path.suffix in (".png", ".csv", ".md"):
+        if path.name != CAPTIONS and path.suffix in (".png", ".csv", ".md"):
             assert path.name in drawn
             assert not is_same or drawn[path.name].read_bytes() == path.read_bytes(), path.name

@@ -16,7 +16,7 @@ import bdry as library
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted(path for path in DOCS.rglob("*.md") if not path.name.endswith(".caption.md"))
+PAGES = sorted(DOCS.rglob("*.md"))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # what scripts/site_pages.py writes, and what may come later
 WRITTEN = re.compile(r"(api|figures)/[\w.]+\.md|index\.md|changelog\.md|findings\.md")

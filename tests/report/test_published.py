@@ -19,9 +19,10 @@ from PIL import Image
 
 from bdry.commands import figures, publish
 from bdry.errors import BdryError, ConfigError, RunError, UsageError
+from bdry.figures.captions import apart, together
 from bdry.runs import TABLES, Measurement, Run, find_runs, published, read_table
-from bdry.runs.csvfile import COMPRESSED
-from bdry.runs.published import UNREAD, checksums, take
+from bdry.runs.csvfile import COMPRESSED, compressed
+from bdry.runs.published import CAPTIONS, UNREAD, checksums, take
 from bdry.settings import FiguresConfig, PublishConfig, check
 from bdry.studies.figures import FIGURES
 
@@ -87,8 +88,10 @@ def test_what_is_published_is_redrawn_byte_for_byte(runs, tmp_path, monkeypatch)
     redrawn = tmp_path / "again" / "figures" / "mickisch2020"
     assert {"claims.csv", "claims.md", "results.csv"} < drawn(place).keys()
     assert {path.suffix for path in place.iterdir()} == {".png", ".csv", ".md", ".json", ""}
+    (caption,) = redrawn.glob("*.caption.md")
+    assert apart((place / CAPTIONS).read_text()) == {"R1-mnist-lenet": caption.read_text()}
     for name, content in drawn(place).items():
-        assert (redrawn / name).read_bytes() == content, name
+        assert name == CAPTIONS or (redrawn / name).read_bytes() == content, name
     with Image.open(next(place.glob("R1-*.png"))) as picture:
         assert picture.mode == "P"
         assert 1000 < picture.width < 2500
@@ -137,6 +140,27 @@ def test_tables_keep_four_digits_and_their_checksums(undrawn, runs, tmp_path):
         pd.testing.assert_frame_equal(kept.drop(columns=unread), whole.drop(columns=unread), rtol=5e-4)
         assert not (record.run.path / "checkpoints").exists()
     assert intact(place)
+
+
+def test_a_published_quotient_is_computed_from_its_parts(tmp_path):
+    table = TABLES["first_order"]
+    gaps, lengths = np.array([0.5, 2.0, 3.0]), np.array([0.25, 1.6, 0.0])
+    words = {"split": "train", "norm": "l2", "correct": True}
+    values = {"logit_gap": gaps, "gradient_norm": lengths, "margin": [2.0, 1.25, np.nan]}
+    rows = pd.DataFrame({column.name: 0 for column in table.columns} | words | values, index=range(3))
+    path = tmp_path / f"first_order.csv{COMPRESSED}"
+    path.write_bytes(compressed(rows, table, 4))
+    assert read_table(path, table)["margin"].tolist() == pytest.approx(values["margin"], nan_ok=True)
+    # the file itself has none
+    assert lzma.decompress(path.read_bytes()).decode().count("margin,nan,nan,nan") == 1
+
+
+def test_captions_are_on_one_page_from_which_each_can_be_taken(tmp_path):
+    texts = {"R1-mnist-lenet": "**Margins.** What.\n\n- `a`: seeds 0\n", "R2": "**Other.**\n"}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.caption.md").write_text(text)
+    page = together([tmp_path / f"{name}.caption.md" for name in texts])
+    assert {name: text.strip() for name, text in apart(page).items()} == {n: t.strip() for n, t in texts.items()}
 
 
 def test_too_large_data_leave_the_earlier_publication_as_it_was(undrawn, runs, tmp_path):

@@ -129,8 +129,6 @@ def the_gradient_drives_the_fall(evidence: Evidence) -> Verdict:
         rows = evidence.rows("first_order", training="standard", study="main", split="train", norm=norm)
         if rows.empty:
             continue
-        # no published table has the column
-        rows = rows.assign(margin=rows["logit_gap"] / rows["gradient_norm"])
         statistic = "factor since the reference moment, geometric mean over images"
         for column, words in FACTORS.items():
             effect, lost = _factor(rows, column, history)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-
 from ..errors import BdryError
 from ..session.cores import num_cores
 
@@ -17,10 +14,11 @@ OF_TABLES = ("runs", "show", "compare", "rerun", "export", "figures", "report", 
 
 def check_limit(command: str) -> None:
     """Raises `BdryError` where the process may not have what the libraries of `bdry <command>` need to be loaded."""
-    if importlib.util.find_spec("resource") is None:
+    try:
+        import resource
+    except ImportError:
         # a system without such limits
         return
-    resource = importlib.import_module("resource")
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     needed = (TABLES if command in OF_TABLES else NETWORKS) + CORE * num_cores()
     if limit != resource.RLIM_INFINITY and limit < needed * 1024:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import UsageError, unwritable
+from ..figures.captions import together
+from ..figures.style import CAPTION
 from ..runs import find_runs
-from ..runs.files import write_json
+from ..runs.files import write_json, write_text
 from ..runs.provenance import provenance
-from ..runs.published import DATA, add_runs, check_readable, check_size, renewing
+from ..runs.published import CAPTIONS, DATA, add_runs, check_readable, check_size, renewing
 from ..session.console import say_skipped
 from ..settings import PublishConfig
 from .figures import redraw
@@ -42,6 +44,11 @@ def run(config: PublishConfig) -> None:
                 # what a picture shows is drawn from the data, by whoever wants it as PDF, CSV or for LaTeX
                 if path.suffix in (".pdf", ".tex") or (path.suffix == ".csv" and f"{path.stem}.png" in names):
                     path.unlink()
+            captions = [path for path in paths if path.name.endswith(CAPTION)]
+            # each small file takes a block of the disk
+            write_text(fresh / CAPTIONS, together(captions))
+            for path in captions:
+                path.unlink()
             write_json(fresh / "provenance.json", provenance(paper=config.paper))
             size = check_size(fresh, config.max_mb)
     except OSError as error:

@@ -11,8 +11,11 @@ from matplotlib.figure import Figure
 
 from ..runs import RunRecord
 from .points import TRAININGS
-from .style import save
+from .style import CAPTION, save
 from .titles import titled
+
+# of a picture, on a page of captions
+HEADING = "## "
 
 
 def keep(
@@ -28,6 +31,18 @@ def keep(
     """Saves a figure with what it draws and a caption that says what it is and of which experiments; the files."""
     lines = [f"**{titled(name, title)}.** {what}", "", *describe_runs(drawn_from(drawn, records))]
     return save(figure, drawn.reset_index(drop=True), folder / stem, "\n".join(lines) + "\n")
+
+
+def together(captions: Iterable[Path]) -> str:
+    """The captions in these files as one page, each below its picture's name; `apart` takes them from it."""
+    parts = [f"{HEADING}{path.name.removesuffix(CAPTION)}\n\n{path.read_text(encoding='utf-8')}" for path in captions]
+    return "\n".join(["# Captions\n", *parts])
+
+
+def apart(page: str) -> dict[str, str]:
+    """The caption of each picture, by its name without an ending, from a page that `together` has made."""
+    parts = (part.partition("\n\n") for part in f"\n{page}".split(f"\n{HEADING}")[1:])
+    return {name: caption for name, _, caption in parts}
 
 
 def drawn_from(drawn: pd.DataFrame, records: Iterable[RunRecord]) -> list[RunRecord]:

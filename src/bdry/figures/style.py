@@ -55,6 +55,8 @@ RC: Any = {
 
 
 # of each format: what would make the same figure other bytes
+# what a caption's file is called after its picture's name
+CAPTION = ".caption.md"
 METADATA: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 # letters of a title for each inch of width, at 10.5 points
 LETTERS_AN_INCH = 12.5
@@ -161,7 +163,7 @@ def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> 
                     figure.savefig(temporary, format=ending, metadata=METADATA[ending], bbox_inches=box, dpi=style.dpi)
     paths.append(write_csv(drawn, stem))
     if caption:
-        paths.append(stem.with_name(f"{stem.name}.caption.md"))
+        paths.append(stem.with_name(f"{stem.name}{CAPTION}"))
         write_text(paths[-1], caption)
     return paths
 

@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from ..figures.style import Style, styled, watched
+from ..figures.style import CAPTION, Style, styled, watched
 from ..figures.traces import charts
 from ..runs import RunRecord
 from ..studies.figures import draw_figures
@@ -64,7 +64,7 @@ def _stem(path: Path) -> str:
 
 def _panel(folder: Path, stem: str, curves: list[dict[str, Any]]) -> Panel | None:
     """What was drawn under a name; None for numbers alone."""
-    image, caption, table = (folder / f"{stem}{ending}" for ending in (".png", ".caption.md", ".md"))
+    image, caption, table = (folder / f"{stem}{ending}" for ending in (".png", CAPTION, ".md"))
     if image.exists():
         content = image.read_bytes()
         # a PNG's first chunk, its header, begins with width and height

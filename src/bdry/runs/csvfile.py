@@ -114,19 +114,26 @@ def read_table(path: Path, table: Table) -> pd.DataFrame:
     for word in {word for column in table.columns if column.kind == "str" for word in rows[column.name].unique()}:
         if not harmless(word):
             raise RunError(f"{path}: damaged ({word!r} is no word of a table)")
+    if path.suffix == COMPRESSED:
+        for column in table.columns:
+            if column.quotient_of is not None:
+                over, under = (rows[name] for name in column.quotient_of)
+                rows[column.name] = (over / under).where(under > 0)
     return rows.astype(dict.fromkeys(truths, "bool"))
 
 
 def compressed(rows: pd.DataFrame, table: Table, digits: int) -> bytes:
     """The table as the content of a published file: a line a column, its name first, which halves the size.
 
+    Quotients of other columns are nan there, and computed when the file is read.
+
     Args:
         digits: significant digits that numbers keep.
     """
-    lines = [
-        ",".join([column.name, *(_format(value, column, digits) for value in rows[column.name])])
-        for column in table.columns
-    ]
+    lines = []
+    for column in table.columns:
+        values = rows[column.name] if column.quotient_of is None else [math.nan] * len(rows)
+        lines.append(",".join([column.name, *(_format(value, column, digits) for value in values)]))
     return lzma.compress(("\n".join(lines) + "\n").encode(), filters=FOR_TEXT)
 
 

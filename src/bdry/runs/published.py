@@ -4,7 +4,7 @@ A published run is a run's folder like any other: `find_runs` finds it, its tabl
 
 <place>/
     data/runs/<experiment>/seed=<n>/    config, status, provenance, tables/*.csv.xz, arrays/, measurements/
-    *.png, *.md, *.csv                  figures, captions and verdicts, drawn from data/
+    *.png, *.md, *.csv                  figures, all captions on one page, and verdicts, drawn from data/
     provenance.json                     the commit and the versions that drew them
     SHA256SUMS                          a line for each file
 """
@@ -37,20 +37,21 @@ from .tables import TABLES
 DATA = "data"
 # what a run says of itself
 WORDS = ("config.yaml", "status.json", "provenance.json")
-# of floating-point numbers: a rounding error of 5e-5 of a value is far below what seeds and images vary by
+# of floating-point numbers: a rounding error of at most 5e-4 of a value is far below what seeds and images vary by
 DIGITS = 4
 # what no figure of a study, no verdict and no report reads: tables, columns, arrays
-LEFT_OUT = ("ae", "ae_training", "batches", "runtime", "timings")
+LEFT_OUT = ("ae", "ae_training", "batches", "confusion", "idc_pairs", "runtime", "scores", "timings")
 UNREAD = {
     "margins": ("logit_gap", "margin_overshot", "margin_relative", "iterations", "forwards", "backwards"),
-    # the margin is the quotient of two other columns
-    "first_order": ("boundary_class", "margin"),
+    "first_order": ("boundary_class",),
     "directions": ("boundary_class",),
 }
 ARRAYS_LEFT_OUT = ("borderline", "borderline_test", "points")
 # what figures show of an experiment's smallest seed alone, as all arrays
 OF_ONE_SEED = ("bisection",)
 CHECKSUMS = "SHA256SUMS"
+# those of all pictures
+CAPTIONS = "captions.md"
 # of renameat2 on Linux: paths relative to the working folder, and both names exchanged in one step
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 

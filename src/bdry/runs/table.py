@@ -15,12 +15,16 @@ ARRAY_KINDS = {"int": "iu", "float": "f", "str": "U", "bool": "b"}
 
 @dataclass(frozen=True)
 class Column:
-    """One column: `kind` is int, float, str or bool."""
+    """One column: `kind` is int, float, str or bool.
+
+    quotient_of: two other columns of which it is the quotient, and from which it is computed where it is published.
+    """
 
     name: str
     kind: str
     meaning: str
     unit: str = ""
+    quotient_of: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

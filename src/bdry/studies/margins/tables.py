@@ -58,7 +58,10 @@ FIRST_ORDER = moment_table(
     Column("norm", "str", "l2 or linf"),
     Column("logit_gap", "float", "the predicted class's logit minus that of the class beyond"),
     Column("gradient_norm", "float", "dual norm of the gap's gradient at the image", "1 / pixel units"),
-    Column("margin", "float", "logit_gap / gradient_norm; nan where no gap has a gradient", PIXELS),
+    Column(
+        *("margin", "float", "logit_gap / gradient_norm; nan where no gap has a gradient", PIXELS),
+        quotient_of=("logit_gap", "gradient_norm"),
+    ),
     Column("boundary_class", "int", "the class whose linearised boundary is nearest"),
 )
 

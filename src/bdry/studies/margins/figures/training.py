@@ -276,8 +276,6 @@ def factors_data(records: Sequence[RunRecord]) -> pd.DataFrame:
     """
     rows = rows_of(of_study(records, "main"), "first_order")
     rows = rows[(rows["logit_gap"] > 0) & (rows["gradient_norm"] > 0)]
-    # no published table has the column
-    rows = rows.assign(margin=rows["logit_gap"] / rows["gradient_norm"])
     if rows.empty:
         return pd.DataFrame(columns=["dataset", "arch"])
     moment = [*IDENTITY, "split", "step", "epoch", "norm"]
