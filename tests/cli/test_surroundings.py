@@ -87,6 +87,36 @@ def test_closed_and_full_streams(some_run):
     assert full.stderr == "bdry: standard output: No space left on device\n"
 
 
+CLOSES = """
+import sys
+from torch import nn
+
+
+class Closes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(64, 10)
+
+    def forward(self, x):
+        sys.stdout.close()
+        return self.inner(x.flatten(1))
+
+
+def build():
+    return Closes()
+"""
+
+
+def test_a_module_that_closes_standard_output_is_measured_and_heard_of(tmp_path):
+    (tmp_path / "closes.py").write_text(CLOSES)
+    words = ["classifier=closes:build", "dataset=digits", "splits=[test]", "num_test=10", "norms=[l2]", "threads=1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "bdry", "margin", *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / done.stdout.splitlines()[-1] / "tables" / "margins.csv").is_file()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a POSIX pipe")
 @pytest.mark.parametrize("words", [["runs"], ["train", *SMALL]], ids=lambda words: words[0])
 def test_a_reader_that_leaves_early_is_no_error(words, some_run):

@@ -113,11 +113,11 @@ def run(config: Any) -> Measurement:
     record |= {**facts, **opened.origin, "command": name}
 
     def begin() -> MeasuringWork:
-        study = (
-            _margins(config, opened, checks)
-            if name == "margin"
-            else _probe(name, config, opened, lambda doing: work.progress.say(doing))  # noqa: PLW0108
-        )
+        def say(doing: str) -> None:
+            # the work is made of the study, hence after it
+            work.progress.say(doing)
+
+        study = _margins(config, opened, checks) if name == "margin" else _probe(name, config, opened, say)
         work = MeasuringWork(folder, opened, study, record)
         if isinstance(study, MarginsInBatches):
             if config.compile:
