@@ -75,9 +75,12 @@ def test_a_row_for_each_claim_data_set_and_part(made_paper, tmp_path):
     assert "1 supported, 1 contradicted, 0 undecided, 3 not run" in text
     assert pd.read_csv(paths[0])["verdict"].tolist() == verdicts["verdict"].tolist()
     drawn = pd.read_csv(paths[-1])
-    assert len(drawn) == verdicts["value"].notna().sum()
+    assert len(drawn) == (verdicts["value"].notna() & ~verdicts["secondary"]).sum()
     again = forest.draw(verdicts, "Verdicts", tmp_path / "again") if (tmp_path / "again").mkdir() is None else []
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths[2:]]
+    beside = verdicts.assign(secondary=verdicts["part"] == "test")
+    assert "test" not in set(forest.drawn(beside)["part"])
+    assert "claims-forest" not in page.as_markdown(verdicts.assign(secondary=True), "Verdicts")
 
 
 def test_without_any_value_there_is_no_picture_and_the_page_says_what_was_not_run(made_paper, tmp_path):

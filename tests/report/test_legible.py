@@ -134,7 +134,6 @@ def test_an_axis_of_ratios_has_round_numbers(values, some):
         "claim": "B3",
         "dataset": "mnist",
         "part": "all",
-        "secondary": False,
         "statistic": "factor",
         "scale": "ratio",
     }

@@ -1,4 +1,4 @@
-"""The picture of a paper's verdicts: an interval plot of every part of every claim (forest plot)."""
+"""The picture of a paper's verdicts: an interval plot of every part that decides a claim (forest plot)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ COLUMNS = [
     "claim",
     "dataset",
     "part",
-    "secondary",
     "statistic",
     "scale",
     "value",
@@ -41,8 +40,9 @@ BEYOND, WIDE = 0.06, 3.0
 
 
 def drawn(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """The rows that have a value."""
-    return verdicts.loc[verdicts["value"].notna(), COLUMNS].reset_index(drop=True)
+    """The rows that have a value and a part in their verdict; the page beside the picture has the others too."""
+    judged = verdicts["value"].notna() & ~verdicts["secondary"].astype(bool)
+    return verdicts.loc[judged, COLUMNS].reset_index(drop=True)
 
 
 def forest(rows: pd.DataFrame, title: str) -> Figure:
@@ -61,7 +61,7 @@ def forest(rows: pd.DataFrame, title: str) -> Figure:
         ]
         handles.append(Line2D([], [], color="#000000", linestyle="--", linewidth=0.9, label="bound"))
         hollow = {"marker": "o", "markerfacecolor": "white", "linestyle": "none", "markersize": 4}
-        handles.append(Line2D([], [], color="#555555", label="no interval, or beside the verdict", **hollow))  # type: ignore[arg-type]
+        handles.append(Line2D([], [], color="#555555", label="no interval", **hollow))  # type: ignore[arg-type]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
@@ -70,10 +70,8 @@ def _panel(axis: Axes, part: pd.DataFrame) -> None:
     for position, row in enumerate(part.to_dict("records")):
         colour, known = COLOURS[row["part_verdict"]], bool(np.isfinite(row["low"]))
         if known:
-            axis.plot(
-                [row["low"], row["high"]], [position] * 2, color=colour, linewidth=0.8 if row["secondary"] else 1.6
-            )
-        face = colour if known and not row["secondary"] else "white"
+            axis.plot([row["low"], row["high"]], [position] * 2, color=colour, linewidth=1.6)
+        face = colour if known else "white"
         marker = MARKERS[row["part_verdict"]]
         axis.plot(row["value"], position, marker, color=colour, markerfacecolor=face, markersize=4)
         axis.plot([row["bound"]] * 2, [position - 0.5, position + 0.5], color="#000000", linestyle="--", linewidth=0.9)
@@ -113,6 +111,6 @@ def limits(part: pd.DataFrame) -> tuple[float, float, bool]:
 
 
 def draw(verdicts: pd.DataFrame, title: str, folder: Path) -> list[Path]:
-    """Writes the picture of what `judge` gave, with its data, into `folder`; nothing where no claim has a value."""
+    """Writes the picture of what `judge` gave, with its data, into `folder`; nothing where `drawn` finds no row."""
     rows = drawn(verdicts)
     return save(forest(rows, title), rows, folder / STEM) if len(rows) else []

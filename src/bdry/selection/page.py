@@ -57,7 +57,7 @@ def as_markdown(verdicts: pd.DataFrame, title: str) -> str:
     """The effects by whose claim they are, with the picture of them, then the rules and reasons."""
     lines = [f"# {title}", "", f"{counted(verdicts)} (claims on a data set). docs/verdicts.md says how."]
     lines += primaries(verdicts)
-    if verdicts["value"].notna().any():
+    if (verdicts["value"].notna() & ~verdicts["secondary"].astype(bool)).any():
         lines += ["", f"![effects with their intervals]({PICTURE})"]
     for heading, rows in groups(verdicts):
         lines += ["", f"## {heading}", ""]
