@@ -73,3 +73,28 @@ def test_a_region_that_no_gradient_points_to_is_found(steps, clipped):
     if steps > 9:
         away = found.start_class == 0
         assert float((found.margin / truth.margin)[away].mean()) <= 1.05
+
+
+class Bent(nn.Module):
+    """Boundaries at distances 0.2, 0.22 and 0.1 of an image that is 0.5 everywhere; the last looks `far` away there.
+
+    Its difference rises with slope s up to 0.05 and with 10 more from there on.
+    """
+
+    def __init__(self, far: float) -> None:
+        super().__init__()
+        self.slope = 0.5 / (far - 0.1)
+        self.height = far * self.slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second, third = (x.flatten(1)[:, :3] - 0.5).unbind(1)
+        bent = self.slope * third + 10 * (third - 0.05).relu() - self.height
+        return torch.stack([torch.zeros_like(first), first - 0.2, second - 0.22, bent], 1)
+
+
+@pytest.mark.parametrize(("steps", "far"), [(40, 0.38), (100, 0.58)])
+def test_a_class_whose_boundary_bends_towards_the_image_is_walked_to(steps, far):
+    # of so many pixels no random place is near the third boundary
+    found = walk(Bent(far), torch.full((2, 1, 28, 28), 0.5), steps=steps)
+    assert found.boundary_class.tolist() == [3, 3]
+    torch.testing.assert_close(found.margin, torch.full((2,), 0.1), rtol=1e-3, atol=0)

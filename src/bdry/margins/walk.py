@@ -54,9 +54,9 @@ class Schedule(NamedTuple):
     at least two. weight: on the foot at first; growth: what it is multiplied by when a point is nearer, and shrinkage
     when it is not: a short walk has no steps left for the failures that much of it costs. rest: a row rests when the
     linearised boundary at its best point is nearer by less than this share. restarts: walks from random places around
-    each image, once its margin is nearly known; twice as many with few pixels. promise: only where a linearised
-    boundary is nearer than this share of that margin, which two backward passes tell. scanned: how many points a
-    restart looks at first, of images with few pixels.
+    each image, once its margin is nearly known, and how many with few pixels, where they meet more of the ball.
+    promise: only where a linearised boundary is nearer than this share of that margin, which two backward passes tell.
+    scanned: how many points a restart looks at first, of images with few pixels.
     """
 
     num_classes: int
@@ -66,7 +66,7 @@ class Schedule(NamedTuple):
     growth: float = 1.1
     shrinkage: float = 0.7
     rest: float = 1e-3
-    restarts: int = 0
+    restarts: tuple[int, int] = (0, 0)
     promise: float = 0.95
     scanned: int = 8
 
@@ -76,8 +76,17 @@ def schedule(steps: int) -> Schedule:
     if steps <= 16:
         return Schedule(num_classes=2, stay=((3, 1),), weight=0.6, growth=1.0, shrinkage=0.5, rest=2e-3)
     if steps <= 60:
-        return Schedule(num_classes=5, stay=((3, 3), (6, 2), (10, 1)), restarts=2)
-    return Schedule(num_classes=5, stay=((10, 2),), shrinkage=0.8, restarts=5, promise=torch.inf, scanned=32)
+        return Schedule(num_classes=7, reach=2.0, stay=((2, 4), (4, 3), (8, 2), (16, 1)), restarts=(0, 4))
+    # where boundaries bend much the linearised ones at the image say little of which class is near
+    return Schedule(
+        num_classes=9,
+        reach=3.0,
+        stay=((10, 3), (20, 2)),
+        shrinkage=0.8,
+        restarts=(2, 10),
+        promise=torch.inf,
+        scanned=32,
+    )
 
 
 @ESTIMATORS.register("walk", abilities=Abilities(tolerance=1e-3))
@@ -118,7 +127,7 @@ def walk(
     _follow(search, owner, target, point, steps, plan)
     _rescue(search, steps, plan)
     search.bisect()
-    for restart in range(plan.restarts * (2 if search.x[0].numel() <= FEW_PIXELS else 1)):
+    for restart in range(plan.restarts[search.x[0].numel() <= FEW_PIXELS]):
         _restart(search, restart, steps // 4, plan)
     return search.result()
 
