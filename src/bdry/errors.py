@@ -98,6 +98,15 @@ def reason(error: Exception) -> str:
     return one_line(error) if isinstance(error, BdryError) else f"{type(error).__name__}: {one_line(error)}"
 
 
+def first_line(error: BaseException) -> str:
+    """Kind and first line of what a user's code raised."""
+    try:
+        lines = str(error).splitlines()
+    except Exception:
+        lines = []
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
 def show_value(value: object) -> str:
     """`value` as one would type it on the command line: `null`, `true`, `[1,2]`, `adam`."""
     if value is None:
