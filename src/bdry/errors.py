@@ -95,7 +95,19 @@ def reason(error: Exception) -> str:
     """What a user reads of `error` in a line: its message, before it what kind of error it is where it is not ours."""
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        # its own words are none, or numpy's
+        return f"not enough memory here ({one_line(error)})"
     return one_line(error) if isinstance(error, BdryError) else f"{type(error).__name__}: {one_line(error)}"
+
+
+def first_line(error: BaseException) -> str:
+    """Kind and first line of what a user's code raised."""
+    try:
+        lines = str(error).splitlines()
+    except Exception:
+        lines = []
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def show_value(value: object) -> str:

@@ -19,6 +19,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from .errors import reason
+from .leaving import said
 
 GROUP = "bdry.plugins"
 
@@ -50,9 +51,10 @@ def register_all() -> None:
     """Imports every module of every plug-in, so that each registers what it offers. Once."""
     for plugin in usable():
         try:
-            package = importlib.import_module(plugin.package)
-            for module in pkgutil.iter_modules(package.__path__):
-                importlib.import_module(f"{plugin.package}.{module.name}")
+            with said():
+                package = importlib.import_module(plugin.package)
+                for module in pkgutil.iter_modules(package.__path__):
+                    importlib.import_module(f"{plugin.package}.{module.name}")
         except Exception as error:
             plugin.problem = reason(error)
 
@@ -73,7 +75,8 @@ def _declared(entry: EntryPoint) -> Plugin:
         distribution.name if distribution else entry.name, distribution.version if distribution else "", entry.value
     )
     try:
-        importlib.import_module(plugin.package)
+        with said():
+            importlib.import_module(plugin.package)
     except Exception as error:
         plugin.problem = reason(error)
     return plugin

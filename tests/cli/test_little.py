@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import bdry
+from bdry.session.cores import num_cores
 from bdry.session.python_child import BDRY
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of a Linux shell")
@@ -17,10 +18,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of a Lin
 SMALL = "dataset.num_train=20 dataset.num_test=20 training.epochs=1 'probe=[]' evaluation.robust_images=0 threads=1"
 
 
-def limited(limit, words, folder):
-    """`bdry train` in a shell with a limit."""
+def limited(limit, words, folder, command=f"train {SMALL}"):
+    """`bdry train`, or another command, in a shell with a limit."""
     env = {**os.environ, "PYTHONPATH": str(Path(bdry.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    line = f'{limit}; exec {sys.executable} -c "{BDRY}" train {SMALL} {words}'
+    line = f'{limit}; exec {sys.executable} -c "{BDRY}" {command} {words}'
     return subprocess.run(["sh", "-c", line], cwd=folder, env=env, capture_output=True, text=True)
 
 
@@ -44,6 +45,38 @@ def test_too_little_memory_for_the_libraries_is_a_line(kib, tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("bdry: not enough memory here (")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_list_of_runs_takes_little_memory(tmp_path):
+    least = 260_000 + 20_000 * num_cores()
+    done = limited(f"ulimit -v {least}", ".", tmp_path, "runs")
+    # pandas is there, and has nothing to list
+    assert (done.returncode, "no run" in done.stderr) == (2, True)
+    refused = limited(f"ulimit -v {least - 1}", ".", tmp_path, "runs")
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    assert refused.stderr.startswith("bdry: not enough memory here (ulimit -v is")
+
+
+# a quick demo
+DEMO = "seeds=[0] epochs=1 keep_points=2 'overrides=[dataset.num_train=40,dataset.num_test=40]'"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_demo_with_few_open_files_is_done(tmp_path):
+    done = limited("ulimit -n 64", DEMO, tmp_path, "demo")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "outputs" / "demo" / "report.html").is_file()
+
+
+def test_a_demo_in_a_place_that_is_no_folder_is_a_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in ("file", "/proc/nowhere"):
+        done = limited(":", f"{DEMO} outputs={place}", tmp_path, "demo")
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"bdry: {place}")
+        assert len(done.stderr.splitlines()) <= 2
+        assert "Traceback" not in done.stderr
 
 
 def test_a_read_only_place_is_a_line(tmp_path):

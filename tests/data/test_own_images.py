@@ -210,6 +210,25 @@ def csv(place, text):
 
 
 @pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (np.asfortranarray(LEVELS), LABELS.astype(">i8")),
+        ((LEVELS / 255).astype(">f8"), LABELS.astype(">f4")),
+        ((LEVELS / 255).astype(np.longdouble), LABELS.astype(np.uint8)),
+        (np.repeat(LEVELS, 2, 2)[:, :, ::2], np.array([b"a", "\xe9".encode(), b"\xff"])[LABELS]),
+    ],
+    ids=["Fortran", "big-endian", "long", "strided and bytes"],
+)
+def test_arrays_of_any_order_and_layout_are_what_they_say(images, labels, tmp_path):
+    mine = arrays(npz(tmp_path, images=images, labels=labels))
+    expected = torch.from_numpy(LEVELS / np.float32(255))[:, None]
+    torch.testing.assert_close(mine.train.pixels(), expected[mine.train.index], atol=1e-6, rtol=0)
+    # bytes that are no text sort first, as \xff
+    numbers = torch.from_numpy(LABELS)[mine.train.index]
+    assert mine.train.labels.tolist() == ((numbers + 1) % 3 if labels.dtype.kind == "S" else numbers).tolist()
+
+
+@pytest.mark.parametrize(
     ("mistake", "changes", "message"),
     [
         (lambda p: p / "a.npz", {}, "a.npz: no such file"),
@@ -244,6 +263,17 @@ def csv(place, text):
         (lambda p: csv(p, "label,x\n1,two\n"), {}, "column x holds something else than numbers"),
         (lambda p: csv(p, "label,x\n1,\n"), {}, "column x holds something else than numbers"),
         (lambda p: csv(p, ""), {}, "a.csv: cannot be read as a table"),
+        (lambda p: csv(p, "label,x\n1,2,3\n0,5,6\n"), {}, "rows have more numbers than its first line has names"),
+        (lambda p: npz(p, images=LEVELS / 255 + 1e-7, labels=LABELS), {}, r"to 1.0000001: .*; by rounding: images.clip"),  # noqa: E501
+        (lambda p: npz(p, images=LEVELS / 255 - 1e-9, labels=LABELS), {}, r"pixels from -1e-09 to .*images.clip"),
+        (lambda p: npz(p, images=LEVELS * 1e300, labels=LABELS), {}, r"pixels from 0 to 2.5\de.302: images are uint8"),
+        (lambda p: npz(p, images=np.float32(0.5), labels=LABELS), {"shape": [1, 4, 5]}, r"images of shape \(\): wanted is"),  # noqa: E501
+        (lambda p: npz(p, images=LEVELS, labels=np.where(LABELS == 1, np.inf, LABELS)), {}, "labels of .* float64: wanted is"),  # noqa: E501
+        (lambda p: npz(p, images=LEVELS, labels=LABELS * 1e300), {}, "whole number of 64 bits or word an image"),
+        (lambda p: npz(p, images=LEVELS, labels=LABELS.astype(np.uint64) + np.uint64(2**63)), {}, "uint64: wanted is one whole"),  # noqa: E501
+        (lambda p: npz(p, images=LEVELS, labels=np.array(["", "b", "c"])[LABELS]), {}, "class 0 is called ''"),
+        (lambda p: npz(p, images=LEVELS, labels=LABELS), {"class_names": ["a", "b", "a"]}, "class 2 is called 'a': wanted is a name"),  # noqa: E501
+        (lambda p: npz(p, images=LEVELS, labels=LABELS), {"labels_file": "y.npy"}, "dataset.labels_file=y.npy: goes with images of an .npy; a.npz"),  # noqa: E501
     ],
 )  # fmt: skip
 def test_arrays_that_are_not_right_are_answered_in_a_line(mistake, changes, message, tmp_path):

@@ -212,3 +212,40 @@ def test_measuring_restores_modes_and_flags():
         assert not any(parameter.requires_grad for parameter in model.parameters())
     assert [module.training for module in model.modules()] == modes
     assert [name for name, p in model.named_parameters() if not p.requires_grad] == ["head.bias"]
+
+
+@pytest.mark.parametrize("estimator", sorted(ESTIMATORS))
+def test_no_images_are_an_empty_result_and_nothing_is_computed(estimator):
+    result = ESTIMATORS[estimator](nn.Identity(), torch.empty(0, 1, 8, 8))
+    assert result.point.shape == (0, 1, 8, 8)
+    assert {len(values) for values in vars(result).values()} == {0}
+    assert result.success.dtype == torch.bool
+
+
+@pytest.mark.parametrize("estimator", sorted(ESTIMATORS))
+def test_images_may_have_a_gradient_and_any_layout(estimator):
+    if ESTIMATORS.abilities(estimator).num_pixels not in (None, 2):
+        pytest.skip("takes no images of two pixels")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model, wide = nn.Sequential(nn.Flatten(), nn.Linear(2, 3)), torch.rand(3, 1, 1, 4)
+    plain = ESTIMATORS[estimator](model, wide[..., ::2].contiguous())
+    for x in (wide[..., ::2], wide[..., ::2].clone().requires_grad_(True)):
+        found = ESTIMATORS[estimator](model, x)
+        torch.testing.assert_close(found.margin, plain.margin, equal_nan=True)
+        torch.testing.assert_close(found.lower, plain.lower, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("x", "classes", "line"),
+    [
+        (images(2).numpy(), None, "x is a ndarray: images must be a torch.Tensor"),
+        (None, None, "x is a NoneType: images must be"),
+        (images(2)[:, :, :0], None, r"x has shape \(2, 1, 0, 8\): must be \(N, C, H, W\)"),
+        (images(2) * 0 + 1.0000001, None, "x holds the value 1.00000012: images must lie in"),
+        (images(2), [0, 0], "start_class is a list: must be a torch.Tensor of int64"),
+    ],
+)
+def test_the_door_says_what_is_wrong_with_images_and_classes(x, classes, line):
+    with pytest.raises(ValueError, match=line):
+        ESTIMATORS["deepfool"](network(), x, classes)

@@ -25,6 +25,7 @@ from .. import __version__
 from ..commands import module_of
 from ..conf import COMMANDS, HYDRA_VERSION_BASE, WHOLE_STUDIES, groups, typed
 from ..errors import NO_MEMORY, NO_ROOM, BdryError, UsageError, did_you_mean, one_line, out_of_memory, reason
+from ..leaving import said
 from ..plugins import problems
 from ..settings.options import conf_dir
 from . import streams
@@ -311,7 +312,8 @@ def _run_task(config: DictConfig) -> object:
     check_limit(str(hydra_config.job.config_name))
     if sys.stdout.isatty() and hydra_config.mode == RunMode.RUN:
         print(f"bdry {hydra_config.job.config_name}: starting", flush=True)
-    return importlib.import_module(module_of(str(hydra_config.job.config_name))).run(checked)
+    with said():
+        return importlib.import_module(module_of(str(hydra_config.job.config_name))).run(checked)
 
 
 def _complain(error: BdryError) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from ..errors import BdryError
 from ..session.cores import num_cores
 
-# in KiB, as `ulimit -v` counts: for numpy, pandas, scipy and matplotlib; for torch and scikit-learn too; for the
-# threads of a core
-TABLES, NETWORKS, CORE = 500_000, 1_000_000, 20_000
+# in KiB, as `ulimit -v` counts: for numpy and pandas (measured: 210,000 is enough, 160,000 is not); for scipy and
+# matplotlib too; for torch and scikit-learn too; for the threads of a core
+TABLES, FIGURES, NETWORKS, CORE = 260_000, 500_000, 1_000_000, 20_000
 # commands that load no torch
-OF_TABLES = ("runs", "show", "compare", "rerun", "export", "figures", "report", "publish")
+NEEDED = dict.fromkeys(("runs", "show", "compare", "rerun", "export"), TABLES)
+NEEDED |= dict.fromkeys(("figures", "report", "publish"), FIGURES)
 
 
 def check_limit(command: str) -> None:
@@ -20,7 +21,7 @@ def check_limit(command: str) -> None:
         # a system without such limits
         return
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    needed = (TABLES if command in OF_TABLES else NETWORKS) + CORE * num_cores()
+    needed = NEEDED.get(command, NETWORKS) + CORE * num_cores()
     if limit != resource.RLIM_INFINITY and limit < needed * 1024:
         raise BdryError(
             f"not enough memory here (ulimit -v is {limit // 1024}; bdry {command} needs {needed} at least)"

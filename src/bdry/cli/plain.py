@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from ..commands import module_of
 from ..errors import UsageError
+from ..leaving import said
 
 # command -> its line of help; the task's module has `arguments(parser)` and `run(parsed)`
 PLAIN = {
@@ -43,7 +44,8 @@ def run_plain(command: str, words: list[str]) -> None:
         # argparse takes a value of two dashes away
         if isinstance(value, list) and isinstance(parser.get_default(name), str):
             parser.error(f"argument --{name}: expected one argument")
-    task.run(parsed)
+    with said():
+        task.run(parsed)
 
 
 def _joined(words: list[str]) -> list[str]:

@@ -129,7 +129,7 @@ def run(config: Any) -> Measurement:
             _say_accuracy(work, {"test": opened.dataset.test.balanced(TRIED_BATCH, opened.data_seed)}, opened)
         return work
 
-    carry_out(folder, begin)
+    carry_out(folder, begin, opened.own_code)
     _print(MEASURING[name].summary, folder, {**record, "title": opened.title, "accuracy_said": folder.was_claimed})
     print(folder.path)
     return folder

@@ -11,7 +11,7 @@ from ..runs.published import DATA, take
 from ..selection import main_margins
 from ..session.digests import files_digest
 from ..session.lifecycle import carry_out
-from ..session.own_arch import remembered
+from ..session.own_arch import own_code, remembered
 from ..session.training_run import TrainingRun
 from ..settings import TrainConfig, science
 
@@ -26,7 +26,7 @@ def run(config: TrainConfig) -> Run:
     followed = subsets_follow(config)
     if config.published:
         taken_from(config.published, folder)
-    carry_out(folder, lambda: TrainingRun(followed, folder))
+    carry_out(folder, lambda: TrainingRun(followed, folder), own_code(config.arch))
     if folder.was_claimed:
         print(closing_line(folder))
     return folder

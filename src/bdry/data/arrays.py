@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -20,6 +21,8 @@ USUAL = {
     "test_images": ("test_images", "x_test", "X_test"),
     "test_labels": ("test_labels", "y_test"),
 }
+# as far from 0 and 1 a sum of rounding errors may be
+ROUNDING = 1e-3
 Arrays = dict[str, np.ndarray]
 
 
@@ -91,6 +94,8 @@ def _read(path: Path, labels_file: str | None, keys: dict[str, str], labels_key:
     if not path.is_file():
         folder = f"dataset=folder dataset.root={path} reads a folder; " if path.is_dir() else ""
         raise DataError(f"{path}: no such file; {folder}wanted is an .npz, .npy or .csv of images and labels")
+    if labels_file is not None and path.suffix.lower() != ".npy":
+        raise DataError(f"{labels_key}={labels_file}: goes with images of an .npy; {path.name} has its own labels")
     if path.suffix.lower() == ".csv":
         return _read_csv(path, keys.get("labels", "label"))
     loaded = _load(path)
@@ -132,7 +137,12 @@ def _load(path: Path) -> np.ndarray | Arrays:
 
 def _read_csv(path: Path, label: str) -> Arrays:
     try:
-        table = pd.read_csv(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # else pandas would take what is too much for names of rows
+            table = pd.read_csv(path, index_col=False)
+    except pd.errors.ParserWarning:
+        raise DataError(f"{path}: its rows have more numbers than its first line has names") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from None
     if label not in table.columns:
@@ -179,13 +189,15 @@ def _images(file: str, values: np.ndarray, shape: list[int] | None) -> torch.Ten
     if values.dtype != np.uint8 and not np.issubdtype(values.dtype, np.floating):
         hint = "; numbers up to 255: images.astype('uint8')" if np.issubdtype(values.dtype, np.integer) else ""
         raise DataError(f"{file}: images of type {values.dtype}: {IMAGES_ARE}{hint}")
-    if np.issubdtype(values.dtype, np.floating):
-        values = values.astype(np.float32)
-        low, high = (float(end) for end in (values.min(), values.max())) if values.size else (0.0, 1.0)
-        if not (low >= 0 and high <= 1):
+    if np.issubdtype(values.dtype, np.floating) and values.size:
+        low, high = float(values.min()), float(values.max())
+        # what is beyond 1 by less than float32 can tell is 1
+        if not (low >= 0 and np.float32(min(high, 2.0)) <= 1):
             hint = "; numbers up to 255: images / 255, or images.astype('uint8')" if low >= 0 and high <= 255 else ""
-            raise DataError(f"{file}: pixels from {low:g} to {high:g}: {IMAGES_ARE}{hint}")
-    if shape is not None:
+            hint = "; by rounding: images.clip(0, 1)" if low > -ROUNDING and high < 1 + ROUNDING else hint
+            raise DataError(f"{file}: pixels from {low:.9g} to {high:.9g}: {IMAGES_ARE}{hint}")
+        values = values.astype(np.float32)
+    if shape is not None and values.ndim:
         if len(shape) != 3 or values.size != len(values) * int(np.prod(shape)):
             per_image = values.size // max(len(values), 1)
             raise ConfigError(
@@ -222,11 +234,14 @@ def _numbered(
     for part, raw in given.items():
         values = raw[:, 0] if raw.ndim == 2 and raw.shape[1] == 1 else raw
         whole = values.dtype.kind in "iub" or (values.dtype.kind == "f" and np.array_equal(values, np.rint(values)))
-        if values.ndim != 1 or not (whole or values.dtype.kind in "USO"):
+        counted = whole and (not values.size or max(-float(values.min()), float(values.max())) < 2**63)
+        if values.ndim != 1 or not (counted or values.dtype.kind in "USO"):
             raise DataError(
                 f"{file}: {part.replace('_', ' ')} of shape {values.shape} and type {values.dtype}: "
-                "wanted is one whole number or word an image"
+                f"wanted is one {'whole number of 64 bits' if whole else 'whole number'} or word an image"
             )
+        if values.dtype.kind == "S":
+            values = np.char.decode(values, "utf-8", "backslashreplace")
         given[part] = values.astype(np.int64) if whole else values.astype(str)
     if len({values.dtype.kind for values in given.values()}) > 1:
         raise DataError(f"{file}: labels and test labels are words in one and numbers in the other")

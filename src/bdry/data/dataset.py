@@ -102,9 +102,9 @@ class Split:
 class Dataset:
     """A data set's train and test split and the names of its classes.
 
-    Raises `DataError` where there are fewer than two classes, a split's pixels are outside [0, 1] or uint8 of 0 and 1
-    alone, its labels outside 0 ... K-1, its index negative or twice the same, or the splits' images differ in shape or
-    type. A split may be empty: measuring needs one of them alone.
+    Raises `DataError` where there are fewer than two classes, or two of one name or one without a name, a split's
+    pixels are outside [0, 1] or uint8 of 0 and 1 alone, its labels outside 0 ... K-1, its index negative or twice the
+    same, or the splits' images differ in shape or type. A split may be empty: measuring needs one of them alone.
     """
 
     name: str
@@ -117,6 +117,9 @@ class Dataset:
             raise DataError(
                 f"{self.name}: {', '.join(self.class_names) or 'nothing'} is its only class: a boundary needs two"
             )
+        for number, name in enumerate(self.class_names):
+            if not name or name in self.class_names[:number]:
+                raise DataError(f"{self.name}: class {number} is called {name!r}: wanted is a name of its own for each")
         for name, split in self.splits().items():
             if len(split) == 0:
                 continue
@@ -136,7 +139,7 @@ class Dataset:
                 # not finite numbers fail both comparisons
                 smallest, largest = (float(value) for value in split.images.aminmax())
                 if not (smallest >= 0 and largest <= 1):
-                    raise DataError(f"{self.name}: {name} pixels from {smallest:g} to {largest:g}: {IMAGES_ARE}")
+                    raise DataError(f"{self.name}: {name} pixels from {smallest:.9g} to {largest:.9g}: {IMAGES_ARE}")
         train, test = self.train.images, self.test.images
         if (train.shape[1:], train.dtype) != (test.shape[1:], test.dtype):
             kinds = (f"{tuple(part.shape[1:])} {_short(part.dtype)}" for part in (train, test))

@@ -116,8 +116,10 @@ class Estimators(Registry[Estimator]):
             ) -> MarginResult:
                 _check_images(x, norm)
                 _check_classes(model, x, start_class=start_class, towards=settings.get("towards"))
+                if not len(x):
+                    return _of_no_image(x)
                 with measuring(model) if isinstance(model, nn.Module) else nullcontext():
-                    return estimator(model, x, start_class, norm=norm, **settings)
+                    return estimator(model, x.detach(), start_class, norm=norm, **settings)
 
             return cast(E, file(behind_door))
 
@@ -136,23 +138,33 @@ def unguarded(estimator: E) -> E:
     return cast(E, getattr(estimator, "__wrapped__", estimator))
 
 
+def _of_no_image(x: Tensor) -> MarginResult:
+    numbers, counts = x.new_empty(0), torch.empty(0, dtype=torch.int64, device=x.device)
+    point, success = x.detach().clone(), counts.bool()
+    return MarginResult(numbers, numbers, numbers, point, counts, counts, success, counts, counts, counts)
+
+
 def _check_images(x: Tensor, norm: str) -> None:
     if norm not in NORMS:
         raise ValueError(f"norm={norm!r}: must be one of {', '.join(NORMS)}")
+    if not isinstance(x, Tensor):
+        raise ValueError(f"x is a {type(x).__name__}: images must be a torch.Tensor, as torch.as_tensor(x) gives")
     if x.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"x is {x.dtype}: images must be float32 or float64, in [0, 1]")
-    if x.ndim < 2:
+    if x.ndim < 2 or 0 in x.shape[1:]:
         raise ValueError(f"x has shape {tuple(x.shape)}: must be (N, C, H, W)")
     # an image that is not a number is a failure of its own
     outside = x.detach()[x.detach().isfinite() & ((x.detach() < 0) | (x.detach() > 1))]
     if len(outside):
-        raise ValueError(f"x holds the value {outside[0].item():g}: images must lie in [0, 1]")
+        raise ValueError(f"x holds the value {outside[0].item():.9g}: images must lie in [0, 1]")
 
 
 def _check_classes(model: Model, x: Tensor, **given: Tensor | None) -> None:
     for name, classes in given.items():
         if classes is None:
             continue
+        if not isinstance(classes, Tensor):
+            raise ValueError(f"{name} is a {type(classes).__name__}: must be a torch.Tensor of int64")
         if classes.shape != x.shape[:1]:
             raise ValueError(f"{name} has shape {tuple(classes.shape)}: must be ({len(x)},), a class for each image")
         if classes.dtype != torch.int64:

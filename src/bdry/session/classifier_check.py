@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from ..core.measuring import logits_of, measuring
-from ..errors import BdryError
+from ..errors import BdryError, first_line
+from ..leaving import staying
 from .surroundings import put_back
 
 # by how much of the largest logit two looks at the same images may differ: kernels round differently by batch size
@@ -40,32 +40,13 @@ def in_a_line(refused: Callable[[str], Exception]) -> Iterator[None]:
 
     Ctrl-C passes, and what is a line already. `os._exit`, which would end this process without a word, raises too.
     """
-    leave, process = os._exit, os.getpid()
-
-    def left(status: int) -> NoReturn:
-        if os.getpid() == process:
-            raise SystemExit(status)
-        # of a process that the code has made
-        leave(status)
-
-    os._exit = left
     try:
-        yield
+        with staying():
+            yield
     except (KeyboardInterrupt, BdryError, UnmeasurableError):
         raise
     except BaseException as error:
         raise refused(first_line(error)) from None
-    finally:
-        os._exit = leave
-
-
-def first_line(error: BaseException) -> str:
-    """Kind and first line of what a user's code raised."""
-    try:
-        lines = str(error).splitlines()
-    except Exception:
-        lines = []
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 class Measurable(nn.Module):

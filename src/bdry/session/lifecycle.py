@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,10 +12,10 @@ import torch
 
 from ..conf import job_overrides
 from ..data import Dataset
-from ..errors import BdryError, StoppedError, UsageError, out_of_memory
+from ..errors import BdryError, StoppedError, UsageError, first_line, out_of_memory
+from ..leaving import line_for, staying
 from ..runs.owned import OwnedFolder
 from ..runs.provenance import provenance
-from .classifier_check import first_line
 from .digests import is_own
 from .progress import Counting
 from .stopping import Stop, stopping
@@ -52,20 +52,22 @@ class Work(Protocol):
         ...
 
 
-def carry_out(folder: OwnedFolder, begin: Callable[[], Work]) -> None:
+def carry_out(folder: OwnedFolder, begin: Callable[[], Work], own: tuple[str, str] | None = None) -> None:
     """Does the work of `folder`, from where it was left; says so where it is finished already.
 
     begin: builds the work, of data and networks; what it refuses is refused before anything is written.
+    own: the setting that names the user's own code, and the name; None: there is none.
 
     Raises:
-        UsageError: the network is the user's own code, which has raised something.
+        UsageError: the network is the user's own code, which has raised something, or some code would leave bdry.
         BusyError: another process works in this folder.
         StoppedError: a signal has stopped it; the same command goes on.
     """
     if folder.finished:
         print(f"{folder.name} is finished already: {folder.path}")
         return
-    work = begin()
+    with _in_a_line(own):
+        work = begin()
     with folder.claimed():
         # another process may have finished it while this one loaded its data
         if folder.finished:
@@ -75,17 +77,15 @@ def carry_out(folder: OwnedFolder, begin: Callable[[], Work]) -> None:
         folder.add_provenance(_origin(work.dataset, how_far))
         folder.set_status("running", error=None, **how_far)
         try:
-            with work.progress, stopping() as stop:
-                work.go_on(stop)
-            work.finish()
-        except BaseException as raised:
-            error = _of_own_code(raised, work.config) or raised
+            with _in_a_line(own):
+                with work.progress, stopping() as stop:
+                    work.go_on(stop)
+                work.finish()
+        except BaseException as error:
             # what has gone wrong is not hidden by a folder that cannot be written at all
             with suppress(OSError):
                 folder.set_status(_ended(error), error=str(error)[:LONGEST] or type(error).__name__)
-            if error is raised:
-                raise
-            raise error from None
+            raise
         folder.set_status("finished")
         # a signal of the last moments, too late for the work, still stops what comes after it
         stop.obey()
@@ -104,25 +104,34 @@ def _origin(dataset: Dataset, how_far: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def _of_own_code(error: BaseException, config: dict[str, Any]) -> UsageError | None:
-    """The line for an error that has come through the file of a network that `config` names, and where in it.
+@contextmanager
+def _in_a_line(own: tuple[str, str] | None) -> Iterator[None]:
+    """Whatever code of others raises inside is a line, where that can be told, and it cannot leave without a word."""
+    try:
+        with staying():
+            yield
+    except BaseException as raised:
+        error = (_of_own_code(raised, *own) if own else None) or line_for(raised)
+        if error is None:
+            raise
+        raise error from None
+
+
+def _of_own_code(error: BaseException, key: str, name: str) -> UsageError | None:
+    """The line for an error that has come through the file of the network that `key` names, and where in it.
 
     Also for one that torch raises while it differentiates, where no file of the network is on the way.
     """
-    arch = config.get("arch")
-    named = {
-        "classifier": config.get("classifier"),
-        "arch.build": arch.get("build") if isinstance(arch, dict) else None,
-    }
-    key, name = next(((key, name) for key, name in named.items() if name), ("", ""))
     root: BaseException | None = error
     # a ValueError may have been taken for a mistake in a setting, and Python makes another error of a StopIteration
-    while name and root is not None and not isinstance(root, KeyboardInterrupt) and not out_of_memory(root):
+    while root is not None and not isinstance(root, KeyboardInterrupt) and not out_of_memory(root):
         files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(root.__traceback__)]
         places = [f"{file.name}, line {line}" for file, line in files if is_own(file.resolve())]
         if places and not isinstance(root, BdryError):
             return UsageError(f"{key}={name}: fails at {places[-1]} ({first_line(root)})")
-        if files and isinstance(root, RuntimeError) and files[-1][0].is_relative_to(TORCH):
+        # what is a line already has its reason
+        refused = isinstance(root, RuntimeError) and not isinstance(error, BdryError)
+        if refused and files and files[-1][0].is_relative_to(TORCH):
             return UsageError(f"{key}={name}: cannot be differentiated as this needs ({first_line(root)})")
         root = root.__cause__ or root.__context__
     return None

@@ -22,7 +22,7 @@ from ..runs.reading import PARSING
 from ..settings import SCHEMAS, OwnArch, Torchvision, TrainConfig
 from ..settings import Dataset as DatasetConfig
 from .build import build_dataset, build_network, build_plan, planned_moments
-from .own_arch import check_remembered
+from .own_arch import check_remembered, own_code
 
 GROUPS = ("dataset", "arch", "adv", "optim", "margin")
 
@@ -46,6 +46,11 @@ class StoredRun:
     def title(self) -> str:
         """Data set, architecture and adversary."""
         return f"{self.config.dataset.name}, {arch_name(asdict(self.config.arch))}, adv={self.config.adv.name}"
+
+    @property
+    def own_code(self) -> tuple[str, str] | None:
+        """The setting that names the user's own network, and the name; None where it is one of bdry's."""
+        return own_code(self.config.arch)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -36,6 +36,11 @@ class Opened(Protocol):
         ...
 
     @property
+    def own_code(self) -> tuple[str, str] | None:
+        """The setting that names the user's own code, and the name; None: it is all bdry's."""
+        ...
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What decides the results beside the command's settings."""
         ...

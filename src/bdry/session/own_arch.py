@@ -37,6 +37,11 @@ def remembered(config: TrainConfig) -> TrainConfig:
     return replace(config, arch=replace(arch, code=code, built=built))
 
 
+def own_code(arch: object) -> tuple[str, str] | None:
+    """The setting that names the user's own network, and the name; None where it is no such network."""
+    return (KEY, arch.build) if isinstance(arch, OwnArch) else None
+
+
 def check_remembered(arch: OwnArch, run: str) -> None:
     """Raises `RunError` where the code here is not the code that the run was trained with; imports nothing else."""
     try:

@@ -145,6 +145,11 @@ class OwnModule:
         return f"{self.dataset.name}, {self.name}"
 
     @property
+    def own_code(self) -> tuple[str, str]:
+        """The setting that names the function, and the name."""
+        return "classifier", self.name
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Code, weights and images: wherever these come from, the same ones have the same margins."""
         several = {"checkpoint_steps": list(self.files)} if len(self.files) > 1 else {}

@@ -24,8 +24,11 @@ class FinishedRuns:
     runs: Any = option("outputs", "run folders, folders of runs, or globs; a list or one")
 
     def check_together(self) -> None:
-        """One place becomes a list of one."""
-        self.runs = [self.runs] if isinstance(self.runs, str) else list(self.runs)
+        """One place becomes a list of one; raises `ConfigError` for what is neither a place nor a list of places."""
+        given = self.runs
+        self.runs = list(given) if isinstance(given, (list, tuple)) else [given]
+        if not all(isinstance(place, str) for place in self.runs):
+            raise ConfigError("runs", given, "must be a folder, or a list of folders")
 
 
 @dataclass
