@@ -24,7 +24,7 @@ def told(rate_at, total=1000, seconds=600):
     for now in range(seconds):
         done = min(done + rate_at(now), total)
         estimate.see(int(done), total, float(now))
-        words.append((now, estimate.words(), total - done))
+        words.append((now, estimate.words(now), total - done))
     return words
 
 
@@ -100,7 +100,7 @@ def test_what_goes_through_the_network_is_told_once_a_minute_with_the_time_left(
     network(torch.zeros(50, 2))
     assert capsys.readouterr().out.splitlines() == [
         "regions-1: checkpoint 0 of 1, natural",
-        "regions-1: checkpoint 0 of 1, natural, 550 points looked at, about 70 s left",
+        "regions-1: checkpoint 0 of 1, natural, 550 points looked at, about 60 s left",
     ]
 
 

@@ -53,11 +53,12 @@ class Estimate:
         enough = done - self.seen[0][1] >= total / 20 or now - begun >= ENOUGH_S
         self.told = enough and 1 / AGREEMENT < ratio < AGREEMENT
 
-    def words(self) -> str:
-        """As in "about 3 min left"; "" while it is not known."""
+    def words(self, now: float) -> str:
+        """As in "about 3 min left"; "" while it is not known, and where what was reckoned has gone by."""
         if self.seconds is None or not self.told:
             return ""
-        return time_left(self.seconds)
+        left = self.seconds - (now - self.seen[-1][0])
+        return time_left(left) if left > 0 or self.seconds == 0 else ""
 
 
 def time_left(seconds: float) -> str:
@@ -115,7 +116,7 @@ class Counting:
         """`number` more are done; `doing` stands beside the rate."""
         self.done += number
         self.estimate.see(self.done, self.total, time.monotonic())
-        left = self.estimate.words()
+        left = self.estimate.words(time.monotonic())
         self.bar.update(
             self.task, completed=self.done, rate=f"{self._rate():.1f} {self.unit}s/s", left=left, doing=doing
         )
@@ -133,7 +134,7 @@ class Counting:
     def share(self, part: float) -> None:
         """Which share of the next piece is done."""
         self.estimate.see(self.done + part, self.total, time.monotonic())
-        self.bar.update(self.task, completed=self.done + part, left=self.estimate.words())
+        self.bar.update(self.task, completed=self.done + part, left=self.estimate.words(time.monotonic()))
         self._expect_after_a_minute()
 
     @contextmanager
@@ -165,7 +166,7 @@ class Counting:
 
     def _line(self, doing: str) -> None:
         self.last_line, self.silent = time.monotonic(), False
-        parts = [f"{self.name}: {self.unit} {self.done} of {self.total}", doing, self.estimate.words()]
+        parts = [f"{self.name}: {self.unit} {self.done} of {self.total}", doing, self.estimate.words(time.monotonic())]
         self.note(", ".join(filter(None, parts)))
 
     def expect(self, seconds: float) -> None:

@@ -25,8 +25,8 @@ from ...names import SCENARIOS
 from ..measured import PROBES, Context, Measured
 from .settings import RegionsSettings
 
-# labels that a pair takes of images of more than so many pixels, whose networks are large: four segments' worth
-MANY_PIXELS, MANY_LABELS = 1024, 40_000
+# labels that a pair takes of images of more than so many pixels, whose networks are large: two segments' worth
+MANY_PIXELS, MANY_LABELS = 1024, 20_000
 
 
 @PROBES.register("regions")

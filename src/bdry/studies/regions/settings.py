@@ -31,7 +31,7 @@ class RegionsSettings:
     max_labels: int | None = option(
         None,
         "labels looked up for a pair after which no further attempt, level or finer look begins; null: no limit for "
-        "images of up to 1024 pixels, else 40000; a pair that is cut off has budget_hit=1",
+        "images of up to 1024 pixels, else 20000; a pair that is cut off has budget_hit=1",
         ge=1,
         later=True,
     )
