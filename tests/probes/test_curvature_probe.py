@@ -11,6 +11,7 @@ from bdry.core.moment import Moment
 from bdry.errors import UsageError
 from bdry.models import build_classifier
 from bdry.runs import TABLES, TableWriter, read_table
+from bdry.studies.curvature import methods
 from bdry.studies.curvature.settings import CurvatureSettings
 from bdry.studies.probes import PROBES, Context
 
@@ -101,6 +102,42 @@ def test_every_curvature_of_a_sphere_is_1_over_its_radius(method, radius, tiny_d
         np.testing.assert_allclose(nearest["kappa_min_times_distance"], exact * nearest["distance"], rtol=1e-6)
         # the second-order condition of a nearest point
         assert (nearest["kappa_min_times_distance"] >= -1.001).all()
+
+
+def test_heights_of_large_images_are_those_of_float64_but_for_rounding(tiny_dataset, monkeypatch):
+    model, settings = network(activation="relu"), {"methods": ["geometric"], "distances": [0.3], "solver": "dense"}
+    exact = measure(model, tiny_dataset, **settings)
+    seen = []
+    looks = methods.geometric_curvature
+    monkeypatch.setattr(methods, "geometric_curvature", lambda *a, **k: seen.append(a[1].dtype) or looks(*a, **k))
+    monkeypatch.setattr(methods, "DENSE_PIXELS", 15)
+    single = measure(model, tiny_dataset, **settings)
+    assert set(seen) == {torch.float32}
+    for table, columns in {
+        "boundary": ["distance", "value"],
+        "tangent_sides": ["share_own_side", "mean_kappa", "mean_kappa_error", "share_found"],
+        "curvature_summary": ["kmax", "kmin", "trace"],
+    }.items():
+        for column in columns:
+            # 1e-6 pixel units of height over t^2 / 2
+            tolerance = 0 if table == "boundary" else 1e-4 * (15 if column == "trace" else 1)
+            np.testing.assert_allclose(
+                single.tables[table][column], exact.tables[table][column], rtol=0, atol=tolerance, err_msg=column
+            )
+    planes = [found.arrays["curvature_sections"] for found in (single, exact)]
+    assert all(planes[0][name].dtype == planes[1][name].dtype for name in planes[1])
+
+
+@pytest.mark.parametrize("settings", [{}, {"methods": ["ad", "fd"]}, {"solver": "lanczos", "num_principal": 2}])
+def test_the_share_that_is_done_grows_up_to_all(settings, tiny_dataset):
+    shares = []
+    context = Context(None, "none", 0, share=shares.append)
+    relu = "methods" not in settings
+    model = network(activation="relu" if relu else "softplus")
+    PROBES["curvature"](context, CurvatureSettings(**(BASE | settings))).measure(model, tiny_dataset, START)
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < 0.2
+    assert 0.8 < shares[-1] <= 1
 
 
 def test_lanczos_and_means_agree_with_the_dense_solver(tiny_dataset):

@@ -43,6 +43,17 @@ def classifier(tiny_dataset):
     return build_classifier("linear", (1, 4, 4), 3, mean=[0.5], std=[0.3], seed=0)
 
 
+def test_the_share_of_all_steps_that_is_made_grows_from_nothing_to_all(tiny_dataset, classifier):
+    """Of both directions of a pair, and of its further alpha."""
+    said, shares = [], []
+    context = Context(None, "none", 0, say=said.append, share=shares.append)
+    PROBES["deepdig"](context, DeepDigSettings(**QUICK)).measure(classifier, tiny_dataset, Moment(3, 1.5))
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert 0.4 < shares[-1] < 1
+    assert said[0] == "autoencoders of 2 pairs, stage 1, step 0 of 20"
+
+
 def test_tables_are_the_schemas_and_the_classifier_is_left_alone(tiny_dataset, classifier, tmp_path):
     weights = [parameter.clone() for parameter in classifier.parameters()]
     found = probe().measure(classifier, tiny_dataset, Moment(3, 1.5))

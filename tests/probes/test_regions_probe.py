@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from bdry.core.moment import Moment
 from bdry.models import build_classifier
 from bdry.runs import TABLES, TableWriter, read_table
 from bdry.studies.probes import PROBES, Context
+from bdry.studies.regions import probe as regions
 from bdry.studies.regions.settings import RegionsSettings
 
 START = Moment(0, 0.0)
@@ -85,6 +87,25 @@ def test_tables_fit_their_schemas_and_the_classifier_is_left_alone(tiny_dataset,
     assert set(found.tables["paths"]["step"]) == {3}
     assert classifier.training
     assert all(torch.equal(a, b) for a, b in zip(weights, classifier.parameters(), strict=True))
+
+
+def test_a_pair_of_large_images_whose_labels_are_used_up_is_given_up_and_says_so(tiny_dataset, monkeypatch):
+    """Two half-spaces are one region of two parts: a path from one to the other is looked for in vain."""
+    slab = Slab(0.5, 0.02)
+    without = measure(slab, tiny_dataset, num_retries=20, scenarios=["natural"], num_pairs=20).tables["paths"]
+    monkeypatch.setattr(regions, "MANY_PIXELS", 15)
+    monkeypatch.setattr(regions, "MANY_LABELS", 3000)
+    cut_off = measure(slab, tiny_dataset, num_retries=20, scenarios=["natural"], num_pairs=20).tables["paths"]
+    asked = measure(slab, tiny_dataset, num_retries=20, scenarios=["natural"], num_pairs=20, max_labels=10**9)
+    in_vain = ~without["found"]
+    assert 0 < in_vain.sum() < 20
+    assert (without.loc[in_vain, "attempts"] == 21).all()
+    assert (cut_off.loc[in_vain, "attempts"] < 21).all()
+    assert cut_off.loc[in_vain, "budget_hit"].all()
+    assert not cut_off.loc[in_vain, "found"].any()
+    # what is straight is certified at the full number of samples
+    pd.testing.assert_series_equal(cut_off["straight"], without["straight"])
+    pd.testing.assert_frame_equal(asked.tables["paths"], without)
 
 
 def test_a_half_space_is_connected_and_convex(tiny_dataset):

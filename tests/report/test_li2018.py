@@ -10,6 +10,7 @@ import pytest
 
 from bdry.runs import SCHEMA_VERSION, TABLES, Measurement, find_runs
 from bdry.studies.figures import FIGURES, draw_figures
+from bdry.studies.lastlayer.figures.common import layers
 from bdry.studies.lastlayer.figures.convergence import bias_data, convergence_data, overlap_data, solver_data
 
 DEFAULTS = {"int": 1, "float": 0.5, "str": "x", "bool": False}
@@ -176,6 +177,18 @@ def test_overlaps_are_means_over_seeds(study):
     drawn = overlap_data(study)
     assert set(drawn["num_seeds"]) == {2}
     assert set(drawn["panel"]) == {"Jaccard index", "agreement with S1"}
+
+
+def test_titles_name_the_key_in_which_networks_of_a_study_differ(tmp_path, write_run):
+    """And nothing more where there is one of them."""
+    titles = []
+    for rate in (0.1, 0.2):
+        optim = SETTINGS.get("optim", {}) | {"lr": rate}
+        measured = {"svm_convergence": whole()}
+        leave(tmp_path, write_run, study="lr", probe=measured, settings={"optim": optim}, picture=arrays())
+        titles.append([found[0].title for found in layers(find_runs([str(tmp_path)])[0])])
+    assert titles[0] == ["digits, lr, seed 0"]
+    assert sorted(titles[1]) == ["digits, lr, lr=0.1, seed 0", "digits, lr, lr=0.2, seed 0"]
 
 
 def test_a_map_says_how_many_points_agree(tmp_path, study):

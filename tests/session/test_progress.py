@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
 import torch
+from torch import nn
 
 from bdry.conf import compose, typed
 from bdry.core.seeds import seeded_globally
@@ -22,7 +24,7 @@ def told(rate_at, total=1000, seconds=600):
     for now in range(seconds):
         done = min(done + rate_at(now), total)
         estimate.see(int(done), total, float(now))
-        words.append((now, estimate.words(), total - done))
+        words.append((now, estimate.words(now), total - done))
     return words
 
 
@@ -81,6 +83,24 @@ def test_without_a_terminal_a_line_says_what_begins_and_later_ones_come_a_minute
     assert capsys.readouterr().out.splitlines() == [
         "deepdig-1: pair 0 of 2, step 15",
         "deepdig-1: pair 2 of 2, step 30",
+    ]
+
+
+def test_what_goes_through_the_network_is_told_once_a_minute_with_the_time_left(monkeypatch, capsys):
+    """Of a copy of it as well, as measurements in float64 have one."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    network = nn.Identity()
+    with Counting("regions-1", 1, "checkpoint") as counting, counting.looks_through(network):
+        counting.say("natural")
+        for now[0] in range(10, 70, 10):
+            copy.deepcopy(network)(torch.zeros(50, 2))
+            counting.share(now[0] / 120)
+            network(torch.zeros(50, 2))
+    network(torch.zeros(50, 2))
+    assert capsys.readouterr().out.splitlines() == [
+        "regions-1: checkpoint 0 of 1, natural",
+        "regions-1: checkpoint 0 of 1, natural, 550 points looked at, about 60 s left",
     ]
 
 

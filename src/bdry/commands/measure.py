@@ -80,22 +80,24 @@ def recipe(config: SvmConfig, opened: Opened) -> dict[str, Any]:
 class Command:
     """A command that measures: the probe of its name, whose paper's figures it draws, what it prints at its end.
 
+    quicker: what is proposed of work that takes more than a day.
     further: settings of the probe that follow from how the run was trained.
     """
 
     paper: str
     summary: Summary = no_summary
+    quicker: str = ""
     further: Callable[[Any, Opened], dict[str, Any]] = no_recipe
 
 
 MEASURING = {
-    "margin": Command("mickisch2020", margins.summary),
-    "svm": Command("li2018", lastlayer.summary, recipe),
-    "deepdig": Command("karimi2020", deepdig.summary),
-    "regions": Command("fawzi2017", regions.summary),
-    "curvature": Command("fawzi2017", curvature.summary),
+    "margin": Command("mickisch2020", margins.summary, "splits=[test]; num_test=50; norms=[l2]"),
+    "svm": Command("li2018", lastlayer.summary, "num_train=500; num_test=100", recipe),
+    "deepdig": Command("karimi2020", deepdig.summary, "pairs=[[0,1]]; steps=500; batch_size=32; further_alphas=[]"),
+    "regions": Command("fawzi2017", regions.summary, "num_pairs=10; num_retries=2"),
+    "curvature": Command("fawzi2017", curvature.summary, "num_images=10; families=[nearest_refined]"),
     "shared": Command("fawzi2017"),
-    "detect": Command("fawzi2017", detection.summary),
+    "detect": Command("fawzi2017", detection.summary, "num_images=10; families=[nearest_refined]"),
 }
 
 
@@ -117,8 +119,14 @@ def run(config: Any) -> Measurement:
             # the work is made of the study, hence after it
             work.progress.say(doing)
 
-        study = _margins(config, opened, checks) if name == "margin" else _probe(name, config, opened, say)
+        def share(part: float) -> None:
+            work.progress.share(part)
+
+        study = (
+            _margins(config, opened, checks) if name == "margin" else _probe(name, config, opened, say=say, share=share)
+        )
         work = MeasuringWork(folder, opened, study, record)
+        work.progress.quicker = MEASURING[name].quicker
         if isinstance(study, MarginsInBatches):
             if config.compile:
                 # every checkpoint is loaded into this same module
@@ -146,10 +154,12 @@ def _opened(config: RunTask, device: torch.device) -> Opened:
     return open_module(config, dataset, config.dataset.subset_seed or 0, first)
 
 
-def _probe(name: str, config: RunTask, opened: Opened, say: Callable[[str], None]) -> Study:
+def _probe(
+    name: str, config: RunTask, opened: Opened, *, say: Callable[[str], None], share: Callable[[float], None]
+) -> Study:
     """The probe of the command's name; none of them measures with the estimator of training (`margin=`)."""
     margin = opened.config.margin if isinstance(opened, StoredRun) else option_defaults("margin", "margin", "deepfool")
-    context = Context(build_estimator(margin), margin.name, opened.data_seed, say=say)
+    context = Context(build_estimator(margin), margin.name, opened.data_seed, say=say, share=share)
     probe = build_probe(name, context, config, **MEASURING[name].further(config, opened))
 
     def draw(folder: Measurement) -> None:

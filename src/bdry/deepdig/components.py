@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -100,7 +101,14 @@ def pass_through(classifier: Classifier, autoencoder: Autoencoder, x: Tensor, be
 
 
 def train_pairs(
-    classifier: Classifier, x: Tensor, labels: Tensor, pairs: Sequence[Sequence[int]], recipe: Recipe, *, seed: int
+    classifier: Classifier,
+    x: Tensor,
+    labels: Tensor,
+    pairs: Sequence[Sequence[int]],
+    recipe: Recipe,
+    *,
+    seed: int,
+    told: Callable[[int, int, int], None] = lambda pairs, stage, step: None,
 ) -> Iterator[Trained]:
     """Both autoencoders of every ordered pair, in the order of `pairs`, a stack of pairs at a time.
 
@@ -114,6 +122,7 @@ def train_pairs(
         pairs: (source, target) each.
         recipe: how they are trained.
         seed: of the initial weights and the batches, by pair and stage.
+        told: how many pairs are being trained, the stage and the number of each step before it is made.
 
     Raises:
         ValueError: a pair is not two different classes, or the autoencoder does not fit the images.
@@ -127,7 +136,7 @@ def train_pairs(
     return (
         trained
         for start in range(0, len(chosen), size)
-        for trained in _train_together(classifier, x, labels, chosen[start : start + size], layers, recipe, seed)
+        for trained in _train_together(classifier, x, labels, chosen[start : start + size], layers, recipe, seed, told)
     )
 
 
@@ -139,10 +148,11 @@ def _train_together(
     layers: Sequence[Layer],
     recipe: Recipe,
     seed: int,
+    told: Callable[[int, int, int], None],
 ) -> list[Trained]:
     rows = {s: (labels == s).nonzero()[:, 0] for s in {s for s, _ in pairs}}
     first_jobs = [Job((s, t), 1, t, rows[s], seed) for s, t in pairs]
-    firsts = _with_restarts(classifier, x, first_jobs, layers, recipe)
+    firsts = _with_restarts(classifier, x, first_jobs, layers, recipe, told)
     outputs: list[Tensor] = [x[:0]]
     second_jobs = []
     for first in firsts:
@@ -153,13 +163,18 @@ def _train_together(
             outputs.append(passed.output[passed.kept])
             kept = torch.arange(start, start + len(outputs[-1]), device=x.device)
             second_jobs.append(Job((s, t), 2, s, kept, seed))
-    back = _with_restarts(classifier, torch.cat(outputs), second_jobs, layers, recipe)
+    back = _with_restarts(classifier, torch.cat(outputs), second_jobs, layers, recipe, told)
     by_pair = {stage.pair: stage for stage in back}
     return [Trained(first.pair, first, by_pair.get(first.pair)) for first in firsts]
 
 
 def _with_restarts(
-    classifier: Classifier, pool: Tensor, jobs: Sequence[Job], layers: Sequence[Layer], recipe: Recipe
+    classifier: Classifier,
+    pool: Tensor,
+    jobs: Sequence[Job],
+    layers: Sequence[Layer],
+    recipe: Recipe,
+    told: Callable[[int, int, int], None],
 ) -> list[Stage]:
     """A stage for all jobs; the collapsed ones, and only they, are trained again from the next seed."""
     nothing = float("nan")
@@ -174,7 +189,7 @@ def _with_restarts(
             break
         again = [Job(job.pair, job.stage, job.goal, job.rows, job.seed + restarts) for job in waiting]
         began = time.perf_counter()
-        trained = train_stack(classifier, pool, again, layers, recipe)
+        trained = train_stack(classifier, pool, again, layers, recipe, partial(told, len(again), again[0].stage))
         each = (time.perf_counter() - began) / len(again)
         for job, (autoencoder, log) in zip(again, trained, strict=True):
             spent[job.pair] += each

@@ -161,13 +161,19 @@ class Batches:
 
 
 def train_stack(
-    model: Model, pool: Tensor, jobs: Sequence[Job], layers: Sequence[Layer], recipe: Recipe
+    model: Model,
+    pool: Tensor,
+    jobs: Sequence[Job],
+    layers: Sequence[Layer],
+    recipe: Recipe,
+    told: Callable[[int], None] = lambda step: None,
 ) -> list[tuple[Autoencoder, Log]]:
     """The trained network of each job and its log, in the order of `jobs`.
 
     Args:
         model: in the state that `core.measuring` makes.
         pool: (N, C, H, W) in [0, 1].
+        told: the number of each step before it is made.
 
     Adam works number by number: a network's course does not depend on what it is stacked with, but for rounding.
     """
@@ -178,6 +184,7 @@ def train_stack(
     optimiser = _adam(weights, recipe)
     stack = _Stack(pool, jobs, recipe)
     for step in range(recipe.steps):
+        told(step)
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate(step)
         x = stack.images(step)

@@ -4,8 +4,10 @@ minute."""
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -13,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 P = TypeVar("P", bound="Counting")
 
 LINE_EVERY_S = 60.0
+# how often the bar says how many points have gone through the network
+LOOKS_EVERY_S = 1.0
 # how often the time left is reckoned, and by how much two reckonings in a row may differ to be told
 ESTIMATE_EVERY_S = 10.0
 AGREEMENT = 1.35
@@ -28,11 +32,11 @@ class Estimate:
 
     def __init__(self) -> None:
         # seconds and pieces done, every ten seconds
-        self.seen: list[tuple[float, int]] = []
+        self.seen: list[tuple[float, float]] = []
         self.seconds: float | None = None
         self.told = False
 
-    def see(self, done: int, total: int, now: float) -> None:
+    def see(self, done: float, total: int, now: float) -> None:
         """`done` of `total` are done `now`, in seconds of any clock."""
         if self.seen and now < self.seen[-1][0] + ESTIMATE_EVERY_S:
             return
@@ -49,11 +53,12 @@ class Estimate:
         enough = done - self.seen[0][1] >= total / 20 or now - begun >= ENOUGH_S
         self.told = enough and 1 / AGREEMENT < ratio < AGREEMENT
 
-    def words(self) -> str:
-        """As in "about 3 min left"; "" while it is not known."""
+    def words(self, now: float) -> str:
+        """As in "about 3 min left"; "" while it is not known, and where what was reckoned has gone by."""
         if self.seconds is None or not self.told:
             return ""
-        return time_left(self.seconds)
+        left = self.seconds - (now - self.seen[-1][0])
+        return time_left(left) if left > 0 or self.seconds == 0 else ""
 
 
 def time_left(seconds: float) -> str:
@@ -86,6 +91,7 @@ class Counting:
         )
         self.task = self.bar.add_task(name, total=total, rate="", left="", doing="")
         self.estimate = Estimate()
+        self.doing, self.looks, self.shown = "", 0, self.started
         # no line yet
         self.silent = True
         # what would be quicker than what is going to take more than a day
@@ -110,7 +116,7 @@ class Counting:
         """`number` more are done; `doing` stands beside the rate."""
         self.done += number
         self.estimate.see(self.done, self.total, time.monotonic())
-        left = self.estimate.words()
+        left = self.estimate.words(time.monotonic())
         self.bar.update(
             self.task, completed=self.done, rate=f"{self._rate():.1f} {self.unit}s/s", left=left, doing=doing
         )
@@ -120,9 +126,37 @@ class Counting:
 
     def say(self, doing: str) -> None:
         """What is going on instead of a step, such as a measurement; without a terminal a line, then one a minute."""
+        self.doing = doing
         self.bar.update(self.task, doing=doing)
         if not self.console.is_terminal and (self.silent or self._a_minute()):
             self._line(doing)
+
+    def share(self, part: float) -> None:
+        """Which share of the next piece is done."""
+        self.estimate.see(self.done + part, self.total, time.monotonic())
+        self.bar.update(self.task, completed=self.done + part, left=self.estimate.words(time.monotonic()))
+        self._expect_after_a_minute()
+
+    @contextmanager
+    def looks_through(self, network: Any) -> Iterator[None]:
+        """Tells how many points have gone through the network, an `nn.Module`, while what is going on takes long."""
+
+        # a function, which a copy of the network has as well
+        def looked(module: object, points: tuple[Any, ...], logits: object) -> None:
+            self.looks += len(points[0])
+            if time.monotonic() - self.shown < LOOKS_EVERY_S:
+                return
+            self.shown = time.monotonic()
+            doing = f"{self.doing}, {self.looks} points looked at"
+            self.bar.update(self.task, doing=doing)
+            if not self.console.is_terminal and self._a_minute():
+                self._line(doing)
+
+        handle = network.register_forward_hook(looked)
+        try:
+            yield
+        finally:
+            handle.remove()
 
     def _a_minute(self) -> bool:
         return time.monotonic() - self.last_line >= LINE_EVERY_S
@@ -132,7 +166,7 @@ class Counting:
 
     def _line(self, doing: str) -> None:
         self.last_line, self.silent = time.monotonic(), False
-        parts = [f"{self.name}: {self.unit} {self.done} of {self.total}", doing, self.estimate.words()]
+        parts = [f"{self.name}: {self.unit} {self.done} of {self.total}", doing, self.estimate.words(time.monotonic())]
         self.note(", ".join(filter(None, parts)))
 
     def expect(self, seconds: float) -> None:

@@ -120,6 +120,10 @@ class TrainingRun:
 
     def measure(self, moment: Moment) -> None:
         """Evaluates the classifier, lets the probes that are due measure it, and appends all rows to the tables."""
+        with self.progress.looks_through(self.classifier):
+            self._measure(moment)
+
+    def _measure(self, moment: Moment) -> None:
         trained = time.monotonic()
         history = self._history_row(moment)
         tables = {"history": pd.DataFrame([history])}

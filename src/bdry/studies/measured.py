@@ -48,6 +48,7 @@ class Context:
     data_seed: the data set's seed, for choosing images: runs of different seeds measure the same ones.
     beside: further estimators by name, those that the setting `beside` lists.
     say: is told what is being measured, where a moment takes long.
+    share: is told which share of the moment is done, 0 to 1, from which the time left is reckoned.
     """
 
     estimator: Estimator
@@ -55,6 +56,7 @@ class Context:
     data_seed: int
     beside: Mapping[str, Estimator] = field(default_factory=dict)
     say: Callable[[str], None] = lambda doing: None
+    share: Callable[[float], None] = lambda done: None
 
 
 class Probe(Protocol):

@@ -169,6 +169,12 @@ class BoundaryPoints:
         parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "family"}
         return BoundaryPoints(self.family, **{name: part[rows] for name, part in parts.items()})
 
+    def single(self) -> BoundaryPoints:
+        """The same in float32."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "family"}
+        narrow = {name: part.float() if part.is_floating_point() else part for name, part in parts.items()}
+        return BoundaryPoints(self.family, **narrow)
+
 
 @FAMILIES.register("nearest_refined")
 def nearest_refined(

@@ -37,8 +37,8 @@ class PathResult:
     relative_length: (P,) float64, D(P), the path's length / distance; 1 where the ends coincide, nan where not found.
     attempts: (P,) int64, searches begun.
     calls: (P,) int64, segments checked in all of them.
-    budget_hit: (P,) bool, not found, and the last attempt ended for its depth or calls; else a split point could not be
-        brought back, or what was found did not hold at the finer step that random attempts are held to.
+    budget_hit: (P,) bool, not found, and the last attempt ended for its depth, calls or labels; else a split point
+        could not be brought back, or what was found did not hold at the finer step that random attempts are held to.
     label_checks: (P,) int64, points whose label was looked up: ends, samples and split points.
     projections: (P,) int64, split points outside the region.
     forwards, backwards: (P,) int64, passes, all included.

@@ -123,11 +123,14 @@ class Budget:
     depth: levels of the bisection.
     calls: segments checked in an attempt; trees may take `STEPS_PER_CALL` steps for each.
     retries: attempts after the first; our choice, the others are remembered of the paper (docs/papers/fawzi2017.md).
+    labels: looked up for a pair in all attempts, after which none, no level of one and no finer look begins; None: no
+        limit.
     """
 
     depth: int = 16
     calls: int = 1500
     retries: int = 20
+    labels: int | None = None
 
 
 class Search:
@@ -175,7 +178,9 @@ class Search:
 
     def attempt(self, number: int) -> None:
         """One search for each pair that has no path yet."""
-        pairs = ((self.label >= 0) & ~self.found).nonzero()[:, 0]
+        open_pairs = (self.label >= 0) & ~self.found
+        self.budget_hit |= open_pairs & self.spent()
+        pairs = (open_pairs & ~self.spent()).nonzero()[:, 0]
         grown = self.finder == "tree" and number > 0 and number % 2 == 0
         self.attempts[pairs] += 1
         self.budget_hit[pairs] = False
@@ -186,8 +191,15 @@ class Search:
         for pair in starts:
             if not bool(failed[pair]):
                 anchors = chains.path(pair)
-                if number == 0 or self._confirmed(pair, anchors, with_room=grown):
+                if number > 0 and bool(self.spent()[pair]):
+                    self.budget_hit[pair] = True
+                elif number == 0 or self._confirmed(pair, anchors, with_room=grown):
                     self.found[pair], self.by_tree[pair], self.anchors[pair] = True, grown, anchors
+
+    def spent(self) -> Tensor:
+        """Whether the labels that a pair may take are used up, (P,) bool."""
+        most = self.budget.labels
+        return torch.zeros_like(self.found) if most is None else self.label_checks >= most
 
     def _grown(self, pairs: Tensor, number: int) -> dict[int, Tensor]:
         """A chain through the trees of each pair; pairs whose trees did not meet have spent their budget."""
@@ -222,7 +234,7 @@ class Search:
                     self.straight[chains.owner[right]] = True
                 chains.keep(~right)
             wanted = spent + 2 * chains.owner.bincount(minlength=len(spent))
-            over = (wanted > self.budget.calls) | (depth == self.budget.depth)
+            over = (wanted > self.budget.calls) | (depth == self.budget.depth) | self.spent()
             given_up = chains.owner[over[chains.owner]]
             self.budget_hit[given_up], failed[given_up] = True, True
             chains.keep(~failed[chains.owner])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,12 +21,15 @@ from ...geometry.boundary.spectrum import dense_spectrum, extreme_spectrum, summ
 from ...names import CURVATURE_METHODS
 from .settings import CurvatureSettings
 
-# the largest images whose Hessians are made densely unless asked for
+# the largest images whose Hessians are made densely unless asked for, and whose heights are looked up in float64
 DENSE_PIXELS = 1024
+# what is done for one point, in forward passes of it, about: the search for the point, a height over a tangent plane, a
+# product with the Hessian, and products that Lanczos' method takes
+SEARCH, HEIGHT, PRODUCT, LANCZOS = 1000, 9, 6, 300
 # curvatures of at most this share of the largest count as neither positive nor negative
 FLAT = 0.01
 # heights of at most this share of the distance along the tangent are rounding
-ROUNDING = 1e-9
+ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-5}
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class Wanted:
     """What is wanted of one family of boundary points.
 
     seed: of random directions. spectra: whether principal curvatures are wanted; else the mean alone. ends: principal
-    directions kept at each end by the dense solver. say: is told what goes on.
+    directions kept at each end by the dense solver. say: is told what goes on. spend: is told of how much work is done,
+    in forward passes. single: the network in float32.
     """
 
     settings: CurvatureSettings
@@ -41,11 +46,43 @@ class Wanted:
     spectra: bool
     ends: int
     say: Callable[[str], None] = lambda doing: None
+    spend: Callable[[float], None] = lambda work: None
+    single: nn.Module | None = None
+
+    def looked_at(self, model: nn.Module, points: BoundaryPoints) -> tuple[nn.Module, BoundaryPoints]:
+        """The network and its points as heights over tangent planes are looked up: of large images in float32.
+
+        Many thousand looks at a large network are the bulk of the work, and convolutions in float64 take five times as
+        long. A height is then known to some 1e-6 pixel units, a curvature to some 1e-6 / t^2.
+        """
+        if self.single is None or points.start.shape[1:].numel() <= DENSE_PIXELS:
+            return model, points
+        return self.single, points.single()
 
     def dense(self, num_pixels: int) -> bool:
         """Whether all curvatures are asked for."""
         solver = self.settings.solver
         return solver == "dense" or (solver == "auto" and num_pixels <= DENSE_PIXELS)
+
+    def work(self, methods: Sequence[str], shape: Sequence[int]) -> float:
+        """What one image of one family takes, about, in forward passes; planes of labels come on top."""
+        settings, pixels = self.settings, math.prod(shape)
+        ends = min(2 * settings.num_principal, pixels - 1)
+        products = pixels if self.dense(pixels) else LANCZOS
+        by_hessian = (products if self.spectra else settings.num_directions) * PRODUCT
+        repeated = {"fd": settings.fd_steps, "smoothed": settings.sigmas, "softplus_swap": settings.betas}
+        work = SEARCH + 2.0 * HEIGHT * settings.num_directions * len(settings.distances)
+        for method in methods:
+            if method == "geometric":
+                work += 2 * HEIGHT * section_heights(ends) * len(settings.distances) if self.spectra else 0
+            else:
+                work += by_hessian * len(repeated.get(method, [0.0]))
+        return work
+
+
+def section_heights(ends: int) -> int:
+    """Directions in which heights are looked up for the section of `ends` tangents."""
+    return ends * (ends + 1) // 2
 
 
 @dataclass(frozen=True)
@@ -81,7 +118,9 @@ Find = Callable[[nn.Module], BoundaryPoints]
 
 def tangent_sides(wanted: Wanted, model: nn.Module, points: BoundaryPoints, tangents: Tensor, t: float) -> Sides:
     """The boundary's sides and heights over its tangent planes at distance t, along unit tangents (N, m, ...)."""
-    parts = []
+    parts, dtype = [], tangents.dtype
+    model, points = wanted.looked_at(model, points)
+    tangents = tangents.to(points.point)
     for rows in torch.arange(len(points.own)).split(
         max(1, wanted.settings.batch_size // wanted.settings.num_directions)
     ):
@@ -99,8 +138,9 @@ def tangent_sides(wanted: Wanted, model: nn.Module, points: BoundaryPoints, tang
         )
         # a tangent plane that is the boundary, as of a piece of a piecewise linear network, is on neither side
         height = found.one_sided.abs() * t**2 / 2
-        own = torch.where(height <= ROUNDING * t, 0.5, found.own_side.double())
-        parts.append((own.mean((1, 2)), *found.mean()))
+        own = torch.where(height <= ROUNDING[height.dtype] * t, 0.5, found.own_side.double())
+        parts.append([column.to(dtype) for column in (own.mean((1, 2)), *found.mean())])
+        wanted.spend(2 * tangents.shape[1] * len(rows) * HEIGHT)
     return Sides(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
@@ -157,6 +197,7 @@ def geometric(
     """-2 s / t^2: the mean over random tangents, the extremes within the span of a few candidates."""
     found = points.take(points.success)
     d = found.start.shape[1:].numel()
+    looking, looked_at = wanted.looked_at(model, found)
     if wanted.spectra:
         dense = wanted.dense(d)
         wanted.say(f"{points.family}: principal directions")
@@ -169,7 +210,11 @@ def geometric(
             yield Curvatures(t, "mean", points, columns, None, None)
             continue
         wanted.say(f"{points.family}: principal curvatures at {t:g}")
-        curvatures, directions = principal_at_scale(model, found, tangents, scale=t)
+        curvatures, directions = (
+            part.to(found.point)
+            for part in principal_at_scale(looking, looked_at, tangents.to(looked_at.point), scale=t)
+        )
+        wanted.spend(2 * HEIGHT * section_heights(tangents.shape[1]) * len(found.own))
         columns |= {"kmax": curvatures[:, 0], "kmin": curvatures[:, -1]}
         yield Curvatures(t, "section", points, columns, None, directions[:, [0, -1]])
 
@@ -184,6 +229,7 @@ def _by_hessian(
 
     def say(row: int) -> None:
         wanted.say(f"{points.family}: second derivatives ({hessian.name}) after {row} of {len(own)} points")
+        wanted.spend(((d if wanted.dense(d) else LANCZOS) if wanted.spectra else 0) * PRODUCT if row else 0)
 
     if wanted.spectra and wanted.dense(d):
         spectrum = dense_spectrum(model, z, own, other, num_directions=wanted.ends, hessian=hessian, say=say)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,12 @@ from ...geometry.boundary.spectrum import profile
 from ...models import Classifier
 from ...names import CURVATURE_METHODS, FAMILIES
 from ..measured import PROBES, Context, Measured
-from .methods import Curvatures, Wanted, found_tangents, tangent_sides
+from .methods import SEARCH, Curvatures, Wanted, found_tangents, tangent_sides
 from .settings import CurvatureSettings
 
 NO_KINKS = "none"
+# of labels at a point: most, least and randomly curved
+NUM_PLANES = 3
 ALTERNATIVES = (
     "take arch.activation=softplus|silu|gelu, or measure at a finite scale: geometric (-2s/t^2), softplus_swap, "
     "smoothed or fd (central differences)"
@@ -55,31 +58,48 @@ class CurvatureProbe:
         collected = _Collected()
         with measuring(classifier):
             model = in_double(classifier)
+            # as convolutions are quickest on a CPU
+            single = copy.deepcopy(classifier).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            methods, shape = self._methods(model), dataset.image_shape
+            planes = min(settings.num_sections, len(chosen))
+            wanted = [
+                Wanted(
+                    settings,
+                    self.context.data_seed,
+                    spectra=family in settings.spectra,
+                    ends=int(bool(planes and number == 0)),
+                    say=self.context.say,
+                    single=single,
+                )
+                for number, family in enumerate(settings.families)
+            ]
+            work = [len(chosen) * each.work(methods, shape) for each in wanted]
+            work[0] += planes * NUM_PLANES * settings.resolution**2
             for number, family in enumerate(settings.families):
+                spent = _Spent(sum(work[:number]), sum(work), self.context.share)
                 self._measure_family(
-                    collected, model, chosen, family, planes=settings.num_sections if number == 0 else 0
+                    collected,
+                    model,
+                    chosen,
+                    family,
+                    replace(wanted[number], spend=spent),
+                    planes=planes if number == 0 else 0,
                 )
         about = {"step": moment.step, "epoch": moment.epoch, "split": settings.split}
         tables = {name: pd.concat(rows, ignore_index=True) for name, rows in collected.tables.items()}
         return Measured({name: rows.assign(**about) for name, rows in tables.items()}, collected.arrays)
 
     def _measure_family(
-        self, collected: _Collected, model: nn.Module, chosen: Split, family: str, *, planes: int
+        self, collected: _Collected, model: nn.Module, chosen: Split, family: str, wanted: Wanted, *, planes: int
     ) -> None:
         def find(network: nn.Module) -> BoundaryPoints:
             draw = generator(self.context.data_seed, f"boundary points {family}")
             own = {"estimator": self.settings.estimator} if family == "nearest_refined" else {}
             return FAMILIES[family](network, chosen.pixels().double(), draw, **own)
 
-        wanted = Wanted(
-            self.settings,
-            self.context.data_seed,
-            spectra=family in self.settings.spectra,
-            ends=int(bool(planes)),
-            say=self.context.say,
-        )
         wanted.say(f"{family}: boundary points")
         points = find(model)
+        wanted.spend(SEARCH * len(chosen))
         found, tangents = found_tangents(wanted, points, family)
         least = torch.full_like(points.distance, torch.nan)
         if len(found.own):
@@ -94,7 +114,7 @@ class CurvatureProbe:
                         least[points.success] = result.columns["kmin"] * found.distance
                     # once, by the first method; another network's tangents are not those of these points
                     if planes and result.extremes is not None and result.points is points:
-                        arrays = self._planes(model, found, chosen.index[points.success], result, planes)
+                        arrays = self._planes(wanted, model, found, chosen.index[points.success], result, planes)
                         collected.arrays["curvature_sections"] = arrays
                         planes = 0
         columns = _boundary_columns(points, chosen) | {"kappa_min_times_distance": least}
@@ -106,7 +126,7 @@ class CurvatureProbe:
         return list(dict.fromkeys(automatic if method == "auto" else method for method in self.settings.methods))
 
     def _planes(
-        self, model: nn.Module, found: BoundaryPoints, index: Tensor, result: Curvatures, most: int
+        self, wanted: Wanted, model: nn.Module, found: BoundaryPoints, index: Tensor, result: Curvatures, most: int
     ) -> dict[str, np.ndarray]:
         """Labels in the planes of the normal and the most, least and randomly curved tangent, at `most` points."""
         assert result.extremes is not None
@@ -119,23 +139,36 @@ class CurvatureProbe:
             "random": random_tangents(chosen.gradient, 1, draw)[:, 0],
         }
         planes = {"index": index[rows], "own": chosen.own, "other": chosen.other}
+        looking, looked_at = wanted.looked_at(model, chosen)
         for name, tangent in tangents.items():
-            self.context.say(f"{found.family}: planes of the tangent {name}")
+            wanted.say(f"{found.family}: planes of the tangent {name}")
             section = label_sections(
-                model,
-                chosen.point,
-                chosen.normal,
-                tangent,
+                looking,
+                looked_at.point,
+                looked_at.normal,
+                tangent.to(looked_at.point),
                 extent=self.settings.extent,
                 resolution=self.settings.resolution,
                 batch_size=self.settings.batch_size,
             )
-            planes |= {"axis": section.axis, name: section.labels}
+            wanted.spend(len(rows) * self.settings.resolution**2)
+            planes |= {"axis": section.axis.to(chosen.point), name: section.labels}
         for name in ("kmax", "kmin"):
             planes[name] = result.columns[name][rows]
         at_distance = result.solver == "section"
         planes["distance"] = torch.full_like(planes["kmax"], result.scale if at_distance else torch.nan)
         return {name: values.cpu().numpy() for name, values in planes.items()}
+
+
+class _Spent:
+    """Tells which share of all work is done: what came before this family, and what is spent on it."""
+
+    def __init__(self, before: float, total: float, share: Callable[[float], None]) -> None:
+        self.done, self.total, self.share = before, total, share
+
+    def __call__(self, work: float) -> None:
+        self.done += work
+        self.share(min(self.done / self.total, 1.0))
 
 
 class _Collected:

@@ -60,14 +60,16 @@ class DeepDigProbe:
             recipe = self.recipe()
             with _in_a_line():
                 recipe.layers(dataset.image_shape)
-            trained = self._trained(work, directions, recipe)
+            alphas = self.settings.further_alphas if "deepdig" in self.settings.methods and closely else []
+            told = _Told(self.context, len(directions) + len(alphas) * len(closely), recipe.steps)
+            trained = self._trained(work, directions, recipe, told)
             for there, back in zip(trained, trained, strict=True):
+                self.context.say("instances between the classes {} and {}".format(*there[0]))
                 work.characterise(there, back, closely=there[0] in closely)
-            if "deepdig" in self.settings.methods and closely:
-                for alpha in self.settings.further_alphas:
-                    other = replace(self.recipe(), alphas=(alpha, alpha))
-                    for pair, networks in self._trained(work, closely, other):
-                        work.generate_again(pair, networks, alpha)
+            for alpha in alphas:
+                other = replace(self.recipe(), alphas=(alpha, alpha))
+                for pair, networks in self._trained(work, closely, other, told):
+                    work.generate_again(pair, networks, alpha)
         return found.measured(moment, len(directions))
 
     def directions(self, num_classes: int) -> list[Pair]:
@@ -88,17 +90,41 @@ class DeepDigProbe:
         return Recipe(**(same | {"alphas": (first, second), "options": options}))
 
     def _trained(
-        self, work: Characterising, directions: Sequence[Pair], recipe: Recipe
+        self, work: Characterising, directions: Sequence[Pair], recipe: Recipe, told: _Told
     ) -> Iterator[tuple[Pair, Trained | None]]:
         """Each ordered pair with its autoencoders; with None where no method needs any."""
         if not set(TRAINED) & set(self.settings.methods):
             yield from ((pair, None) for pair in directions)
             return
         networks = train_pairs(
-            work.classifier, work.train.pixels, work.train.labels, directions, recipe, seed=self.settings.seed
+            work.classifier,
+            work.train.pixels,
+            work.train.labels,
+            directions,
+            recipe,
+            seed=self.settings.seed,
+            told=told.step,
         )
         for pair in directions:
             with work.found.timed("autoencoders"):
                 trained = next(networks)
+            told.trained += 1
             work.describe_training(trained, recipe)
             yield pair, trained
+
+
+class _Told:
+    """Tells which autoencoders are being trained, and the share of all their steps that is made.
+
+    trained: ordered pairs done, of `total`, with every alpha.
+    """
+
+    def __init__(self, context: Context, total: int, steps: int) -> None:
+        self.context, self.total, self.steps, self.trained = context, total, steps, 0
+
+    def step(self, pairs: int, stage: int, step: int) -> None:
+        """Stage, 1 or 2, and step of `pairs` ordered pairs that are trained side by side."""
+        done = self.trained + pairs * (stage - 1 + step / self.steps) / 2
+        which = f"{pairs} pairs" if pairs > 1 else "a pair"
+        self.context.say(f"autoencoders of {which}, stage {stage}, step {step} of {self.steps}")
+        self.context.share(min(done / self.total, 1.0))

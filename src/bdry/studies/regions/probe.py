@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -22,6 +24,9 @@ from ...models import Classifier
 from ...names import SCENARIOS
 from ..measured import PROBES, Context, Measured
 from .settings import RegionsSettings
+
+# labels that a pair takes of images of more than so many pixels, whose networks are large: two segments' worth
+MANY_PIXELS, MANY_LABELS = 1024, 20_000
 
 
 @PROBES.register("regions")
@@ -47,9 +52,14 @@ class RegionsProbe:
         chosen = split if size is None else split.balanced(size, self.context.data_seed)
         tables: dict[str, list[pd.DataFrame]] = {"paths": [], "convexity": []}
         arrays: dict[str, dict[str, np.ndarray]] = {"paths": {}, "films": {}}
+        told = _Told(self.context, len(settings.scenarios))
+        if math.prod(dataset.image_shape) > MANY_PIXELS:
+            # as convolutions are quickest on a CPU
+            classifier = copy.deepcopy(classifier).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with measuring(classifier):
-            for scenario in settings.scenarios:
-                found = self._search(classifier, chosen, scenario)
+            for number, scenario in enumerate(settings.scenarios):
+                told.before = number
+                found = self._search(classifier, chosen, scenario, told)
                 if found is None:
                     continue
                 pairs, paths = found
@@ -57,6 +67,7 @@ class RegionsProbe:
                 finer = recheck(classifier, paths, finer=settings.recheck) if settings.recheck else None
                 tables["paths"].append(_rows(pairs, paths, finer).assign(scenario=scenario))
                 self._keep(arrays, scenario, paths)
+            self.context.say("convex combinations")
             for law in settings.weight_laws if settings.ks else ():
                 tables["convexity"].append(self._convexity(classifier, chosen, law))
         about = {"step": moment.step, "epoch": moment.epoch, "split": settings.split}
@@ -65,17 +76,22 @@ class RegionsProbe:
             {name: parts for name, parts in arrays.items() if parts},
         )
 
-    def _search(self, classifier: Classifier, chosen: Split, scenario: str) -> tuple[Pairs, PathResult] | None:
+    def _search(
+        self, classifier: Classifier, chosen: Split, scenario: str, told: _Told
+    ) -> tuple[Pairs, PathResult] | None:
         """The scenario's pairs and their paths; None where there are no such pairs."""
-        settings, seed, say = self.settings, self.context.data_seed, self.context.say
-        say(f"{scenario}: pairs")
+        settings, seed = self.settings, self.context.data_seed
+        self.context.say(f"{scenario}: pairs")
         how = Projection(settings.projection_steps, settings.overshoot, settings.clipped)
         pairs = SCENARIOS[scenario](
             classifier, chosen, settings.num_pairs, seed=seed, how=how, batch_size=settings.batch_size
         )
         if len(pairs.label) == 0:
             return None
-        budget = Budget(settings.depth, settings.num_segments, settings.num_retries)
+        most = settings.max_labels
+        if most is None and pairs.x1[0].numel() > MANY_PIXELS:
+            most = MANY_LABELS
+        budget = Budget(settings.depth, settings.num_segments, settings.num_retries, most)
         paths = find_paths(
             classifier,
             pairs.x1,
@@ -86,7 +102,7 @@ class RegionsProbe:
             finder=settings.finder,
             seed=seed,
             batch_size=settings.batch_size,
-            say=lambda attempt, left: say(f"{scenario}: attempt {attempt + 1}, {left} pairs without a path"),
+            say=lambda attempt, left: told.attempt(scenario, attempt, left, len(pairs.label)),
         )
         return pairs, paths
 
@@ -115,6 +131,20 @@ class RegionsProbe:
         except TooFewImagesError as error:
             raise UsageError(str(error)) from error
         return pd.DataFrame([asdict(row) for row in rows]).rename(columns={"n": "num_combinations"})
+
+
+class _Told:
+    """Tells what goes on, and as share done that of the scenarios, and of each one's pairs that have a path.
+
+    before: scenarios done.
+    """
+
+    def __init__(self, context: Context, num_scenarios: int) -> None:
+        self.context, self.num_scenarios, self.before = context, num_scenarios, 0
+
+    def attempt(self, scenario: str, attempt: int, left: int, pairs: int) -> None:
+        self.context.say(f"{scenario}: attempt {attempt + 1}, {left} of {pairs} pairs without a path")
+        self.context.share((self.before + 1 - left / pairs) / self.num_scenarios)
 
 
 def _rows(pairs: Pairs, paths: PathResult, finer: torch.Tensor | None) -> pd.DataFrame:

@@ -28,6 +28,13 @@ class RegionsSettings:
     depth: int = option(16, "how deep a path is bisected at most", ge=0, le=60)
     num_segments: int = option(1500, "segments checked in one attempt at most", ge=1)
     num_retries: int = option(20, "attempts after the first, see finder; our choice", ge=0)
+    max_labels: int | None = option(
+        None,
+        "labels looked up for a pair after which no further attempt, level or finer look begins; null: no limit for "
+        "images of up to 1024 pixels, else 20000; a pair that is cut off has budget_hit=1",
+        ge=1,
+        later=True,
+    )
     projection_steps: int = option(60, "DeepFool steps that bring a point into the region, at most", ge=1)
     overshoot: float = option(0.02, "such a perturbation goes beyond the boundary by this share of its length", ge=0)
     clipped: bool = option(False, "keep split points in the [0, 1] box; the paper's paths are in R^d")

@@ -25,7 +25,7 @@ PATHS = moment_table(
     Column("projections", "int", "split points that had to be brought back into the region"),
     Column("attempts", "int", "searches begun: at midpoints, then at random points and by growing trees in turn"),
     Column("spacing", "float", "largest distance between two samples of the path / distance"),
-    Column("budget_hit", "bool", "not found, and the last attempt ended for its depth or number of segments"),
+    Column("budget_hit", "bool", "not found, and the last attempt ended for its depth, segments or labels"),
     Column("holds_finer", "float", "1: found, and right as well at recheck times the samples; nan: not looked at"),
 )
 

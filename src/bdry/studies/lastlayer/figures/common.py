@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ....figures.points import EXPERIMENT
+from ....figures.points import EXPERIMENT, told_apart
 from ....figures.style import COLOURS
 from ....runs import RunRecord
 from ....selection import Source, rank, select
@@ -60,28 +60,26 @@ def separable_rows(records: Sequence[RunRecord]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Layer:
-    """The arrays of one last layer, at the last moment with arrays of the measurement that it is from."""
+    """The arrays of one last layer, at the last moment with arrays of the measurement that it is from.
+
+    title: data set, study and seed, with the config keys that tell it from others of these.
+    """
 
     source: Source
     stage: str
     step: int
     arrays: dict[str, np.ndarray]
+    title: str = ""
 
     def identified(self, rows: pd.DataFrame) -> pd.DataFrame:
         """`rows` with the columns that tell whose arrays they are from."""
         about = {column: self.source.record.identity[column] for column in [*EXPERIMENT, "seed"]}
         return rows.assign(stage=self.stage, step=self.step, **about)
 
-    @property
-    def title(self) -> str:
-        """Data set, study and seed."""
-        about = self.source.record.identity
-        return f"{about['dataset']}, {about['study']}, seed {about['seed']}"
 
-
-def layers(records: Sequence[RunRecord]) -> Iterator[list[Layer]]:
+def layers(records: Sequence[RunRecord]) -> list[list[Layer]]:
     """Of each experiment's first seed with arrays one layer of every stage, of the best measurement by `selection`."""
-    done: set[str] = set()
+    done: dict[str, list[Layer]] = {}
     ordered = sorted(records, key=lambda record: (record.identity["experiment"], record.identity["seed"]))
     for record, ranking in zip(ordered, rank(ordered, "svm_convergence"), strict=True):
         experiment = record.identity["experiment"]
@@ -91,8 +89,20 @@ def layers(records: Sequence[RunRecord]) -> Iterator[list[Layer]]:
             if layer is not None:
                 found.setdefault(layer.stage, layer)
         if found:
-            done.add(experiment)
-            yield [found[stage] for stage in STAGES if stage in found]
+            done[experiment] = [found[stage] for stage in STAGES if stage in found]
+    return _titled(list(done.values()), records)
+
+
+def _titled(found: list[list[Layer]], records: Sequence[RunRecord]) -> list[list[Layer]]:
+    """Each experiment's layers with their title."""
+    abouts = [each[0].source.record.identity for each in found]
+    keys = [(about["experiment"], about["study"]) for about in abouts]
+    called = {key: [f"{about['dataset']}, {about['study']}"] for key, about in zip(keys, abouts, strict=True)}
+    titles = told_apart(called, records)
+    return [
+        [replace(layer, title=f"{titles[key]}, seed {about['seed']}") for layer in each]
+        for key, about, each in zip(keys, abouts, found, strict=True)
+    ]
 
 
 def _layer(source: Source) -> Layer | None:
