@@ -264,6 +264,7 @@ def test_arrays_of_any_order_and_layout_are_what_they_say(images, labels, tmp_pa
         (lambda p: csv(p, "label,x\n1,\n"), {}, "column x holds something else than numbers"),
         (lambda p: csv(p, ""), {}, "a.csv: cannot be read as a table"),
         (lambda p: csv(p, "label,x\n1,2,3\n0,5,6\n"), {}, "rows have more numbers than its first line has names"),
+        (lambda p: csv(p, "label,label,x\n1,2,3\n0,5,6\n"), {}, "two columns label: wanted is one"),
         (lambda p: npz(p, images=LEVELS / 255 + 1e-7, labels=LABELS), {}, r"to 1.0000001: .*; by rounding: images.clip"),  # noqa: E501
         (lambda p: npz(p, images=LEVELS / 255 - 1e-9, labels=LABELS), {}, r"pixels from -1e-09 to .*images.clip"),
         (lambda p: npz(p, images=LEVELS * 1e300, labels=LABELS), {}, r"pixels from 0 to 2.5\de.302: images are uint8"),

@@ -164,6 +164,9 @@ def _read_csv(path: Path, label: str) -> Arrays:
         raise DataError(
             f"{path}: {len(table)} rows of {pixels.shape[1]} pixels: wanted are a row an image, a column a pixel"
         )
+    # so pandas calls the second of a name
+    if f"{label}.1" in pixels.columns:
+        raise DataError(f"{path}: two columns {label}: wanted is one, all others are pixels")
     for column in pixels.columns:
         if re.fullmatch(r"Unnamed: \d+|id|idx|index", str(column), re.IGNORECASE):
             name = "without a name" if column.startswith("Unnamed") else column
