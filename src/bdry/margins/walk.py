@@ -76,7 +76,7 @@ def schedule(steps: int) -> Schedule:
     if steps <= 16:
         return Schedule(num_classes=2, stay=((3, 1),), weight=0.6, growth=1.0, shrinkage=0.5, rest=2e-3)
     if steps <= 60:
-        return Schedule(num_classes=7, reach=2.0, stay=((2, 4), (4, 3), (8, 2), (16, 1)), restarts=(0, 4))
+        return Schedule(num_classes=7, reach=2.0, stay=((2, 5), (4, 3), (8, 2), (16, 1)), restarts=(0, 4))
     # where boundaries bend much the linearised ones at the image say little of which class is near
     return Schedule(
         num_classes=9,
