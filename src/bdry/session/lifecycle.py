@@ -66,7 +66,8 @@ def carry_out(folder: OwnedFolder, begin: Callable[[], Work], own: tuple[str, st
     if folder.finished:
         print(f"{folder.name} is finished already: {folder.path}")
         return
-    with _in_a_line(own):
+    # what is refused by now names the setting and what it was tried on
+    with _in_a_line(own, passing=BdryError):
         work = begin()
     with folder.claimed():
         # another process may have finished it while this one loaded its data
@@ -105,11 +106,16 @@ def _origin(dataset: Dataset, how_far: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _in_a_line(own: tuple[str, str] | None) -> Iterator[None]:
-    """Whatever code of others raises inside is a line, where that can be told, and it cannot leave without a word."""
+def _in_a_line(own: tuple[str, str] | None, passing: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+    """Whatever code of others raises inside is a line, where that can be told, and it cannot leave without a word.
+
+    passing: the errors that stay what they are.
+    """
     try:
         with staying():
             yield
+    except passing:
+        raise
     except BaseException as raised:
         error = (_of_own_code(raised, *own) if own else None) or line_for(raised)
         if error is None:
