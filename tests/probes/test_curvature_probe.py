@@ -12,6 +12,7 @@ from bdry.errors import UsageError
 from bdry.models import build_classifier
 from bdry.runs import TABLES, TableWriter, read_table
 from bdry.studies.curvature import methods
+from bdry.studies.curvature import probe as curvature
 from bdry.studies.curvature.settings import CurvatureSettings
 from bdry.studies.probes import PROBES, Context
 
@@ -110,7 +111,7 @@ def test_heights_of_large_images_are_those_of_float64_but_for_rounding(tiny_data
     seen = []
     looks = methods.geometric_curvature
     monkeypatch.setattr(methods, "geometric_curvature", lambda *a, **k: seen.append(a[1].dtype) or looks(*a, **k))
-    monkeypatch.setattr(methods, "DENSE_PIXELS", 15)
+    monkeypatch.setattr(curvature, "MANY_PIXELS", 15)
     single = measure(model, tiny_dataset, **settings)
     assert set(seen) == {torch.float32}
     for table, columns in {

@@ -104,6 +104,24 @@ def test_what_goes_through_the_network_is_told_once_a_minute_with_the_time_left(
     ]
 
 
+def test_a_measurement_of_more_than_a_day_says_what_is_quicker_within_its_first_piece(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with Counting("deepdig-1", 1, "checkpoint") as counting:
+        counting.quicker = "pairs=[[0,1]]"
+        for now[0] in range(10, 150, 10):
+            counting.share(now[0] / (10 * 86400))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "this will take" in line]
+    assert lines == ["deepdig-1: this will take about 10 days on this machine; quicker: pairs=[[0,1]]"]
+
+
+def test_a_compiled_network_has_no_hook_for_which_it_would_be_compiled_again():
+    network = nn.Identity()
+    network.compile()
+    with Counting("margin-1", 1, "checkpoint") as counting, counting.looks_through(network):
+        assert not network._forward_hooks
+
+
 @pytest.fixture
 def photographs() -> Dataset:
     """100 black images as CIFAR-10 has them, for training and for testing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 Model = Callable[[Tensor], Tensor]
+
+# images of more numbers come with networks of which a single look takes long
+MANY_PIXELS = 1024
 
 
 @contextmanager
@@ -34,6 +38,11 @@ def measuring(model: nn.Module) -> Iterator[None]:
             module.training = mode
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
+
+
+def in_channels_last(model: nn.Module) -> nn.Module:
+    """A copy of `model` whose weights lie channels last in memory: on a CPU its convolutions are the quickest so."""
+    return copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _device_type(model: nn.Module) -> str:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..selection.effects import RATIO
+from ..selection.page import deciding
 from ..selection.verdicts import CONTRADICTED, SUPPORTED, UNDECIDED
 from .curves import log_labels
 from .style import RC, save, shown
@@ -41,8 +42,7 @@ BEYOND, WIDE = 0.06, 3.0
 
 def drawn(verdicts: pd.DataFrame) -> pd.DataFrame:
     """The rows that have a value and a part in their verdict; the page beside the picture has the others too."""
-    judged = verdicts["value"].notna() & ~verdicts["secondary"].astype(bool)
-    return verdicts.loc[judged, COLUMNS].reset_index(drop=True)
+    return verdicts.loc[deciding(verdicts), COLUMNS].reset_index(drop=True)
 
 
 def forest(rows: pd.DataFrame, title: str) -> Figure:

@@ -53,11 +53,16 @@ def counted(verdicts: pd.DataFrame) -> str:
     return ", ".join(f"{numbers.get(word, 0)} {word}" for word in words)
 
 
+def deciding(verdicts: pd.DataFrame) -> pd.Series:
+    """Which rows have a value and a part in their verdict: those of the picture; a bool for each row."""
+    return verdicts["value"].notna() & ~verdicts["secondary"].astype(bool)
+
+
 def as_markdown(verdicts: pd.DataFrame, title: str) -> str:
     """The effects by whose claim they are, with the picture of them, then the rules and reasons."""
     lines = [f"# {title}", "", f"{counted(verdicts)} (claims on a data set). docs/verdicts.md says how."]
     lines += primaries(verdicts)
-    if (verdicts["value"].notna() & ~verdicts["secondary"].astype(bool)).any():
+    if deciding(verdicts).any():
         lines += ["", f"![effects with their intervals]({PICTURE})"]
     for heading, rows in groups(verdicts):
         lines += ["", f"## {heading}", ""]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +69,7 @@ class MeasuringWork:
             self.progress.say(f"step {moment.step}")
             started = time.monotonic()
             pieces = self.study.pieces(self.classifier, moment, done)
-            # a compiled network would be compiled again, with a hook that cannot be
-            compiled = self.classifier._compiled_call_impl is not None
-            with nullcontext() if compiled else self.progress.looks_through(self.classifier):
+            with self.progress.looks_through(self.classifier):
                 while (piece := _next(pieces, stop)) is not None:
                     self._write(moment, piece, time.monotonic() - started)
                     stop.obey()

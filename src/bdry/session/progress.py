@@ -139,7 +139,13 @@ class Counting:
 
     @contextmanager
     def looks_through(self, network: Any) -> Iterator[None]:
-        """Tells how many points have gone through the network, an `nn.Module`, while what is going on takes long."""
+        """Tells how many points have gone through the network, an `nn.Module`, while what is going on takes long.
+
+        Not of one that is compiled: with the hook it would be compiled again.
+        """
+        if network._compiled_call_impl is not None:
+            yield
+            return
 
         # a function, which a copy of the network has as well
         def looked(module: object, points: tuple[Any, ...], logits: object) -> None:

@@ -21,7 +21,7 @@ from ...geometry.boundary.spectrum import dense_spectrum, extreme_spectrum, summ
 from ...names import CURVATURE_METHODS
 from .settings import CurvatureSettings
 
-# the largest images whose Hessians are made densely unless asked for, and whose heights are looked up in float64
+# the largest images whose Hessians are made densely unless asked for
 DENSE_PIXELS = 1024
 # what is done for one point, in forward passes of it, about: the search for the point, a height over a tangent plane, a
 # product with the Hessian, and products that Lanczos' method takes
@@ -38,7 +38,7 @@ class Wanted:
 
     seed: of random directions. spectra: whether principal curvatures are wanted; else the mean alone. ends: principal
     directions kept at each end by the dense solver. say: is told what goes on. spend: is told of how much work is done,
-    in forward passes. single: the network in float32.
+    in forward passes. single: the network in float32, for looks at large images; None: they are in float64.
     """
 
     settings: CurvatureSettings
@@ -52,10 +52,10 @@ class Wanted:
     def looked_at(self, model: nn.Module, points: BoundaryPoints) -> tuple[nn.Module, BoundaryPoints]:
         """The network and its points as heights over tangent planes are looked up: of large images in float32.
 
-        Many thousand looks at a large network are the bulk of the work, and convolutions in float64 take five times as
-        long. A height is then known to some 1e-6 pixel units, a curvature to some 1e-6 / t^2.
+        Many thousand looks at a large network are the bulk of the work, and convolutions in float64 take several times
+        as long. A height is then known to some 1e-6 pixel units, a curvature to some 1e-6 / t^2.
         """
-        if self.single is None or points.start.shape[1:].numel() <= DENSE_PIXELS:
+        if self.single is None:
             return model, points
         return self.single, points.single()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ...core.measuring import measuring
+from ...core.measuring import MANY_PIXELS, in_channels_last, measuring
 from ...core.moment import Moment
 from ...core.seeds import generator
 from ...data import Dataset, Split
@@ -42,6 +42,8 @@ ALTERNATIVES = (
 class CurvatureProbe:
     """Principal curvatures, their profile, the tangent plane's sides and planes of labels, in float64.
 
+    Of large images heights over tangent planes and labels are looked up in float32 (see `Wanted.looked_at`).
+
     Images, random directions and partners are functions of the data set's seed: the same at every moment and for every
     seed of training. Sign: F = f_own - f_other.
 
@@ -58,9 +60,8 @@ class CurvatureProbe:
         collected = _Collected()
         with measuring(classifier):
             model = in_double(classifier)
-            # as convolutions are quickest on a CPU
-            single = copy.deepcopy(classifier).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             methods, shape = self._methods(model), dataset.image_shape
+            single = in_channels_last(classifier) if math.prod(shape) > MANY_PIXELS else None
             planes = min(settings.num_sections, len(chosen))
             wanted = [
                 Wanted(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import asdict, dataclass
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ...core.measuring import measuring
+from ...core.measuring import MANY_PIXELS, in_channels_last, measuring
 from ...core.moment import Moment
 from ...data import Dataset, Split
 from ...errors import UsageError
@@ -25,8 +24,8 @@ from ...names import SCENARIOS
 from ..measured import PROBES, Context, Measured
 from .settings import RegionsSettings
 
-# labels that a pair takes of images of more than so many pixels, whose networks are large: two segments' worth
-MANY_PIXELS, MANY_LABELS = 1024, 20_000
+# labels that a pair of large images takes: two segments' worth
+MANY_LABELS = 20_000
 
 
 @PROBES.register("regions")
@@ -54,8 +53,7 @@ class RegionsProbe:
         arrays: dict[str, dict[str, np.ndarray]] = {"paths": {}, "films": {}}
         told = _Told(self.context, len(settings.scenarios))
         if math.prod(dataset.image_shape) > MANY_PIXELS:
-            # as convolutions are quickest on a CPU
-            classifier = copy.deepcopy(classifier).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            classifier = in_channels_last(classifier)  # type: ignore[assignment]
         with measuring(classifier):
             for number, scenario in enumerate(settings.scenarios):
                 told.before = number
