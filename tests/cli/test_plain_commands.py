@@ -72,7 +72,7 @@ def listed(capsys, *words):
 
 def test_any_config_key_filters_sorts_and_is_shown(runs, capsys):
     assert listed(capsys, "optim.lr=1e-1", "adv=none").seed.tolist() == [0]
-    assert listed(capsys, "optim.lr=0.3").empty
+    assert listed(capsys, "seed=0,1", "adv=none").seed.tolist() == [0, 1]
     assert listed(capsys, "adv=none", "--sort", "-optim.lr").seed.tolist() == [1, 0]
     assert listed(capsys, "adv=none", "--sort=optim.lr", "--columns=optim.lr,training.epochs")["optim.lr"].tolist() == [
         0.1,
@@ -87,6 +87,8 @@ def test_any_config_key_filters_sorts_and_is_shown(runs, capsys):
     for words, line in (
         (["optm.lr=0.1"], "optm.lr=: no such column, did you mean optim.lr?"),
         (["--columns=foo"], "foo=: no such column"),
+        (["optim.lr=0.3"], "optim.lr=0.3: no run has it; there are 0.1, 0.2"),
+        (["adv=none", "seed=[0"], "seed=[0: no run has it; there are 0, 1"),
         (["--sort", "-accuracyy"], "accuracyy=: no such column, did you mean accuracy?"),
     ):
         assert main(["runs", *words]) == 2
@@ -217,6 +219,8 @@ def test_an_archive_for_a_supplement(runs, tmp_path, capsys):
         assert {f"{prefix}/config.yaml", f"{prefix}/tables/history.csv", f"{prefix}/provenance.json"} <= names
         assert not any("link" in name or "checkpoints" in name for name in names)
         assert json.loads(archive.read(f"{prefix}/status.json"))["state"] == "finished"
+    assert main(["export", "outputs", "--output", "all.rar"]) == 2
+    assert "--output all.rar: the archive is a zip file; its name ends in .zip" in capsys.readouterr().err
     assert main(["export", str(runs[2].path)]) == 2
     assert "no finished run among them" in capsys.readouterr().err
 

@@ -33,6 +33,8 @@ def run(parsed: argparse.Namespace) -> None:
     if not parsed.output.strip():
         raise UsageError("--output: needs the archive's name, as in --output runs.zip")
     output = Path(parsed.output).expanduser()
+    if output.suffix.lower() != ".zip":
+        raise UsageError(f"--output {parsed.output}: the archive is a zip file; its name ends in .zip")
     try:
         with replacing(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for record in records:

@@ -24,6 +24,8 @@ from .compare import spread
 REFRESH_S = 2.0
 # columns of a line where there is no terminal
 WIDTH = 160
+# how many values that a key has are named where none is the one asked for
+LISTED = 10
 STATE_COLOURS = {"finished": "green", "running": "cyan", "failed": "red"}
 # column of the list -> heading and format
 SHOWN = {
@@ -64,7 +66,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "words",
         nargs="*",
         metavar="folder|key=value",
-        help="folders of runs (default: outputs); filters by column or config key: adv=pgd optim.lr=0.01",
+        help="folders of runs (default: outputs); filters by column or config key: adv=pgd seed=0,1 optim.lr=0.01",
     )
     parser.add_argument(
         "--sort", default="path", metavar="[-]KEY", help="column or config key to sort by; -KEY: the largest first"
@@ -126,7 +128,14 @@ def _look(places: list[str], query: Query) -> tuple[pd.DataFrame, list[str], lis
     further = [column(key) for key in query.columns]
     for key, value in query.filters.items():
         name = column(key)
-        rows = rows[[_is(one, value) for one in rows[name]]]
+        there = rows[name]
+        rows = rows[[_is(one, value) for one in there]]
+        if rows.empty:
+            values = list(dict.fromkeys(show_value(one) for one in there))
+            more = ", ..." if len(values) > LISTED else ""
+            raise UsageError(
+                f"{one_line(f'{key}={value}')}: no run has it; there are {', '.join(values[:LISTED])}{more}"
+            )
     falling = query.sort.startswith("-")
     name = column(query.sort.removeprefix("-"))
     if query.group:
@@ -144,11 +153,15 @@ def _rank(column: pd.Series) -> pd.Series:
 
 
 def _is(value: object, wanted: str) -> bool:
-    """Whether a value is what was typed: 1e-2 is 0.01, and null is what is not set."""
+    """Whether a value is what was typed, or one of several with commas between: 1e-2 is 0.01, and null is what is not set."""
+    if wanted in (str(value), show_value(value)):
+        return True
+    if "," in wanted:
+        return any(_is(value, one) for one in wanted.split(","))
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         with suppress(ValueError):
             return float(wanted) == float(value)
-    return wanted in (str(value), show_value(value))
+    return False
 
 
 def _grouped(rows: pd.DataFrame, further: list[str]) -> pd.DataFrame:
@@ -188,9 +201,9 @@ def _shown(rows: pd.DataFrame, further: list[str]) -> Group:
         cells["state"] = Text(row["state"], style=STATE_COLOURS.get(row["state"].split()[-1], "yellow"))
         table.add_row(*cells.values())
     if grouped:
-        return Group(table, f"{len(rows)} experiments" if len(rows) else "no run like that")
+        return Group(table, f"{len(rows)} experiments")
     counts = ", ".join(f"{count} {state}" for state, count in rows["state"].value_counts().items())
-    return Group(table, f"{len(rows)} runs: {counts}" if len(rows) else "no run like that")
+    return Group(table, f"{len(rows)} runs: {counts}")
 
 
 def _cell(value: object, form: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -121,9 +122,15 @@ class Search:
         """The largest gap of each of the points z, (R, ...), in batches of several sizes of copies of itself, (R,)."""
         largest = []
         for size in batch_sizes(len(self.x)):
-            copies = ((row.expand(size), point.expand(size, *point.shape)) for row, point in zip(rows, z, strict=True))
-            largest.append(torch.stack([self.look(*same, graph=False)[2].amax() for same in copies]))
+            copies = (point.expand(size, *point.shape) for point in z)
+            largest.append(self.gaps(rows.repeat_interleave(size), copies).reshape(-1, size).amax(1))
         return torch.stack(largest).amax(0)
+
+    def gaps(self, rows: Tensor, batches: Iterable[Tensor]) -> Tensor:
+        """The gap at each point of the batches, (R,), of images `rows`: as `look` one after the other gives it, sooner."""
+        logits = torch.cat([evaluate(self.model, batch, graph=False)[1] for batch in batches])
+        self.forwards.index_add_(0, rows, torch.ones_like(rows))
+        return gap(logits.masked_fill(self.ignored[rows], -torch.inf), self.start[rows], pick(self.towards, rows))
 
     def remember(self, rows: Tensor, z: Tensor, distance: Tensor, value: Tensor) -> None:
         """Keeps those of the points z, (R, ...), of gap `value`, (R,), that are nearer than the best of their images.

@@ -201,7 +201,7 @@ class _Boundary(NamedTuple):
         sizes, tried = [max(ALWAYS, len(search.x))], TRIED_FIRST
         if parents is not None:
             sizes, tried = batch_sizes(len(search.x)), TRIED
-        looks = torch.stack([self.together(points, size) for size in sizes]).amax(0)
+        looks = torch.stack([search.gaps(row.expand(len(points)), points.split(size)) for size in sizes]).amax(0)
         points = points[self.later(points, looks, at_x, step)[0].argsort(stable=True)[:tried]]
         gaps = search.largest_gaps(row.expand(len(points)), points)
         later, off = self.later(points, gaps, at_x, step)
@@ -219,11 +219,6 @@ class _Boundary(NamedTuple):
         share, more = (per_sample((part / -at_x).to(points.dtype), points) for part in (self.ahead(points), gaps))
         off = points - self.search.x[self.row] - share * step
         return norm_of((share + more).clamp_min(1) * step + off, self.search.norm), off
-
-    def together(self, points: Tensor, size: int) -> Tensor:
-        """The gap of each of the points, (P,), in batches of `size` points."""
-        looks = [self.search.look(self.row.expand(len(part)), part, graph=False) for part in points.split(size)]
-        return torch.cat([gap for _, _, gap in looks])
 
 
 def _boxed(search: Search, points: Tensor) -> Tensor:
