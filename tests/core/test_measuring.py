@@ -10,6 +10,7 @@ from bdry.attacks import pgd
 from bdry.core.measuring import logits_in_float64, measuring
 from bdry.geometry import boundary
 from bdry.geometry.regions.paths import labels_at
+from bdry.margins import walk
 from bdry.models import build_classifier
 
 X = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -128,3 +129,15 @@ def test_functions_of_the_library_take_a_module_that_changes_its_input(name):
             found.append(LIBRARY[name](model))
     assert torch.equal(X, before)
     assert torch.equal(found[0].nan_to_num(-1.0), found[1].nan_to_num(-1.0))
+
+
+def test_images_of_another_dtype_than_the_weights_are_named():
+    model = build_classifier(
+        "mlp", (1, 8, 8), 3, mean=[0.5], std=[0.25], seed=0, options={"widths": [8], "activation": "relu"}
+    ).double()
+    for look in (lambda: walk(model, X), lambda: labels_at(model, X, 5)):
+        with pytest.raises(ValueError, match=r"x is torch.float32, the model's weights are torch.float64: give x.to\("):
+            look()
+    # a failure of another kind is the model's own
+    with pytest.raises(RuntimeError, match="shapes"):
+        walk(model, X[:, :, :4].double())

@@ -69,10 +69,18 @@ def logits_of(model: Model, z: Tensor) -> Tensor:
     Logits of a longer dtype are taken relative to the largest before they are shortened: their differences count.
 
     Raises:
-        ValueError: the output is no floating-point tensor of shape (N, K).
+        ValueError: the output is no floating-point tensor of shape (N, K), or the weights are of another dtype than z.
     """
-    # a copy: some modules normalise in place
-    logits = model(z.clone())
+    try:
+        # a copy: some modules normalise in place
+        logits = model(z.clone())
+    except RuntimeError:
+        weights = {weight.dtype for weight in model.parameters()} if isinstance(model, nn.Module) else {z.dtype}
+        # a module may cast its input: another dtype is no fault until it fails
+        if len(weights) == 1 and z.dtype not in weights:
+            wanted = weights.pop()
+            raise ValueError(f"x is {z.dtype}, the model's weights are {wanted}: give x.to({wanted})") from None
+        raise
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(z):
         given = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         raise ValueError(f"the model must give one row of logits for each of {len(z)} images, not {given}")
