@@ -8,6 +8,7 @@ from torch import nn
 
 from bdry.attacks import pgd
 from bdry.core.measuring import logits_in_float64, measuring
+from bdry.core.seeds import seeded_globally
 from bdry.geometry import boundary
 from bdry.geometry.regions.paths import labels_at
 from bdry.margins import walk
@@ -132,9 +133,8 @@ def test_functions_of_the_library_take_a_module_that_changes_its_input(name):
 
 
 def test_images_of_another_dtype_than_the_weights_are_named():
-    model = build_classifier(
-        "mlp", (1, 8, 8), 3, mean=[0.5], std=[0.25], seed=0, options={"widths": [8], "activation": "relu"}
-    ).double()
+    with seeded_globally(0):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).double()
     for look in (lambda: walk(model, X), lambda: labels_at(model, X, 5)):
         with pytest.raises(ValueError, match=r"x is torch.float32, the model's weights are torch.float64: give x.to\("):
             look()

@@ -69,19 +69,31 @@ def log_sample_losses(margins: Tensor) -> Tensor:
     return torch.where(exponent < -40, exponent, torch.nn.functional.softplus(exponent).clamp_min(1e-300).log())
 
 
+# the largest feature at least, and one over it at most: beyond, squares and sums of squares leave float64
+SMALLEST = 1e-140
+
+
 def checked(features: Tensor, labels: Tensor, num_classes: int | None) -> tuple[Tensor, Tensor, int]:
     """Features in float64, labels in int64 and the number of classes, by default the largest label + 1.
 
     Raises:
-        ValueError: shapes that do not belong together, numbers that are not finite, labels out of range, one class.
+        ValueError: no tensors, shapes that do not belong together, features that are not finite or so large or small
+            that their squares are not, labels that are no whole numbers or out of range, one class.
     """
+    if not (isinstance(features, Tensor) and isinstance(labels, Tensor)):
+        raise ValueError("features and labels must be torch.Tensor, as torch.as_tensor gives")
     if features.ndim != 2 or labels.shape != features.shape[:1]:
         raise ValueError(f"features {tuple(features.shape)} and labels {tuple(labels.shape)}: want (N, d) and (N,)")
     if features.numel() == 0:
         raise ValueError("no features")
-    features, labels = features.detach().double(), labels.long()
+    features, given, labels = features.detach().double(), labels, labels.long()
     if not bool(features.isfinite().all()):
         raise ValueError("the features hold numbers that are not finite")
+    largest = float(features.abs().max())
+    if largest and not SMALLEST <= largest <= 1 / SMALLEST:
+        raise ValueError(f"the largest feature is {largest:g}; it must be from {SMALLEST:g} to {1 / SMALLEST:g}, or 0")
+    if not bool((given == labels).all()):
+        raise ValueError("the labels must be whole numbers")
     classes = int(labels.max()) + 1 if num_classes is None else num_classes
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
         raise ValueError(f"labels from {int(labels.min())} to {int(labels.max())} with {classes} classes")

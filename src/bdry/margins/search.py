@@ -127,7 +127,7 @@ class Search:
         return torch.stack(largest).amax(0)
 
     def gaps(self, rows: Tensor, batches: Iterable[Tensor]) -> Tensor:
-        """The gap at each point of the batches, (R,), of images `rows`: as `look` one after the other gives it, sooner."""
+        """The gap at each point of the batches, (R,), of images `rows`: as `look` at one after the other."""
         logits = torch.cat([evaluate(self.model, batch, graph=False)[1] for batch in batches])
         self.forwards.index_add_(0, rows, torch.ones_like(rows))
         return gap(logits.masked_fill(self.ignored[rows], -torch.inf), self.start[rows], pick(self.towards, rows))
