@@ -23,6 +23,8 @@ from .hessian import EXACT, HessianMethod, LocalHessian
 from .logit_gap import SIGN
 from .smoothness import refuse_piecewise_linear
 
+# the largest images whose Hessians are made densely unless asked for
+DENSE_PIXELS = 1024
 # products with the Hessian that Lanczos' method may take for a point: of a network whose derivatives are not symmetric
 # it need never converge
 MOST_PRODUCTS = 3000

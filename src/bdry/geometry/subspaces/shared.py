@@ -21,13 +21,11 @@ from ..boundary.curvature import tangent_forms
 from ..boundary.directions import random_directions
 from ..boundary.hessian import EXACT, HessianMethod
 from ..boundary.points import BoundaryPoints
-from ..boundary.spectrum import Spectrum
+from ..boundary.spectrum import DENSE_PIXELS, Spectrum
 from .bases import numerical_rank
 
 # a direction whose |curvature| is at most this share of the largest has none: what is left of 0 by rounding
 NULL = 1e-6
-# the largest images whose mean Hessian is made densely
-DENSE_PIXELS = 1024
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,10 @@ from ...geometry.boundary.finite_scale import candidate_tangents, geometric_curv
 from ...geometry.boundary.hessian import EXACT, CentralDifferences, HessianMethod, Smoothed, port_step
 from ...geometry.boundary.points import BoundaryPoints
 from ...geometry.boundary.smoothness import with_softplus
-from ...geometry.boundary.spectrum import dense_spectrum, extreme_spectrum, summarise
+from ...geometry.boundary.spectrum import DENSE_PIXELS, dense_spectrum, extreme_spectrum, summarise
 from ...names import CURVATURE_METHODS
 from .settings import CurvatureSettings
 
-# the largest images whose Hessians are made densely unless asked for
-DENSE_PIXELS = 1024
 # what is done for one point, in forward passes of it, about: the search for the point, a height over a tangent plane, a
 # product with the Hessian, and products that Lanczos' method takes
 SEARCH, HEIGHT, PRODUCT, LANCZOS = 1000, 9, 6, 300

@@ -20,7 +20,7 @@ from ...errors import ConfigError, UsageError
 from ...geometry.boundary.hessian import EXACT, CentralDifferences, HessianMethod, port_step
 from ...geometry.boundary.points import BoundaryPoints, deepfool_end, nearest_refined, short_of_boundary
 from ...geometry.boundary.smoothness import PiecewiseLinearError, in_double, kinks, with_softplus
-from ...geometry.boundary.spectrum import Spectrum, dense_spectrum, extreme_spectrum
+from ...geometry.boundary.spectrum import DENSE_PIXELS, Spectrum, dense_spectrum, extreme_spectrum
 from ...geometry.subspaces.bases import (
     Reach,
     leading_perturbations,
@@ -41,7 +41,6 @@ from ...geometry.subspaces.shared import (
     space_extent,
 )
 from ...models import Classifier
-from ..curvature.methods import DENSE_PIXELS
 from ..measured import PROBES, Context, Measured
 from .settings import SharedSettings
 
