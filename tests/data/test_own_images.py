@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import zlib
@@ -103,6 +104,10 @@ def test_folders_train_and_test_are_the_splits_and_colour_and_size_are_as_asked(
         (lambda p: (write_images(p) / "c" / "00.png").write_text("no") and p, "00.png: cannot be read as an image"),
         (lambda p: Image.new("L", (9, 9)).save(write_images(p) / "e" / "x.png") or p, r"x.png: 9x9 pixels, but 00.png has 4x5: dataset.size="),  # noqa: E501
         (lambda p: Image.new("I;16", (5, 4)).save(write_images(p) / "e" / "x.png") or p, "x.png: more than 8 bits"),
+        (lambda p: os.mkfifo(write_images(p) / "e" / "x.png") or p, "x.png: no file, or a link to none"),
+        (lambda p: (write_images(p) / "e" / "x.png").symlink_to("gone.png") or p, "x.png: no file, or a link to none"),
+        (lambda p: (write_images(p) / "e" / "loop").symlink_to(p) or p, "by links the same file as"),
+        (lambda p: (write_images(p) / "e" / "x.png").symlink_to(p / "c" / "00.png") or p, "x.png: by links the same"),
     ],
 )  # fmt: skip
 def test_folders_that_are_not_right_are_answered_in_a_line(mistake, message, tmp_path):
@@ -130,6 +135,20 @@ def test_nested_folders_belong_to_their_class_and_a_hidden_root_is_read(tmp_path
     (place / "c" / "00.png").rename(place / "c" / "2020" / "00.png")
     mine = folder(place)
     assert torch.cat([mine.train.labels, mine.test.labels]).bincount().tolist() == [4, 4, 4]
+
+
+def test_a_class_that_is_a_link_is_read_and_its_changes_are_seen(tmp_path):
+    elsewhere = write_images(tmp_path / "disk")
+    place = write_images(tmp_path / "mine")
+    shutil.rmtree(place / "d")
+    (place / "d").symlink_to(elsewhere / "d")
+    assert folder(place).class_names == ("c", "d", "e")
+    before = files_digest([str(place)])
+    Image.new("L", (5, 4)).save(elsewhere / "d" / "01.png")
+    assert files_digest([str(place)]) != before
+    # a link that leads back has an end
+    (place / "d" / "loop").symlink_to(place)
+    assert files_digest([str(place)]) == files_digest([str(place)])
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "1", "CMYK"])
@@ -182,6 +201,9 @@ def test_npy_files_and_class_names_of_numbers_that_do_not_start_at_zero(tmp_path
     mine = arrays(tmp_path / "x.npy", **files, test_file=str(tmp_path / "x.npy"))
     assert mine.class_names == ("5", "6", "7")
     assert mine.test.labels.tolist() == LABELS.tolist()
+    os.mkfifo(tmp_path / "pipe.npy")
+    with pytest.raises(DataError, match=r"pipe\.npy: no such file"):
+        arrays(tmp_path / "x.npy", labels_file=str(tmp_path / "pipe.npy"))
 
 
 @pytest.mark.parametrize("decimals", [False, True])

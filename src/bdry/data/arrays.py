@@ -120,14 +120,15 @@ def _read(path: Path, labels_file: str | None, keys: dict[str, str], labels_key:
 
 
 def _load(path: Path) -> np.ndarray | Arrays:
+    # a pipe would be waited for
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; wanted is an .npy")
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return loaded
         with loaded:
             return {name: loaded[name] for name in loaded.files}
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; wanted is an .npy") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         # what numpy says of every file that is neither, too

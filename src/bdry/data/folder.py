@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,8 @@ def folder(root: str, channels: str, size: list[int] | None, test_fraction: floa
         split_seed: of that choice.
 
     Raises:
-        DataError: there are no such folders, all of them are named as splits are, or a file is no image, of another
-            size than the first, or of more than 8 bits a channel.
+        DataError: there are no such folders, all of them are named as splits are, links lead to an image twice, or a
+            file is no image, of another size than the first, or of more than 8 bits a channel.
     """
     place = Path(root).expanduser()
     if not place.is_dir():
@@ -63,7 +64,11 @@ def is_hidden(path: Path) -> bool:
 def _read(place: Path, channels: str, size: list[int] | None) -> tuple[Split, list[str]]:
     samples, classes = _listed(place)
     arrays: list[np.ndarray] = []
+    paths: dict[str, str] = {}
     for path, _ in samples:
+        # an image that links lead to twice may be trained on and tested with
+        if (twice := paths.setdefault(os.path.realpath(path), path)) != path:
+            raise DataError(f"{path}: by links the same file as {twice}: an image may stand in the folder once")
         array = _image(path, channels, size)
         if arrays and array.shape != arrays[0].shape:
             shapes = ("x".join(map(str, one.shape[:2])) for one in (array, arrays[0]))
@@ -104,6 +109,9 @@ def _listed(place: Path) -> tuple[list[tuple[str, int]], list[str]]:
 def _image(path: str, channels: str, size: list[int] | None) -> np.ndarray:
     from PIL import Image
 
+    # a pipe would be waited for
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no file, or a link to none")
     try:
         with Image.open(path) as file:
             # Pillow reads 16 bits of grey as such, and of colours the upper 8 without a word

@@ -6,6 +6,7 @@ import ast
 import hashlib
 import importlib.util
 import json
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
@@ -83,15 +84,28 @@ def _plain(value: object, depth: int = 0) -> str:
 
 def files_digest(places: Sequence[str]) -> str:
     """SHA-256 of files, and of all files below folders that are not hidden, with their names; what is missing counts as
-    empty."""
+    empty. Links are followed."""
     digest = hashlib.sha256()
     for place in (Path(place).expanduser() for place in places):
-        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+        for path in sorted(_below(place)) if place.is_dir() else [place]:
             name = path.relative_to(place)
             if path.is_file() and not is_hidden(name):
                 content = path.read_bytes()
                 digest.update(f"{name} {len(content)} ".encode() + content)
     return digest.hexdigest()
+
+
+def _below(place: Path) -> Iterator[Path]:
+    """The files below a folder, in folders that are linked too, of each folder once: a link may lead back."""
+    seen = set()
+    for folder, inner, files in os.walk(place, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner.sort()
+        yield from (Path(folder, name) for name in files)
 
 
 def code_digest(name: str, module: nn.Module | None = None) -> str | None:
