@@ -137,6 +137,12 @@ def test_nested_folders_belong_to_their_class_and_a_hidden_root_is_read(tmp_path
     assert torch.cat([mine.train.labels, mine.test.labels]).bincount().tolist() == [4, 4, 4]
 
 
+def test_a_class_whose_name_is_no_text(tmp_path):
+    (write_images(tmp_path) / "d").rename(tmp_path / os.fsdecode(b"d\xff"))
+    assert folder(tmp_path).class_names == ("c", r"d\xff", "e")
+    assert len(files_digest([str(tmp_path)])) == 64
+
+
 def test_a_class_that_is_a_link_is_read_and_its_changes_are_seen(tmp_path):
     elsewhere = write_images(tmp_path / "disk")
     place = write_images(tmp_path / "mine")

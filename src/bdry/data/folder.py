@@ -49,7 +49,9 @@ def folder(root: str, channels: str, size: list[int] | None, test_fraction: floa
     else:
         whole, classes = _read(place, channels, size)
         train, test = divided(whole, test_fraction, split_seed)
-    return Dataset("folder", train, test, tuple(classes))
+    # a name may have bytes that are no text
+    names = (os.fsencode(name).decode(errors="backslashreplace") for name in classes)
+    return Dataset("folder", train, test, tuple(names))
 
 
 def is_hidden(path: Path) -> bool:

@@ -91,7 +91,8 @@ def files_digest(places: Sequence[str]) -> str:
             name = path.relative_to(place)
             if path.is_file() and not is_hidden(name):
                 content = path.read_bytes()
-                digest.update(f"{name} {len(content)} ".encode() + content)
+                # a name may have bytes that are no text
+                digest.update(os.fsencode(f"{name} {len(content)} ") + content)
     return digest.hexdigest()
 
 
