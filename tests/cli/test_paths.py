@@ -9,7 +9,8 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from bdry.cli.dispatch import _escaped
-from bdry.conf import HYDRA_VERSION_BASE, compose
+from bdry.conf import HYDRA_VERSION_BASE, compose, typed
+from bdry.errors import ConfigError
 from bdry.settings.options import conf_dir
 
 
@@ -52,6 +53,13 @@ def test_of_another_key_the_line_says_how_to_quote(bdry, tmp_path):
     assert answer.returncode == 2
     (line,) = answer.stderr.splitlines()
     assert line.endswith(""": "code='v(1'\"""")
+
+
+@pytest.mark.parametrize("key", ["study", "dataset.root", "outputs"])
+def test_bytes_that_are_no_text_are_refused(key):
+    words = ["dataset=folder", "dataset.root=x", _escaped(f"{key}=a\udcff", False)]
+    with pytest.raises(ConfigError, match="holds bytes that are no text in UTF-8; rename it"):
+        typed(compose("train", words))
 
 
 def test_several_values_where_several_are_meant():

@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
-from ..errors import BusyError, RunError, unwritable
+from ..errors import BusyError, RunError, is_text, unwritable
 from .arrays import path_of, read_arrays, write_arrays
 from .csvfile import COMPRESSED, TableWriter
 from .files import below, refuse_links, write_json, write_text
@@ -94,7 +94,7 @@ class OwnedFolder:
             BusyError: another process owns it (its owner is named).
             RunError: the folder cannot be written, a link leads out of it, or bytes of its path are no text.
         """
-        if any("\ud800" <= letter <= "\udfff" for letter in str(self.path)):
+        if not is_text(str(self.path)):
             # safetensors opens no file there
             raise RunError(f"{self.path}: holds bytes that are no text in UTF-8{self.way_out}")
         refuse_links(self.path)

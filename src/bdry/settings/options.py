@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import plugins
-from ..errors import ConfigError, did_you_mean
+from ..errors import ConfigError, did_you_mean, is_text
 
 C = TypeVar("C")
 
@@ -130,6 +130,9 @@ def _check_value(key: str, value: object, one: object, declared: Field[Any]) -> 
     metadata = declared.metadata
     if isinstance(one, str) and not one.strip() and one != declared.default:
         raise ConfigError(key, repr(one), "must not be empty")
+    # a config with such a name in it cannot be read again; whose runs are drawn stands in none
+    if isinstance(one, str) and declared.type not in (Any, "Any") and not is_text(one):
+        raise ConfigError(key, one, "holds bytes that are no text in UTF-8; rename it")
     choices = tuple(metadata.get("choices", ()))
     if choices and one is not None and one not in choices:
         raise ConfigError(key, value, f"not one of {', '.join(choices)}{did_you_mean(str(one), choices)}")
