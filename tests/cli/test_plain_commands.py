@@ -233,7 +233,7 @@ def test_the_doctor_finds_the_estimators_exact(capsys):
 
 
 def test_a_wrong_estimator_is_found(capsys, monkeypatch):
-    from bdry.commands import doctor
+    from bdry import margins
     from bdry.margins import ESTIMATORS
     from bdry.margins.result import Estimators
 
@@ -247,7 +247,7 @@ def test_a_wrong_estimator_is_found(capsys, monkeypatch):
 
     broken = Estimators("margin")
     broken.register("deepfool")(doubled)
-    monkeypatch.setattr(doctor, "ESTIMATORS", broken)
+    monkeypatch.setattr(margins, "ESTIMATORS", broken)
     assert main(["doctor"]) == 1
     captured = capsys.readouterr()
     assert "failed  estimator deepfool: RuntimeError: differs from the closed form by 1" in captured.out

@@ -231,7 +231,7 @@ def test_a_strangers_run_calls_nothing_that_is_not_the_runs_own_code(here, capsy
             "arch.build=nets:net preprocessing.mean=[0.5,0.5] preprocessing.std=[1,1]",
             "images of digits have 1 channels: give 1 numbers, or one",
         ),
-        ("", "arch.build: must be given"),
+        ("", r"arch.build: must be given \(my_module:build, a function without arguments that gives an nn.Module\)"),
     ],
 )
 def test_refused_in_a_line(words, line, here, capsys):

@@ -35,7 +35,6 @@ from ..settings import Margin, RunTask, science
 from ..studies.curvature import summary as curvature
 from ..studies.deepdig import summary as deepdig
 from ..studies.detection import summary as detection
-from ..studies.figures import draw_figures
 from ..studies.lastlayer import summary as lastlayer
 from ..studies.lastlayer.settings import SvmConfig
 from ..studies.margins import summary as margins
@@ -163,9 +162,17 @@ def _probe(
     probe = build_probe(name, context, config, **MEASURING[name].further(config, opened))
 
     def draw(folder: Measurement) -> None:
-        draw_figures(MEASURING[name].paper, "all", [opened.record(folder)], folder.figures)
+        _draw(name, "all", opened, folder)
 
     return WholeMoments(probe, opened.dataset, draw)
+
+
+def _draw(name: str, figure: str, opened: Opened, folder: Measurement) -> None:
+    """Draws a figure of the command's paper, or all, of what was measured."""
+    # here, because matplotlib is slow to import, and the work begins sooner without it
+    from ..studies.figures import draw_figures
+
+    draw_figures(MEASURING[name].paper, figure, [opened.record(folder)], folder.figures)
 
 
 def _margins(config: MarginConfig, opened: Opened, checks: dict[str, Margin]) -> MarginsInBatches:
@@ -184,7 +191,7 @@ def _margins(config: MarginConfig, opened: Opened, checks: dict[str, Margin]) ->
         points = {name: split.balanced(config.keep_points, opened.data_seed) for name, split in images.items()}
 
     def draw(folder: Measurement) -> None:
-        draw_figures(MEASURING["margin"].paper, "margin_evolution", [opened.record(folder)], folder.figures)
+        _draw("margin", "margin_evolution", opened, folder)
 
     return MarginsInBatches(
         images=images,

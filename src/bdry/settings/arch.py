@@ -114,6 +114,8 @@ class OwnArch(Arch):
 
 def check_function(key: str, name: str) -> None:
     """Raises `ConfigError` where `name` is not of the form <module>:<function>."""
+    if name.partition(":")[0].endswith(".py"):
+        raise ConfigError(key, name, f"names a file: the module is named, as in {name.replace('.py:', ':')}")
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name):
         raise ConfigError(key, name, "not of the form <module>:<function>, as in my_module:build")
 

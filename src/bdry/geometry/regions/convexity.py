@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from ...core.measuring import Model
 from ...core.seeds import generator
+from ...core.statistics import wilson
 from ...errors import did_you_mean
 from ...names import WEIGHT_LAWS
 from .paths import labels_at
@@ -101,5 +101,4 @@ def convex_combinations(
 
 
 def _row(k: int, weight_law: str, region: int, n: int, hits: int) -> Convexity:
-    interval = binomtest(hits, n).proportion_ci(method="wilson")
-    return Convexity(k, weight_law, region, n, hits / n, float(interval.low), float(interval.high))
+    return Convexity(k, weight_law, region, n, hits / n, *wilson(hits, n))
