@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
 import hydra
@@ -151,8 +151,9 @@ def _meaning(config: DictConfig, key: str) -> str:
     """The help of a setting, in brackets; "" of a group's."""
     group, _, name = key.rpartition(".")
     cls = OmegaConf.get_type(OmegaConf.select(config, group) if group else config)
-    found = [declared.metadata.get("help", "") for declared in fields(cls) if declared.name == name]
-    return f" ({found[0]})" if found and found[0] else ""
+    declarations = fields(cls) if cls is not None and is_dataclass(cls) else ()
+    found = [declared.metadata["help"] for declared in declarations if declared.name == name and declared.metadata]
+    return f" ({found[0]})" if found else ""
 
 
 def _lost(config: DictConfig, text: str) -> str:

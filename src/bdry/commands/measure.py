@@ -19,6 +19,7 @@ from ..session.build import (
     build_dataset,
     build_estimator,
     build_plan,
+    check_norms,
     compile_network,
     named_estimators,
     normalisation,
@@ -182,6 +183,8 @@ def _margins(config: MarginConfig, opened: Opened, checks: dict[str, Margin]) ->
         raise ConfigError("towards", config.towards, f"there are {classes}")
     if config.classes is not None and max(config.classes) >= dataset.num_classes:
         raise ConfigError("classes", config.classes, f"{dataset.name} has {classes} here")
+    check_norms("margin", [config.margin.name], config.norms, "norms")
+    check_norms("check", checks, config.norms, "norms")
     images = {name: split for name, split in _chosen(config, dataset, opened.data_seed).items() if len(split)}
     if not images:
         raise ConfigError("classes", config.classes, "there is no image of these labels")

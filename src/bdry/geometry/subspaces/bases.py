@@ -238,7 +238,5 @@ def noise_sensitivity(
             changed = int((found != clean).sum())
             low, high = wilson(changed, len(x))
             accuracy = float((found == labels).double().mean())
-            rows.append(
-                NoiseRow(name, subspace.dim, rel_norm, len(x), changed / len(x), low, high, accuracy)
-            )
+            rows.append(NoiseRow(name, subspace.dim, rel_norm, len(x), changed / len(x), low, high, accuracy))
     return rows
