@@ -19,7 +19,11 @@ ALL_CLASSES = -1
 
 
 class TooFewImagesError(ValueError):
-    """No predicted class has as many images as are to be combined."""
+    """No predicted class has as many images as are to be combined; the largest has `largest`."""
+
+    def __init__(self, k: int, num_images: int, largest: int) -> None:
+        super().__init__(f"k={k}: no region has so many of the {num_images} images; the largest has {largest}")
+        self.largest = largest
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def convex_combinations(
                 hits[region] += int((labels_at(model, mixed, batch_size) == region).sum())
         if not hits:
             largest = int(predicted[predicted >= 0].bincount(minlength=1).max())
-            raise TooFewImagesError(f"k={k}: no region has so many of the {len(x)} images; the largest has {largest}")
+            raise TooFewImagesError(k, len(x), largest)
         rows += [_row(k, weight_law, region, num_per_class, count) for region, count in hits.items()]
         rows.append(_row(k, weight_law, ALL_CLASSES, num_per_class * len(hits), sum(hits.values())))
     return rows
