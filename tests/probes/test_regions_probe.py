@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from bdry.core.moment import Moment
+from bdry.errors import UsageError
 from bdry.models import build_classifier
 from bdry.runs import TABLES, TableWriter, read_table
 from bdry.studies.probes import PROBES, Context
@@ -87,6 +88,12 @@ def test_tables_fit_their_schemas_and_the_classifier_is_left_alone(tiny_dataset,
     assert set(found.tables["paths"]["step"]) == {3}
     assert classifier.training
     assert all(torch.equal(a, b) for a, b in zip(weights, classifier.parameters(), strict=True))
+
+
+def test_too_few_images_are_refused_before_hours_of_paths(tiny_dataset, classifier, monkeypatch):
+    monkeypatch.setattr(regions, "find_paths", None)
+    with pytest.raises(UsageError, match=r"^ks=\[2,99\]: k=99: no region has so many of the .*: ks=\[2\] would do$"):
+        measure(classifier, tiny_dataset, ks=[2, 99])
 
 
 def test_a_pair_of_large_images_whose_labels_are_used_up_is_given_up_and_says_so(tiny_dataset, monkeypatch):

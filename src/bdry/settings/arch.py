@@ -141,7 +141,9 @@ class Preprocessing:
     )
 
     def check_together(self) -> None:
-        """Both or none."""
+        """Both or none, of images in [0, 1]."""
+        if self.mean is not None and max(self.mean) > 1:
+            raise ConfigError("mean", self.mean, "images are in [0, 1]: divide mean and std by 255")
         for key, other in (("mean", "std"), ("std", "mean")):
             if getattr(self, key) is not None and getattr(self, other) is None:
                 raise ConfigError(key, getattr(self, key), f"goes with preprocessing.{other}")
