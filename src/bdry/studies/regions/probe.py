@@ -101,7 +101,7 @@ class RegionsProbe:
             finder=settings.finder,
             seed=seed,
             batch_size=settings.batch_size,
-            say=lambda attempt, left: told.attempt(scenario, attempt, left, len(pairs.label)),
+            say=lambda attempt, left, done: told.attempt(scenario, attempt, left, len(pairs.label), done),
         )
         return pairs, paths
 
@@ -134,7 +134,7 @@ class RegionsProbe:
 
 
 class _Told:
-    """Tells what goes on, and as share done that of the scenarios, and of each one's pairs that have a path.
+    """Tells what goes on, and as share done that of the scenarios, and of what the pairs of one may spend.
 
     before: scenarios done.
     """
@@ -142,9 +142,9 @@ class _Told:
     def __init__(self, context: Context, num_scenarios: int) -> None:
         self.context, self.num_scenarios, self.before = context, num_scenarios, 0
 
-    def attempt(self, scenario: str, attempt: int, left: int, pairs: int) -> None:
+    def attempt(self, scenario: str, attempt: int, left: int, pairs: int, done: float) -> None:
         self.context.say(f"{scenario}: attempt {attempt + 1}, {left} of {pairs} pairs without a path")
-        self.context.share((self.before + 1 - left / pairs) / self.num_scenarios)
+        self.context.share((self.before + done) / self.num_scenarios)
 
 
 def _rows(pairs: Pairs, paths: PathResult, finer: torch.Tensor | None) -> pd.DataFrame:
