@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
 import hydra
@@ -137,12 +138,22 @@ def typed(config: DictConfig) -> Any:
     try:
         result = OmegaConf.to_object(config)
     except MissingMandatoryValue as error:
-        raise UsageError(f"{error.full_key or str(error).split()[-1]}: must be given") from None
+        key = error.full_key or str(error).split()[-1]
+        raise UsageError(f"{key}: must be given{_meaning(config, key)}") from None
     except OmegaConfBaseException as error:
         reason = _lost(config, str(error)) or str(error).splitlines()[0]
         raise UsageError(f"{error.full_key}: {reason}") from None
     check(result)
     return result
+
+
+def _meaning(config: DictConfig, key: str) -> str:
+    """The help of a setting, in brackets; "" of a group's."""
+    group, _, name = key.rpartition(".")
+    cls = OmegaConf.get_type(OmegaConf.select(config, group) if group else config)
+    declarations = fields(cls) if cls is not None and is_dataclass(cls) else ()
+    found = [declared.metadata["help"] for declared in declarations if declared.name == name and declared.metadata]
+    return f" ({found[0]})" if found else ""
 
 
 def _lost(config: DictConfig, text: str) -> str:

@@ -144,6 +144,18 @@ def test_experiments_are_compared_seed_by_seed(tmp_path, monkeypatch, capsys):
     assert "nowhere: no such folder" in capsys.readouterr().err
 
 
+def test_many_experiments_are_compared_with_a_row_each(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = ["none", "pgd", "fast", "free", "trades", "mart", "awp", "far"]
+    for name in names:
+        make_run("outputs", 0, adv=name)
+    assert main(["compare", "outputs/runs/*"]) == 0
+    config, effects = capsys.readouterr().out.split("mean over seeds")
+    assert [line.split()[-1] for line in config.splitlines() if " digits-" in line] == sorted(names)
+    rows = [line.split() for line in effects.splitlines() if line.startswith(" digits-")]
+    assert [row[1:3] for row in rows] == [["1", "0.7"]] * len(names)
+
+
 def test_a_narrow_terminal_folds_the_names_of_runs(runs, capsys, monkeypatch):
     monkeypatch.setattr("bdry.commands.runs.WIDTH", 70)
     assert main(["runs", "outputs"]) == 0
@@ -161,7 +173,8 @@ def test_a_narrow_terminal_folds_what_is_compared(runs, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "…" not in out
     # the last column's heading, line below line
-    heading = [line.split()[-1] for line in out.partition("─")[0].splitlines() if line.strip()]
+    results = out.partition("results")[2].partition("─")[0]
+    heading = [line.split()[-1] for line in results.splitlines() if line.strip()]
     assert runs[2].name in "".join(heading)
 
 
@@ -182,6 +195,9 @@ def test_one_run_is_shown_whole(runs, capsys):
     assert "error: out of luck" in out
     assert "bdry train dataset=digits seed=0" in out
     assert "history: 1 rows" in out
+    # as the measuring commands take it
+    assert main(["show", f"run={runs[2].path}"]) == 0
+    assert capsys.readouterr().out == out
     assert main(["show", "outputs"]) == 2
     assert "holds several runs" in capsys.readouterr().err
 
@@ -233,7 +249,7 @@ def test_the_doctor_finds_the_estimators_exact(capsys):
 
 
 def test_a_wrong_estimator_is_found(capsys, monkeypatch):
-    from bdry.commands import doctor
+    from bdry import margins
     from bdry.margins import ESTIMATORS
     from bdry.margins.result import Estimators
 
@@ -247,7 +263,7 @@ def test_a_wrong_estimator_is_found(capsys, monkeypatch):
 
     broken = Estimators("margin")
     broken.register("deepfool")(doubled)
-    monkeypatch.setattr(doctor, "ESTIMATORS", broken)
+    monkeypatch.setattr(margins, "ESTIMATORS", broken)
     assert main(["doctor"]) == 1
     captured = capsys.readouterr()
     assert "failed  estimator deepfool: RuntimeError: differs from the closed form by 1" in captured.out

@@ -42,6 +42,22 @@ def safe_on_windows(name):
     )
 
 
+def test_ctrl_c_before_anything_is_loaded_is_a_line():
+    code = """
+import sys
+class Interrupting:
+    def find_spec(name, *rest):
+        if name == "hydra":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupting)
+from bdry.cli import main
+sys.exit(main(["train", "-m", "seed=0,1"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "bdry: interrupted; the same command goes on from the last checkpoint\n"
+
+
 def test_a_run_in_poor_surroundings(tmp_path):
     """One core, no terminal, an ASCII stream, no home to write to, spaces and umlauts in every path."""
     folder = tmp_path / "größe und form"

@@ -262,6 +262,7 @@ def test_arrays_of_any_order_and_layout_are_what_they_say(images, labels, tmp_pa
         (lambda p: p / "a.npz", {}, "a.npz: no such file"),
         (lambda p: npz(p, images=LEVELS.astype(int), labels=LABELS), {}, r"images of type int64: .*astype\('uint8'\)"),
         (lambda p: npz(p, images=LEVELS * 1.0, labels=LABELS), {}, "a.npz: pixels from 0 to 25.*images / 255"),
+        (lambda p: npz(p, images=LEVELS / 9 - 1, labels=LABELS), {}, "a.npz: pixels from -1 .*give preprocessing.mean and"),  # noqa: E501
         (lambda p: npz(p, images=LEVELS, labels=LABELS[:5]), {}, "12 images, but 5 labels"),
         (lambda p: npz(p, images=LEVELS, labels=LABELS + 0.5), {}, "labels of shape .* float64: wanted is one whole"),
         (lambda p: npz(p, images=LEVELS, labels=np.eye(3)[LABELS]), {}, r"labels of shape \(12, 3\)"),

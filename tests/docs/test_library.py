@@ -106,11 +106,21 @@ def test_a_network_comes_with_its_data(place):
         library.load_network(path, step=7)
 
 
-def test_importing_bdry_imports_nothing_that_is_slow():
-    code = "import sys, bdry; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+@pytest.mark.parametrize(
+    ("module", "slow"),
+    [
+        ("bdry", {"torch", "numpy", "pandas", "hydra", "omegaconf"}),
+        ("bdry.commands.runs", {"torch"}),
+        ("bdry.commands.doctor", {"torch"}),
+        ("bdry.commands.train", set()),
+        ("bdry.commands.measure", set()),
+    ],
+)
+def test_importing_imports_nothing_that_is_slow_before_it_is_used(module, slow):
+    code = f"import sys, {module}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
     names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "bdry" in names
-    assert not {"torch", "numpy", "pandas", "matplotlib", "hydra", "omegaconf", "scipy"} & set(names)
+    assert not (slow | {"matplotlib", "scipy", "sklearn"}) & set(names)
 
 
 @pytest.mark.parametrize("module", [library, library.figures, library.geometry], ids=lambda module: module.__name__)

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from bdry.cli import main
-from bdry.runs import TABLES
+from bdry.runs import TABLES, find_runs
+from bdry.studies.deepdig.figures.common import detailed
 from bdry.studies.deepdig.settings import DeepDigSettings
 from bdry.studies.figures import FIGURES
 
@@ -126,6 +127,15 @@ def test_it_is_done_only_once_and_redrawn_with_the_same_bytes(done, tmp_path, ca
     assert main(["figures", "paper=karimi2020", f"runs={done}", f"outputs={tmp_path}"]) == 0
     redrawn = hashes(tmp_path / "figures" / "karimi2020")
     assert {name: redrawn[name] for name in before} == before
+
+
+def test_a_title_names_the_key_in_which_networks_of_one_architecture_differ(done, tmp_path):
+    other = train(tmp_path, "training.epochs=5", "probe=[]", "optim.lr=0.02")
+    assert main(["deepdig", f"run={other}", "pairs=[[1,2]]", *QUICK, "methods=[margin_bisect]"]) == 0
+    (alone,) = detailed(find_runs([done])[0])
+    assert alone.title == "digits, fcn"
+    (found,) = detailed(find_runs([done, other])[0])
+    assert found.title == f"digits, fcn, lr={found.source.record.config['optim']['lr']}"
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -240,6 +240,8 @@ def test_a_module_of_ones_own_with_weights(folder, bdry):
             ["run={run}", "check=[wlak]"],
             "did you mean walk?",
         ),
+        (["run={run}", "check=[ddn]"], "check=ddn: measures in l2, not in linf: norms=[l2] would do"),
+        (["run={run}", "margin=ddn"], "margin=ddn: measures in l2, not in linf: norms=[l2] would do"),
         (["run={run}", "towards=10"], "towards=10: there are the classes 0 to 9"),
         (["run={run}", "classes=[10]"], "classes=[10]: digits has the classes 0 to 9 here"),
         (["classifier=nothing:build", "dataset=digits"], "there is no module nothing here"),

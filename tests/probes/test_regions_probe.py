@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from bdry.core.moment import Moment
+from bdry.errors import UsageError
 from bdry.models import build_classifier
 from bdry.runs import TABLES, TableWriter, read_table
 from bdry.studies.probes import PROBES, Context
@@ -87,6 +88,26 @@ def test_tables_fit_their_schemas_and_the_classifier_is_left_alone(tiny_dataset,
     assert set(found.tables["paths"]["step"]) == {3}
     assert classifier.training
     assert all(torch.equal(a, b) for a, b in zip(weights, classifier.parameters(), strict=True))
+
+
+def test_a_search_in_vain_tells_how_much_is_behind_it(tiny_dataset):
+    """A share of all attempts or labels, from which the time left is reckoned: it grows while nothing is found."""
+    found, said = {}, []
+    for most in (None, 3000):
+        found[most] = []
+        context = Context(None, "none", 0, say=said.append, share=found[most].append)
+        settings = {**BASE, "ks": [], "scenarios": ["natural"], "num_retries": 9, "max_labels": most}
+        PROBES["regions"](context, RegionsSettings(**settings)).measure(Slab(0.5, 0.02), tiny_dataset, START)
+        assert found[most] == sorted(found[most])
+        assert 0 <= found[most][0] < 0.1
+    assert 0.9 <= found[None][-1] < 1 == found[3000][-1]
+    assert any("attempt 10" in line for line in said)
+
+
+def test_too_few_images_are_refused_before_hours_of_paths(tiny_dataset, classifier, monkeypatch):
+    monkeypatch.setattr(regions, "find_paths", None)
+    with pytest.raises(UsageError, match=r"^ks=\[2,99\]: k=99: no region has so many of the .*: ks=\[2\] would do$"):
+        measure(classifier, tiny_dataset, ks=[2, 99])
 
 
 def test_a_pair_of_large_images_whose_labels_are_used_up_is_given_up_and_says_so(tiny_dataset, monkeypatch):

@@ -18,8 +18,10 @@ from bdry.figures.curves import Legend, Panel, plot
 from bdry.figures.traces import charts
 from bdry.html import Explorer, Paper, page, panels
 from bdry.html.effects import EDGE, WIDTH, effect_lines
+from bdry.html.overview import experiments
 from bdry.html.page import UPLOT
 from bdry.runs import TABLES
+from bdry.selection.overview import inventory
 from bdry.session.console import Steps
 from bdry.studies.figures import draw_figures
 
@@ -51,6 +53,13 @@ def test_reading_and_judging_tell_how_far_they_are(found):
     assert tables == [(number, len(TABLES), name) for number, name in enumerate(TABLES)]
     names = CLAIMS["mickisch2020"]
     assert claims == [(number, len(names), name) for number, name in enumerate(names)]
+
+
+@pytest.mark.parametrize(("number", "cell"), [(4, "0, 1"), (1, "seed 0")])
+def test_a_single_seed_is_no_number_of_seeds(found, number, cell):
+    shown = experiments(inventory(found[:number]))
+    at = [heading for heading, _ in shown.headings].index("seeds")
+    assert shown.rows[0][at].text == cell
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ def test_measured_as_the_module_that_it_stands_for(name, like, tolerance, found,
     ("name", "line"),
     [
         ("a_tuple", "gives tuple for 2 images of 1x8x8 from digits, not logits of (2, 10)"),
+        ("an_object", "not logits of (2, 10); it has them as .logits: a module around it gives these"),
         ("one_class", "gives (2, 1) for 2 images"),
         ("no_grad", "gives logits without gradients (is its forward under torch.no_grad"),
         ("integer_logits", "its logits are whole numbers (int64), not real ones"),

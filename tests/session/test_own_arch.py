@@ -225,13 +225,17 @@ def test_a_strangers_run_calls_nothing_that_is_not_the_runs_own_code(here, capsy
         ("arch.build=nowhere:net", "there is no file of your own for the module nowhere"),
         ("arch.build=torchvision.models:resnet18", "there is no file of your own for the module torchvision.models"),
         ("arch.build=nets:net arch.code=abc", "its code has changed"),
+        (
+            "arch.build=nets:net preprocessing.mean=[123] preprocessing.std=[58]",
+            "preprocessing.mean=[123.0]: images are in [0, 1]: divide mean and std by 255",
+        ),
         ("arch.build=nets:net preprocessing.mean=[0.5]", "goes with preprocessing.std"),
         ("arch.build=nets:net preprocessing.mean=[0.5] preprocessing.std=[0]", "must be more than 0"),
         (
             "arch.build=nets:net preprocessing.mean=[0.5,0.5] preprocessing.std=[1,1]",
             "images of digits have 1 channels: give 1 numbers, or one",
         ),
-        ("", "arch.build: must be given"),
+        ("", "arch.build: must be given (my_module:build, a function without arguments that gives an nn.Module)"),
     ],
 )
 def test_refused_in_a_line(words, line, here, capsys):

@@ -58,11 +58,11 @@ ACTING += r"|hydra\.(sweep\.dir|sweeper\.(max_batch_size|params))\b"
 OF_SWEEPS = r"hydra\.sweep(er)?\."
 
 
-def main(argv: list[str] | None = None) -> int:
+def dispatch(argv: list[str] | None = None) -> int:
     """Runs one command line and returns its exit code.
 
     0 done, 1 failed, 2 usage or config, 3 some jobs of a sweep failed, 4 another process works on it, 75 stopped early
-    by a signal, 130 interrupted.
+    by a signal. `bdry.cli.main` adds 130, interrupted.
     """
     argv = sys.argv[1:] if argv is None else argv
     streams.prepare()
@@ -72,9 +72,6 @@ def main(argv: list[str] | None = None) -> int:
         return code
     except BdryError as error:
         return _complain(error)
-    except KeyboardInterrupt:
-        print("bdry: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
     except OSError as error:
         with suppress(OSError):
             streams.flush()

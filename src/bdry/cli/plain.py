@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 from typing import NoReturn
 
 from ..commands import module_of
@@ -17,8 +18,11 @@ PLAIN = {
     "compare": "runs or experiments side by side: what differs in the config, and the effects over seeds",
     "rerun": "the command that made a run, printed or executed",
     "export": "configs, tables, figures and provenance of runs as one archive",
-    "doctor": "check this installation: versions, devices, data, estimators against exact answers",
+    "doctor": "check this installation in a few minutes: versions, devices, data, estimators against exact answers",
 }
+
+# folders may be given as the other commands take them
+_PLACE = re.compile(r"^runs?=")
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,7 +40,7 @@ def run_plain(command: str, words: list[str]) -> None:
     task.arguments(parser)
     try:
         # flags may stand among the places and filters
-        parsed = parser.parse_intermixed_args(_joined(words))
+        parsed = parser.parse_intermixed_args(_joined([_PLACE.sub("", word) for word in words]))
     except SystemExit:
         # argparse has printed its help
         return

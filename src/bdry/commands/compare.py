@@ -70,7 +70,7 @@ def _differences(names: Sequence[str], configs: Sequence[Mapping[str, object]]) 
 
 def _print_config(names: Sequence[str], keys: Sequence[str], flat: Sequence[Mapping[str, object]]) -> None:
     rows = [(one_line(key), *(one_line(show_value(one[key])) if key in one else "" for one in flat)) for key in keys]
-    show("config" if rows else "config: no difference", ["key", *names], rows)
+    show("config" if rows else "config: no difference", ["key", *names], rows, may_turn=True)
 
 
 def _effects(names: Sequence[str], groups: Sequence[Sequence[RunRecord]]) -> None:
@@ -85,7 +85,12 @@ def _effects(names: Sequence[str], groups: Sequence[Sequence[RunRecord]]) -> Non
         rows.append((column, *map(_cell, cells)))
         rows.append(("  difference", "", *(spread((one - values[0]).dropna()) for one in values[1:])))
     seeds = ("seeds", *(str(len(table)) for table in tables))
-    show(f"mean over seeds; differences to {names[0]} over the seeds of both", ["", *names], [seeds, *rows])
+    show(
+        f"mean over seeds; differences to {names[0]} over the seeds of both",
+        ["", *names],
+        [seeds, *rows],
+        may_turn=True,
+    )
     if any(len(table) < FEWEST_SEEDS for table in tables):
         print(f"a difference has a 95 % interval from {FEWEST_SEEDS} seeds in both on; else (smallest to largest)")
 

@@ -8,15 +8,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from .. import __version__, plugins
 from ..conf import compose, typed
 from ..errors import BdryError
-from ..margins import ESTIMATORS, checks
 from ..runs.provenance import provenance
-from ..session.build import build_dataset
 
 # the beginnings of `Dataset.checksums`, train and test, of the official data
 DATASETS = {
@@ -36,16 +33,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    """Prints a line a check; raises `DoctorError` where one fails. What is optional and absent is no failure."""
+    """Prints a line a check; raises `DoctorError` where one fails. What is optional and absent is no failure.
+
+    What is slow to import is imported in the checks, so that the first lines are there at once.
+    """
     console = Console(highlight=False, soft_wrap=True)
     facts = provenance()
     console.print(f"bdry {__version__}, Python {facts['python']}, {facts['machine']['system']}")
     console.print(", ".join(f"{name} {version}" for name, version in facts["packages"].items()))
     failed = 0
     all_checks = _checks()
-    for title, check in all_checks:
+    for done, (title, check) in enumerate(all_checks, 1):
         try:
-            console.print(f"[green]ok[/]      {title}: {check()}")
+            with console.status(f"{title}, {done} of {len(all_checks)}"):
+                found = check()
+            console.print(f"[green]ok[/]      {title}: {found}")
         except BdryError as error:
             console.print("[yellow]absent[/]  ", end="")
             console.print(f"{title}: {error}", markup=False)
@@ -58,6 +60,8 @@ def run(parsed: argparse.Namespace) -> None:
 
 
 def _devices() -> str:
+    import torch
+
     found = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
         found.append("mps")
@@ -79,6 +83,10 @@ def _torchvision() -> str:
 
 def _data(name: str) -> Callable[[], str]:
     def check() -> str:
+        import torch
+
+        from ..session.build import build_dataset
+
         words = [f"dataset={name}", *(["dataset.download=false"] if name != "digits" else [])]
         dataset = build_dataset(typed(compose("train", words)).dataset, torch.device("cpu"))
         sums = tuple(digest[:12] for digest in dataset.checksums().values())
@@ -91,6 +99,8 @@ def _data(name: str) -> Callable[[], str]:
 
 def _estimator(name: str) -> Callable[[], str]:
     def check() -> str:
+        from ..margins import ESTIMATORS, checks
+
         estimator, abilities = ESTIMATORS[name], ESTIMATORS.abilities(name)
         worst = {True: 0.0, False: 0.0}
         for norm in abilities.norms:
@@ -122,6 +132,8 @@ def _launchers() -> str:
 
 def _checks() -> list[tuple[str, Callable[[], str]]]:
     """What is checked, with plug-ins' estimators."""
+    from ..margins import ESTIMATORS
+
     plugins.register_all()
     return [
         ("devices", _devices),

@@ -19,6 +19,7 @@ from ..session.build import (
     build_dataset,
     build_estimator,
     build_plan,
+    check_norms,
     compile_network,
     named_estimators,
     normalisation,
@@ -35,7 +36,6 @@ from ..settings import Margin, RunTask, science
 from ..studies.curvature import summary as curvature
 from ..studies.deepdig import summary as deepdig
 from ..studies.detection import summary as detection
-from ..studies.figures import draw_figures
 from ..studies.lastlayer import summary as lastlayer
 from ..studies.lastlayer.settings import SvmConfig
 from ..studies.margins import summary as margins
@@ -163,9 +163,17 @@ def _probe(
     probe = build_probe(name, context, config, **MEASURING[name].further(config, opened))
 
     def draw(folder: Measurement) -> None:
-        draw_figures(MEASURING[name].paper, "all", [opened.record(folder)], folder.figures)
+        _draw(name, "all", opened, folder)
 
     return WholeMoments(probe, opened.dataset, draw)
+
+
+def _draw(name: str, figure: str, opened: Opened, folder: Measurement) -> None:
+    """Draws a figure of the command's paper, or all, of what was measured."""
+    # here, because matplotlib is slow to import, and the work begins sooner without it
+    from ..studies.figures import draw_figures
+
+    draw_figures(MEASURING[name].paper, figure, [opened.record(folder)], folder.figures)
 
 
 def _margins(config: MarginConfig, opened: Opened, checks: dict[str, Margin]) -> MarginsInBatches:
@@ -175,6 +183,8 @@ def _margins(config: MarginConfig, opened: Opened, checks: dict[str, Margin]) ->
         raise ConfigError("towards", config.towards, f"there are {classes}")
     if config.classes is not None and max(config.classes) >= dataset.num_classes:
         raise ConfigError("classes", config.classes, f"{dataset.name} has {classes} here")
+    check_norms("margin", [config.margin.name], config.norms, "norms")
+    check_norms("check", checks, config.norms, "norms")
     images = {name: split for name, split in _chosen(config, dataset, opened.data_seed).items() if len(split)}
     if not images:
         raise ConfigError("classes", config.classes, "there is no image of these labels")
@@ -184,7 +194,7 @@ def _margins(config: MarginConfig, opened: Opened, checks: dict[str, Margin]) ->
         points = {name: split.balanced(config.keep_points, opened.data_seed) for name, split in images.items()}
 
     def draw(folder: Measurement) -> None:
-        draw_figures(MEASURING["margin"].paper, "margin_evolution", [opened.record(folder)], folder.figures)
+        _draw("margin", "margin_evolution", opened, folder)
 
     return MarginsInBatches(
         images=images,

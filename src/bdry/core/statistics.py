@@ -30,3 +30,11 @@ def spearman(first: pd.Series, second: pd.Series) -> float:
     if len(first) < 3 or first.nunique() < 2 or second.nunique() < 2:
         return np.nan
     return float(spearmanr(first, second).statistic)
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """The ends of Wilson's 95 % interval of a proportion, of `hits` among `n`."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(hits, n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)

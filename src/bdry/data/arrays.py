@@ -198,6 +198,8 @@ def _images(file: str, values: np.ndarray, shape: list[int] | None) -> torch.Ten
         # what is beyond 1 by less than float32 can tell is 1
         if not (low >= 0 and np.float32(min(high, 2.0)) <= 1):
             hint = "; numbers up to 255: images / 255, or images.astype('uint8')" if low >= 0 and high <= 255 else ""
+            if low < 0:
+                hint = "; if normalised: undo it, and give preprocessing.mean and preprocessing.std"
             hint = "; by rounding: images.clip(0, 1)" if low > -ROUNDING and high < 1 + ROUNDING else hint
             raise DataError(f"{file}: pixels from {low:.9g} to {high:.9g}: {IMAGES_ARE}{hint}")
         values = values.astype(np.float32)

@@ -44,6 +44,8 @@ def experiments(inventory: pd.DataFrame) -> Rows:
     for _, part in inventory.groupby([*NAMES, "experiment"], sort=True):
         first = part.iloc[0]
         seeds = ", ".join(str(seed) for seed in sorted(part["seed"]))
+        # one of them alone would be read as how many there are
+        seeds = seeds if len(part) > 1 else f"seed {seeds}"
         counts = part["state"].value_counts()
         state = counts.index[0] if len(counts) == 1 else ", ".join(f"{count} {name}" for name, count in counts.items())
         means = [_over_seeds(part[column], form) for column, (_, form) in numbers.items()]

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
 from torch import Tensor
 
 from .problem import Problem
@@ -177,6 +176,9 @@ def evaluate(problem: Problem, samples: Tensor, others: Tensor, alpha: Tensor, a
 
 def _nearest_to_none(rows: Tensor) -> Tensor:
     """The convex combination of (P, size) rows that is nearest to 0, (P,), by Lawson and Hanson's active sets."""
+    # here, because it is slow to import and most commands do without
+    from scipy.optimize import nnls
+
     matrix = np.column_stack([rows.cpu().numpy(), np.ones(len(rows))]).T
     try:
         alpha, _ = nnls(matrix, np.append(np.zeros(rows.shape[1]), 1.0))

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy import sparse
-from scipy.optimize import Bounds as VariableBounds
-from scipy.optimize import LinearConstraint, OptimizeResult
-from scipy.optimize import milp as solve
 from torch import nn
 
 from .bounds import Bounds
 from .network import Node
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
 
 Numbers = Sequence[int] | Sequence[float] | np.ndarray
 
@@ -100,6 +100,11 @@ class Program:
 
         gap: relative difference of value and bound at which it is done. max_nodes: branch-and-bound nodes at most.
         """
+        # here, because it is slow to import and most commands do without
+        from scipy.optimize import Bounds as VariableBounds
+        from scipy.optimize import LinearConstraint, milp
+        from scipy.sparse import csr_matrix
+
         middle, half = self.scale()
         rows = np.repeat(np.arange(len(self._rows)), [len(row[0]) for row in self._rows])
         columns = np.concatenate([np.asarray(row[0]) for row in self._rows])
@@ -109,12 +114,12 @@ class Program:
         largest = np.zeros(len(self._rows))
         np.maximum.at(largest, rows, np.abs(values))
         largest[largest == 0] = 1.0
-        matrix = sparse.csr_matrix((values / largest[rows], (rows, columns)), shape=(len(self._rows), len(middle)))
+        matrix = csr_matrix((values / largest[rows], (rows, columns)), shape=(len(self._rows), len(middle)))
         low, high = ((np.asarray([row[side] for row in self._rows]) - shift) / largest for side in (2, 3))
         cost = np.zeros(len(middle))
         cost[variable] = 1.0
         is_free = half > 0
-        found = solve(
+        found = milp(
             cost,
             constraints=LinearConstraint(matrix, low, high),
             integrality=np.asarray(self.binary, dtype=int),

@@ -99,6 +99,8 @@ class Estimators(Registry[Estimator]):
 
     def abilities(self, name: str) -> Abilities:
         """What the estimator `name` takes and gives."""
+        # a plug-in's is registered when it is first asked for
+        _ = self[name]
         return self._abilities[name]
 
     def register(self, *names: str, abilities: Abilities | None = None) -> Callable[[E], E]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..models import Classifier, Normalise, build_classifier
 from ..models.airbench import whiten
 from ..settings import PGD, Airbench, Margin, Network, OwnArch, Preprocessing, TrainConfig
 from ..settings import Dataset as DatasetConfig
+from ..studies.margins.settings import MarginSettings
 from ..studies.probes import Context, Probe, build_probe
 from ..training import OPTIMISERS, Plan, learning_rate
 from ..training.inputs import Adversary
@@ -184,6 +185,15 @@ def build_estimator(config: Margin, key: str = "margin") -> Estimator:
     return estimate
 
 
+def check_norms(key: str, names: Iterable[str], norms: Sequence[str], norms_key: str) -> None:
+    """Raises `UsageError` for an estimator, which the config key `key` names, that does not measure in these norms."""
+    for name in names:
+        able = ESTIMATORS.abilities(name).norms
+        if beyond := [norm for norm in norms if norm not in able]:
+            problem = f"measures in {', '.join(able)}, not in {', '.join(beyond)}"
+            raise UsageError(f"{key}={name}: {problem}: {norms_key}=[{','.join(able)}] would do")
+
+
 def named_estimators(key: str, names: Sequence[str]) -> dict[str, Margin]:
     """The settings of the estimators that the config key `key` lists: each with its defaults, by name.
 
@@ -209,6 +219,9 @@ def build_probes(config: TrainConfig) -> dict[str, Probe]:
     for name, node in config.probe.items():
         key = f"probe.{name}.beside"
         beside = named_estimators(key, getattr(node, "beside", None) or ())
+        if isinstance(node, MarginSettings):
+            check_norms("margin", [config.margin.name], node.norms, f"probe.{name}.norms")
+            check_norms(key, beside, node.norms, f"probe.{name}.norms")
         context = Context(
             estimator=estimator,
             estimator_name=config.margin.name,

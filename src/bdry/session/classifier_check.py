@@ -147,7 +147,8 @@ def _check_logits(logits: object, num_classes: int | None, called: str) -> None:
     fits = isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == 2
     if not isinstance(logits, Tensor) or not fits or num_classes not in (None, logits.shape[1]):
         given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise UnmeasurableError(f"gives {given} for 2 {called}, not logits of (2, {num_classes or 'K'})")
+        hint = "; it has them as .logits: a module around it gives these" if hasattr(logits, "logits") else ""
+        raise UnmeasurableError(f"gives {given} for 2 {called}, not logits of (2, {num_classes or 'K'}){hint}")
     if logits.shape[1] < 2:
         raise UnmeasurableError("gives a single logit an image; a boundary lies between two classes")
 

@@ -23,16 +23,30 @@ def plain_console(width: int, *, soft_wrap: bool = False) -> Console:
     return console
 
 
-def show(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table, its first column to the left; `WIDTH` columns wide where there is no terminal."""
+def show(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], *, may_turn: bool = False) -> None:
+    """Prints a table, its first column to the left; `WIDTH` columns wide where there is no terminal.
+
+    may_turn: where it does not fit, and its columns as rows are narrower, they are shown so.
+    """
     console = plain_console(WIDTH)
+    shown = _table(title, headings, rows)
+    if may_turn:
+        first, *others = zip(headings, *rows, strict=True)
+        wide = console.options.update_width(100_000)
+        width, turned = (console.measure(one, options=wide).maximum for one in (shown, _table(title, first, others)))
+        if turned < width > console.width:
+            shown = _table(title, first, others)
+    console.print(shown)
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     shown = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     for position, heading in enumerate(headings):
         # folded, not cut: the end of a name or a key may be what tells it from another
         shown.add_column(heading, justify="right" if position else "left", overflow="fold")
     for row in rows:
         shown.add_row(*row)
-    console.print(shown)
+    return shown
 
 
 def say_skipped(reasons: Iterable[str]) -> None:

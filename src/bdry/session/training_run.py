@@ -16,7 +16,6 @@ from ..errors import ConfigError, RunError, TrainingError
 from ..runs import SCHEMA_VERSION, TABLES, Run, find_runs
 from ..runs.checkpoint import load_training, save_classifier, save_training
 from ..settings import PGD, TrainConfig
-from ..studies.figures import draw_figures
 from ..training import State, fit, loss_and_accuracy
 from .build import (
     build_dataset,
@@ -114,6 +113,9 @@ class TrainingRun:
 
     def finish(self) -> None:
         """Draws the run's own figures, and hands them to the logger."""
+        # here, because matplotlib is slow to import, and the work begins sooner without it
+        from ..studies.figures import draw_figures
+
         records, _ = find_runs([str(self.folder.path)], unfinished=True)
         drawn = draw_figures("mickisch2020", "margin_evolution", records, self.folder.figures)
         self.log(self.state.step, {}, [path for path in drawn if path.suffix == ".png"])

@@ -114,6 +114,8 @@ class OwnArch(Arch):
 
 def check_function(key: str, name: str) -> None:
     """Raises `ConfigError` where `name` is not of the form <module>:<function>."""
+    if name.partition(":")[0].endswith(".py"):
+        raise ConfigError(key, name, f"names a file: the module is named, as in {name.replace('.py:', ':')}")
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", name):
         raise ConfigError(key, name, "not of the form <module>:<function>, as in my_module:build")
 
@@ -139,7 +141,9 @@ class Preprocessing:
     )
 
     def check_together(self) -> None:
-        """Both or none."""
+        """Both or none, of images in [0, 1]."""
+        if self.mean is not None and max(self.mean) > 1:
+            raise ConfigError("mean", self.mean, "images are in [0, 1]: divide mean and std by 255")
         for key, other in (("mean", "std"), ("std", "mean")):
             if getattr(self, key) is not None and getattr(self, other) is None:
                 raise ConfigError(key, getattr(self, key), f"goes with preprocessing.{other}")

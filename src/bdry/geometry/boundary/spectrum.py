@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor
 
 from ...core.measuring import Model
@@ -213,6 +212,9 @@ def _dense(local: LocalHessian, tangents: _Tangents, m: int) -> _Row:
 
 
 def _lanczos(local: LocalHessian, tangents: _Tangents, m: int) -> _Row:
+    # here, because it is slow to import and most commands do without
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
     like = local.gradient
     size = like.numel() - 1
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
-from sklearn.metrics import roc_curve
 
 from ...core.seeds import derive
 from ...core.statistics import auroc
@@ -77,6 +75,9 @@ def roc(natural: Array, perturbed: Array) -> Roc:
         natural: (N,), scores of natural images.
         perturbed: (M,), scores of perturbed ones.
     """
+    # here, because it is slow to import and most commands do without
+    from sklearn.metrics import roc_curve
+
     truth = np.concatenate([np.zeros(len(natural)), np.ones(len(perturbed))])
     return Roc(*roc_curve(truth, np.concatenate([natural, perturbed]), drop_intermediate=False))
 
@@ -103,6 +104,9 @@ def summarise(
     Returns:
         None where fewer than two pairs count.
     """
+    # here, because it is slow to import and most commands do without
+    from scipy.stats import bootstrap
+
     counts = (natural.success & perturbed.success & (natural.predicted != perturbed.predicted)).cpu().numpy()
     num_images = int(counts.sum())
     if num_images < 2:

@@ -75,7 +75,7 @@ def find_paths(
     seed: int = 0,
     pair_ids: Tensor | None = None,
     batch_size: int = 512,
-    say: Callable[[int, int], None] = lambda attempt, left: None,
+    say: Callable[[int, int, float], None] = lambda attempt, left, done: None,
 ) -> PathResult:
     """A path inside the region of their common label for each pair of points.
 
@@ -93,7 +93,8 @@ def find_paths(
         pair_ids: (P,), by default 0 ... P - 1; pass them where pairs come in parts, so that a pair's path does not
             depend on the others.
         batch_size: points in a forward pass.
-        say: is told, before each attempt, its number from 0 and for how many pairs it is.
+        say: is told, before each level of each attempt, the attempt's number from 0, for how many pairs it is, and
+            which share of all that the pairs may spend is behind them.
 
     Source: arXiv 1705.09552, section 2, as recalled (docs/papers/fawzi2017.md); retries and trees are ours.
     Differs: the overshoot doubles from level to level of the bisection up to the whole perturbation; paths of random
@@ -105,8 +106,7 @@ def find_paths(
     """
     search = Search(model, x1, x2, step, budget or Budget(), how or Projection(), finder, seed, pair_ids, batch_size)
     for attempt in range(search.budget.retries + 1):
-        say(attempt, int(((search.label >= 0) & ~search.found).sum()))
-        search.attempt(attempt)
+        search.attempt(attempt, say)
     length = torch.tensor([path_length(path) for path in search.anchors], dtype=torch.float64).to(search.distance)
     relative = torch.where(search.distance > 0, length / search.distance, 1.0)
     count = torch.tensor([len(path) for path in search.anchors], dtype=torch.int64).to(search.label)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from ...core.measuring import Model
 from ...core.seeds import generator
+from ...core.statistics import wilson
 from ...errors import did_you_mean
 from ...names import WEIGHT_LAWS
 from .paths import labels_at
@@ -19,7 +19,11 @@ ALL_CLASSES = -1
 
 
 class TooFewImagesError(ValueError):
-    """No predicted class has as many images as are to be combined."""
+    """No predicted class has as many images as are to be combined; the largest has `largest`."""
+
+    def __init__(self, k: int, num_images: int, largest: int) -> None:
+        super().__init__(f"k={k}: no region has so many of the {num_images} images; the largest has {largest}")
+        self.largest = largest
 
 
 @dataclass(frozen=True)
@@ -94,12 +98,11 @@ def convex_combinations(
                 hits[region] += int((labels_at(model, mixed, batch_size) == region).sum())
         if not hits:
             largest = int(predicted[predicted >= 0].bincount(minlength=1).max())
-            raise TooFewImagesError(f"k={k}: no region has so many of the {len(x)} images; the largest has {largest}")
+            raise TooFewImagesError(k, len(x), largest)
         rows += [_row(k, weight_law, region, num_per_class, count) for region, count in hits.items()]
         rows.append(_row(k, weight_law, ALL_CLASSES, num_per_class * len(hits), sum(hits.values())))
     return rows
 
 
 def _row(k: int, weight_law: str, region: int, n: int, hits: int) -> Convexity:
-    interval = binomtest(hits, n).proportion_ci(method="wilson")
-    return Convexity(k, weight_law, region, n, hits / n, float(interval.low), float(interval.high))
+    return Convexity(k, weight_law, region, n, hits / n, *wilson(hits, n))

@@ -123,8 +123,8 @@ class Budget:
     depth: levels of the bisection.
     calls: segments checked in an attempt; trees may take `STEPS_PER_CALL` steps for each.
     retries: attempts after the first; our choice, the others are remembered of the paper (docs/papers/fawzi2017.md).
-    labels: looked up for a pair in all attempts, after which none, no level of one and no finer look begins; None: no
-        limit.
+    labels: looked up for a pair in all attempts, at each step of a projection too, after which none, no level of one
+        and no finer look begins; None: no limit.
     """
 
     depth: int = 16
@@ -176,9 +176,14 @@ class Search:
         self.label_checks, self.forwards = torch.full_like(own, 2), torch.full_like(own, 2)
         self.anchors = [self.x1[:0]] * n
 
-    def attempt(self, number: int) -> None:
-        """One search for each pair that has no path yet."""
-        open_pairs = (self.label >= 0) & ~self.found
+    def attempt(self, number: int, say: Callable[[int, int, float], None]) -> None:
+        """One search for each pair that has no path yet; `say` as in `find_paths`."""
+        open_pairs = self._open()
+
+        def tell() -> None:
+            say(number, int(open_pairs.sum()), self._done(number))
+
+        tell()
         self.budget_hit |= open_pairs & self.spent()
         pairs = (open_pairs & ~self.spent()).nonzero()[:, 0]
         grown = self.finder == "tree" and number > 0 and number % 2 == 0
@@ -187,7 +192,7 @@ class Search:
         ends = {pair: torch.stack([self.x1[pair], self.x2[pair]]) for pair in pairs.tolist()}
         starts = self._grown(pairs, number) if grown else ends
         chains = Chains.of(starts, self.x1)
-        failed = self._bisect(chains, number, at_random=number > 0 and not grown)
+        failed = self._bisect(chains, number, tell, at_random=number > 0 and not grown)
         for pair in starts:
             if not bool(failed[pair]):
                 anchors = chains.path(pair)
@@ -199,7 +204,7 @@ class Search:
     def spent(self) -> Tensor:
         """Whether the labels that a pair may take are used up, (P,) bool."""
         most = self.budget.labels
-        return torch.zeros_like(self.found) if most is None else self.label_checks >= most
+        return torch.zeros_like(self.found) if most is None else self.forwards >= most
 
     def _grown(self, pairs: Tensor, number: int) -> dict[int, Tensor]:
         """A chain through the trees of each pair; pairs whose trees did not meet have spent their budget."""
@@ -221,11 +226,22 @@ class Search:
         self.budget_hit[[pair for pair in ids if pair not in chains]] = True
         return chains
 
-    def _bisect(self, chains: Chains, number: int, *, at_random: bool) -> Tensor:
+    def _open(self) -> Tensor:
+        return (self.label >= 0) & ~self.found
+
+    def _done(self, number: int) -> float:
+        """Which share of all attempts, or of all labels where that is more, is behind the pairs in the attempt."""
+        done = torch.full_like(self.distance, number / (self.budget.retries + 1))
+        if self.budget.labels is not None:
+            done = done.maximum((self.forwards / self.budget.labels).clamp(max=1.0))
+        return float(done.where(self._open(), 1.0).mean())
+
+    def _bisect(self, chains: Chains, number: int, tell: Callable[[], None], *, at_random: bool) -> Tensor:
         """Checks the segments, splits the wrong ones and so on; the pairs that failed, (P,) bool."""
         failed, spent = torch.zeros_like(self.found), torch.zeros_like(self.calls)
         depth = 0
         while len(chains.owner):
+            tell()
             # that the segment itself is wrong is known from the first attempt
             if depth > 0 or not at_random:
                 right = self._check(chains)

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from ...core.measuring import Model, evaluate, logits_in_batches
 from ...core.norms import steepest
+from ...core.statistics import wilson
 
 
 def principal_components(images: Tensor, dim: int) -> Tensor:
@@ -236,11 +236,7 @@ def noise_sensitivity(
             noisy = (x.double() + rel_norm * typical * noise).to(x.dtype)
             found = logits_in_batches(model, noisy, batch_size).argmax(1)
             changed = int((found != clean).sum())
-            ends = binomtest(changed, len(x)).proportion_ci(method="wilson")
+            low, high = wilson(changed, len(x))
             accuracy = float((found == labels).double().mean())
-            rows.append(
-                NoiseRow(
-                    name, subspace.dim, rel_norm, len(x), changed / len(x), float(ends.low), float(ends.high), accuracy
-                )
-            )
+            rows.append(NoiseRow(name, subspace.dim, rel_norm, len(x), changed / len(x), low, high, accuracy))
     return rows

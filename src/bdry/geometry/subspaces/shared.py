@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 from ...core.measuring import Model
@@ -148,6 +147,9 @@ def _largest_eigenpairs(
     product: Callable[[Tensor], Tensor], d: int, dim: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Of a symmetric operator on rows, by Lanczos' method: eigenvalues, (dim,), and eigenvectors, (d, dim)."""
+    # here, because it is slow to import and most commands do without
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
     if dim >= d:
         raise ValueError(f"dim={dim}: must be below the number of pixels, {d}")
 

@@ -19,7 +19,6 @@ from ...errors import MeasuringError, out_of_memory
 from ...margins import Estimator
 from ...runs import TABLES, Measurement, read_table
 from ..measured import Measured, Piece
-from .figures.estimators import draw_histograms
 from .probe import measure_batch, summarise
 
 FIRST_BATCH = 512
@@ -122,6 +121,9 @@ class MarginsInBatches:
 
     def finish(self, folder: Measurement) -> None:
         """The table `margin_summary`, the histograms and, of several moments, the curve."""
+        # here, because matplotlib is slow to import, and the work begins sooner without it
+        from .figures.estimators import draw_histograms
+
         margins = read_table(folder.table_path("margins"), TABLES["margins"])
         # a CSV's digits tell every float32 apart; the summary is then that of the values as they were measured
         margins = margins.astype({"margin": np.float32, "lower_bound": np.float32})

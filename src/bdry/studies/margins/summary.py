@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from ..printed import Rows, Tables
-from .figures.estimators import compare
 
 HEADINGS = ("norm", "split", "step (epoch)", "images", "found", "mean", "median", "smallest")
 # of estimators that certify a ball around each image
@@ -34,6 +33,9 @@ def summary(tables: Tables, settings: Mapping[str, Any]) -> Iterator[str | Rows]
         bounded = BOUNDED if certified else ()
         yield Rows(title, (*HEADINGS, *bounded), _margins(summed, certified))
     if checked is not None:
+        # here, because it draws too, and matplotlib is slow to import
+        from .figures.estimators import compare
+
         yield _estimators(compare(checked))
 
 

@@ -12,7 +12,7 @@ import torch
 from ...core.measuring import MANY_PIXELS, in_channels_last, measuring
 from ...core.moment import Moment
 from ...data import Dataset, Split
-from ...errors import UsageError
+from ...errors import UsageError, show_value
 from ...geometry.regions.connectivity import PathResult, find_paths, recheck
 from ...geometry.regions.convexity import TooFewImagesError, convex_combinations
 from ...geometry.regions.paths import filmstrip
@@ -55,6 +55,10 @@ class RegionsProbe:
         if math.prod(dataset.image_shape) > MANY_PIXELS:
             classifier = in_channels_last(classifier)  # type: ignore[assignment]
         with measuring(classifier):
+            # first, since it is quick, and is where too few images are refused
+            self.context.say("convex combinations")
+            for law in settings.weight_laws if settings.ks else ():
+                tables["convexity"].append(self._convexity(classifier, chosen, law))
             for number, scenario in enumerate(settings.scenarios):
                 told.before = number
                 found = self._search(classifier, chosen, scenario, told)
@@ -65,9 +69,6 @@ class RegionsProbe:
                 finer = recheck(classifier, paths, finer=settings.recheck) if settings.recheck else None
                 tables["paths"].append(_rows(pairs, paths, finer).assign(scenario=scenario))
                 self._keep(arrays, scenario, paths)
-            self.context.say("convex combinations")
-            for law in settings.weight_laws if settings.ks else ():
-                tables["convexity"].append(self._convexity(classifier, chosen, law))
         about = {"step": moment.step, "epoch": moment.epoch, "split": settings.split}
         return Measured(
             {name: pd.concat(parts, ignore_index=True).assign(**about) for name, parts in tables.items() if parts},
@@ -100,7 +101,7 @@ class RegionsProbe:
             finder=settings.finder,
             seed=seed,
             batch_size=settings.batch_size,
-            say=lambda attempt, left: told.attempt(scenario, attempt, left, len(pairs.label)),
+            say=lambda attempt, left, done: told.attempt(scenario, attempt, left, len(pairs.label), done),
         )
         return pairs, paths
 
@@ -127,12 +128,13 @@ class RegionsProbe:
                 batch_size=self.settings.batch_size,
             )
         except TooFewImagesError as error:
-            raise UsageError(str(error)) from error
+            enough = [k for k in self.settings.ks if k <= error.largest]
+            raise UsageError(f"ks={show_value(self.settings.ks)}: {error}: ks={show_value(enough)} would do") from error
         return pd.DataFrame([asdict(row) for row in rows]).rename(columns={"n": "num_combinations"})
 
 
 class _Told:
-    """Tells what goes on, and as share done that of the scenarios, and of each one's pairs that have a path.
+    """Tells what goes on, and as share done that of the scenarios, and of what the pairs of one may spend.
 
     before: scenarios done.
     """
@@ -140,9 +142,9 @@ class _Told:
     def __init__(self, context: Context, num_scenarios: int) -> None:
         self.context, self.num_scenarios, self.before = context, num_scenarios, 0
 
-    def attempt(self, scenario: str, attempt: int, left: int, pairs: int) -> None:
+    def attempt(self, scenario: str, attempt: int, left: int, pairs: int, done: float) -> None:
         self.context.say(f"{scenario}: attempt {attempt + 1}, {left} of {pairs} pairs without a path")
-        self.context.share((self.before + 1 - left / pairs) / self.num_scenarios)
+        self.context.share((self.before + done) / self.num_scenarios)
 
 
 def _rows(pairs: Pairs, paths: PathResult, finer: torch.Tensor | None) -> pd.DataFrame:

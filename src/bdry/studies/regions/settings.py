@@ -30,8 +30,9 @@ class RegionsSettings:
     num_retries: int = option(20, "attempts after the first, see finder; our choice", ge=0)
     max_labels: int | None = option(
         None,
-        "labels looked up for a pair after which no further attempt, level or finer look begins; null: no limit for "
-        "images of up to 1024 pixels, else 20000; a pair that is cut off has budget_hit=1",
+        "labels looked up for a pair, at each step of a projection too, after which no further attempt, level or finer "
+        "look begins; null: no limit for images of up to 1024 pixels, else 20000; a pair that is cut off has "
+        "budget_hit=1",
         ge=1,
         later=True,
     )

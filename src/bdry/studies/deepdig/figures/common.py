@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from ....figures.captions import keep
 from ....figures.classes import class_names
 from ....figures.drawing import Draw
+from ....figures.points import told_apart
 from ....runs import TABLES, RunRecord
 from ....runs.files import file_name
 from ....selection import IDENTITY, Source, rank, select
@@ -40,10 +41,14 @@ CLOSELY = f"{MEASURED}, num_detailed at least 1"
 
 @dataclass(frozen=True)
 class Detailed:
-    """One measurement of one run with pictures, at its last moment."""
+    """One measurement of one run with pictures, at its last moment.
+
+    title: data set and architecture, with the config keys that tell it from other networks of these.
+    """
 
     source: Source
     step: int
+    title: str = ""
 
     def table(self, name: str) -> pd.DataFrame:
         """The rows of the last moment, the run's identity behind the columns of the table."""
@@ -96,23 +101,25 @@ class Detailed:
         known = class_names(self.source.record, max(pair) + 1)
         return known[int(pair[0])], known[int(pair[1])]
 
-    @property
-    def title(self) -> str:
-        """Data set and architecture."""
-        return f"{self.about['dataset']}, {self.about['arch']}"
-
 
 def detailed(records: Sequence[RunRecord]) -> list[Detailed]:
     """For each data set and architecture the best measurement with pictures, by `selection`, of the smallest seed."""
-    best: dict[str, Detailed] = {}
+    best: dict[tuple[str, str], Detailed] = {}
+    called: dict[tuple[str, str], list[str]] = {}
     for ranking in rank(sorted(records, key=lambda record: record.identity["seed"]), "generation"):
         for source in ranking.sources:
             rows = source.table("generation")
             if len(rows) and source.folder.arrays_path(PICTURES.name, int(rows["step"].max())).exists():
                 found = Detailed(source, int(rows["step"].max()))
-                best.setdefault(found.title, found)
+                about = found.about
+                best.setdefault((about["dataset"], about["arch"]), found)
+                called[about["experiment"], about["study"]] = [f"{about['dataset']}, {about['arch']}"]
                 break
-    return [found for _, found in sorted(best.items())]
+    titles = told_apart(called, records)
+    return [
+        replace(found, title=titles[found.about["experiment"], found.about["study"]])
+        for _, found in sorted(best.items())
+    ]
 
 
 def each_detailed(
@@ -125,7 +132,7 @@ def each_detailed(
         for found in detailed(records):
             drawn = data(found)
             if len(drawn):
-                stem = file_name(name, *found.title.split(", "))
+                stem = file_name(name, found.about["dataset"], found.about["arch"])
                 paths += keep(name, found.title, stem, picture(drawn, found), drawn, records, folder, what)
         return paths
 
