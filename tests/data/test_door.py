@@ -43,6 +43,12 @@ def test_levels_and_floats_of_the_same_pixels_are_the_same_data_set():
 @pytest.mark.parametrize(
     ("mistake", "message"),
     [
+        (lambda: split(torch.zeros(6, 1, 2, 2).numpy()), r"images, labels and index must be torch\.Tensor"),
+        (lambda: split(torch.zeros(6, 1, 2, 2, device="meta")), r"must be torch\.Tensor"),
+        (lambda: split(torch.zeros(6, 1, 2, 2).requires_grad_()), "sparse or have gradients"),
+        (lambda: split(torch.zeros(6, 1, 2, 2).to_sparse()), "sparse or have gradients"),
+        (lambda: Dataset("mine", split(), split(), ("a", 3)), "class 1 is called 3: wanted is a name"),
+        (lambda: Dataset("mine", split(), split(), ("a", "\udcff")), r"class 1 is called '\\udcff'"),
         (lambda: split(torch.zeros(6, 2, 2)), r"images of shape \(6, 2, 2\): wanted is \(N, channels, height, width\)"),
         (lambda: split(torch.zeros(6, 0, 2, 2)), r"images of shape \(6, 0, 2, 2\)"),
         (lambda: split(torch.zeros(6, 1, 2, 2, dtype=torch.int64)), r"images of type int64: images are uint8"),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..core.seeds import generator
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, is_text
 from ..registry import Registry
 
 FLOATS = (torch.float32, torch.float64, torch.float16)
@@ -28,7 +28,8 @@ class Split:
     images: uint8, or float in [0, 1], (N, C, H, W). labels: int64, (N,), 0 ... K-1. index: int64, (N,), each image's
     position in the data set's official split: tables refer to images by it.
 
-    Raises `DataError` for another type, shape or length. The values are checked by `Dataset`, once.
+    Raises `DataError` for what is no plain tensor, and for another type, shape or length. The values are checked by
+    `Dataset`, once.
     """
 
     images: Tensor
@@ -37,6 +38,10 @@ class Split:
 
     def __post_init__(self) -> None:
         images, labels, index = self.images, self.labels, self.index
+        if not all(isinstance(values, Tensor) and values.device.type != "meta" for values in (images, labels, index)):
+            raise DataError("images, labels and index must be torch.Tensor, as torch.as_tensor gives")
+        if images.requires_grad or images.layout != torch.strided:
+            raise DataError("images that are sparse or have gradients: wanted are plain ones, as images.detach() gives")
         if images.dtype != torch.uint8 and images.dtype not in FLOATS:
             raise DataError(f"images of type {_short(images.dtype)}: {IMAGES_ARE}")
         if images.ndim != 4 or 0 in images.shape[1:]:
@@ -118,7 +123,7 @@ class Dataset:
                 f"{self.name}: {', '.join(self.class_names) or 'nothing'} is its only class: a boundary needs two"
             )
         for number, name in enumerate(self.class_names):
-            if not name or name in self.class_names[:number]:
+            if not isinstance(name, str) or not name or not is_text(name) or name in self.class_names[:number]:
                 raise DataError(f"{self.name}: class {number} is called {name!r}: wanted is a name of its own for each")
         for name, split in self.splits().items():
             if len(split) == 0:
