@@ -121,11 +121,6 @@ def show_value(value: object) -> str:
     return str(value)
 
 
-def is_text(name: str) -> bool:
-    """Whether a name holds no bytes that are no text in UTF-8, which Python keeps as surrogates."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
 def one_line(text: object) -> str:
     """The first line of `text` (an error: its message, else its kind), nothing in it that a terminal would obey.
 

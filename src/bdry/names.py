@@ -44,3 +44,8 @@ def harmless(word: object) -> bool:
         re.match(r"[\s'\"]*[=@+\-\uff1d\uff20\uff0b\uff0d]", word) is None
         or re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", word) is not None
     )
+
+
+def is_text(name: str) -> bool:
+    """Whether it is text to its last byte: Python keeps what is none in UTF-8 as surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)

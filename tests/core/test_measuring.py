@@ -132,12 +132,24 @@ def test_functions_of_the_library_take_a_module_that_changes_its_input(name):
     assert torch.equal(found[0].nan_to_num(-1.0), found[1].nan_to_num(-1.0))
 
 
+class Casting(nn.Module):
+    """Weights in float64, which the input is cast to; fails."""
+
+    def __init__(self, cause):
+        super().__init__()
+        self.cause, self.weight = cause, nn.Parameter(torch.zeros(64, 2, dtype=torch.float64))
+
+    def forward(self, z):
+        raise RuntimeError(self.cause)
+
+
 def test_images_of_another_dtype_than_the_weights_are_named():
     with seeded_globally(0):
         model = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).double()
     for look in (lambda: walk(model, X), lambda: labels_at(model, X, 5)):
         with pytest.raises(ValueError, match=r"x is torch.float32, the model's weights are torch.float64: give x.to\("):
             look()
-    # a failure of another kind is the model's own
-    with pytest.raises(RuntimeError, match="shapes"):
-        walk(model, X[:, :, :4].double())
+    # a failure of another kind is the model's own, in a module that casts its input too
+    for cause in ("shapes", "out of memory, whatever the type"):
+        with pytest.raises(RuntimeError, match=cause):
+            walk(Casting(cause), X)

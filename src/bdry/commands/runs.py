@@ -133,9 +133,7 @@ def _look(places: list[str], query: Query) -> tuple[pd.DataFrame, list[str], lis
         if rows.empty:
             values = list(dict.fromkeys(show_value(one) for one in there))
             more = ", ..." if len(values) > LISTED else ""
-            raise UsageError(
-                f"{one_line(f'{key}={value}')}: no run has it; there are {', '.join(values[:LISTED])}{more}"
-            )
+            raise UsageError(f"{key}={value}: no run has it; there are {', '.join(values[:LISTED])}{more}")
     falling = query.sort.startswith("-")
     name = column(query.sort.removeprefix("-"))
     if query.group:

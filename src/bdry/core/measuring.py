@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
+from ..errors import out_of_memory
+
 Model = Callable[[Tensor], Tensor]
 
 # images of more numbers come with networks of which a single look takes long
@@ -74,13 +76,13 @@ def logits_of(model: Model, z: Tensor) -> Tensor:
     try:
         # a copy: some modules normalise in place
         logits = model(z.clone())
-    except RuntimeError:
-        weights = {weight.dtype for weight in model.parameters()} if isinstance(model, nn.Module) else {z.dtype}
-        # a module may cast its input: another dtype is no fault until it fails
-        if len(weights) == 1 and z.dtype not in weights:
-            wanted = weights.pop()
-            raise ValueError(f"x is {z.dtype}, the model's weights are {wanted}: give x.to({wanted})") from None
-        raise
+    except RuntimeError as error:
+        weights = {weight.dtype for weight in model.parameters()} if isinstance(model, nn.Module) else set()
+        # a module may cast its input: another dtype is no fault until it fails by it, and it may fail by something else
+        if "type" not in str(error) or out_of_memory(error) or len(weights) != 1 or z.dtype in weights:
+            raise
+        wanted = weights.pop()
+        raise ValueError(f"x is {z.dtype}, the model's weights are {wanted}: give x.to({wanted})") from error
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(z):
         given = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         raise ValueError(f"the model must give one row of logits for each of {len(z)} images, not {given}")

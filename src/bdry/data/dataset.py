@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ..core.seeds import generator
-from ..errors import ConfigError, DataError, is_text
+from ..errors import ConfigError, DataError
+from ..names import is_text
 from ..registry import Registry
 
 FLOATS = (torch.float32, torch.float64, torch.float16)

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# the largest feature is at least this, and at most one over it: beyond, squares and sums of squares leave float64
+SMALLEST = 1e-140
+
 
 @dataclass(frozen=True)
 class LastLayer:
@@ -67,10 +70,6 @@ def log_sample_losses(margins: Tensor) -> Tensor:
     exponent = (-margins).logsumexp(1)
     # log(1 + e) is e to rounding where e < 1e-17
     return torch.where(exponent < -40, exponent, torch.nn.functional.softplus(exponent).clamp_min(1e-300).log())
-
-
-# the largest feature at least, and one over it at most: beyond, squares and sums of squares leave float64
-SMALLEST = 1e-140
 
 
 def checked(features: Tensor, labels: Tensor, num_classes: int | None) -> tuple[Tensor, Tensor, int]:

@@ -19,7 +19,8 @@ import numpy as np
 import yaml
 from filelock import FileLock, Timeout
 
-from ..errors import BusyError, RunError, is_text, unwritable
+from ..errors import BusyError, RunError, unwritable
+from ..names import is_text
 from .arrays import path_of, read_arrays, write_arrays
 from .csvfile import COMPRESSED, TableWriter
 from .files import below, refuse_links, write_json, write_text

@@ -92,7 +92,7 @@ def files_digest(places: Sequence[str]) -> str:
             if path.is_file() and not is_hidden(name):
                 content = path.read_bytes()
                 # a name may have bytes that are no text
-                digest.update(os.fsencode(f"{name} {len(content)} ") + content)
+                digest.update(f"{name} {len(content)} ".encode(errors="surrogateescape") + content)
     return digest.hexdigest()
 
 

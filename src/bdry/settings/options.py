@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import plugins
-from ..errors import ConfigError, did_you_mean, is_text
+from ..errors import ConfigError, did_you_mean
+from ..names import is_text
 
 C = TypeVar("C")
 
