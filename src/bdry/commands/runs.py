@@ -151,7 +151,7 @@ def _rank(column: pd.Series) -> pd.Series:
 
 
 def _is(value: object, wanted: str) -> bool:
-    """Whether a value is what was typed, or one of several typed with commas: 1e-2 is 0.01, and null is what is not set."""
+    """Whether a value is what was typed, or one of several with commas: 1e-2 is 0.01, null is what is not set."""
     if wanted in (str(value), show_value(value)):
         return True
     if "," in wanted:
