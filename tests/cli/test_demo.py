@@ -59,11 +59,15 @@ def test_its_commands_compose_and_are_printed_as_they_could_be_typed(given, caps
             assert swept == {"adv": ["none", "pgd"], "seed": ["0", "4"]}
             assert (config.training.epochs, config.arch.widths, config.outputs) == (3, [8], "here")
             assert (config.evaluation.steps, config.evaluation.restarts) == (20, 1)
+            margin = config.probe["margin"]
+            assert (margin.num_train, margin.num_test) == (100, 100)
         if command == "margin":
             # the other seed's networks are not among them
             assert len(swept["run"]) == len(runs)
             assert config.run == str(runs[0])
             assert (config.keep_points, config.num_train, config.num_test) == (7, 7, 7)
+            # the sweep's own files lie beside the runs too
+            assert config.outputs == "here"
         if command == "figures":
             assert (config.style.format, config.figure) == (["png"], "margin_evolution")
     assert "here/report.html" in out

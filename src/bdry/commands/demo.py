@@ -14,8 +14,9 @@ from ..settings.commands import DemoConfig
 
 USAGE, INTERRUPTED = 2, 130
 PAPER, FIGURE = "mickisch2020", "margin_evolution"
-# the attack of every epoch's robust accuracy takes a quarter of its usual passes, which are most of a small training
-QUICK = ("evaluation.steps=20", "evaluation.restarts=1")
+# the attack of every epoch's robust accuracy takes a quarter of its usual passes, and margins are of fewer images: these
+# are most of a small training
+QUICK = ("evaluation.steps=20", "evaluation.restarts=1", "probe.margin.num_train=100", "probe.margin.num_test=100")
 
 
 class StepError(BdryError):
@@ -36,7 +37,7 @@ def run(config: DemoConfig) -> None:
     # the page shows the same images of one standard and one adversarial network
     runs = _several([str(record.run.path) for record in records if record.identity["seed"] == config.seeds[0]])
     images = [f"num_train={config.keep_points}", f"num_test={config.keep_points}", f"keep_points={config.keep_points}"]
-    _step(["margin", "-m", f"run={runs}", *images, "threads=1"])
+    _step(["margin", "-m", f"run={runs}", *images, "threads=1", f"outputs={outputs}"])
     # the page draws all figures; this one is for a look without a browser
     figure = [f"paper={PAPER}", f"figure={FIGURE}", "style.format=[png]"]
     _step(["figures", *figure, f"runs={outputs}", f"outputs={outputs}"])
