@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -44,7 +45,8 @@ def explain(error: Exception, command: str, words: list[str]) -> str:
     if isinstance(error, ConfigCompositionException) and (bad := re.search(r"Error merging override (.+)", text)):
         if "is not a ListConfig" in _reason(error):
             key, value = bad.group(1).split("=", 1)
-            return f"{bad.group(1)}: needs a list, as in {key}=[{value}]"
+            listed = ",".join([value] * _length(command, key, words))
+            return f"{bad.group(1)}: needs a list, as in {key}=[{listed}]"
         if re.search("Cannot merge DictConfig|is not a subclass of", _reason(error)):
             key, value = bad.group(1).split("=", 1)
             if re.match(r"\[.*\bnull\b", value):
@@ -95,21 +97,39 @@ def _no_such_option(command: str, group: str, name: str) -> str:
 
 
 def _no_such_key(command: str, key: str, words: list[str]) -> str:
+    available, config = groups(command), _chosen(command, words)
+    known = [*dict.fromkeys([*keys(config), *available])]
+    group = key.split(".", maxsplit=1)[0]
+    # a probe's settings are its own
+    if group == "probe" and (probe := ".".join(key.split(".")[1:2])) in available.get(group, []):
+        known = [*keys(compose(command, [f"probe=[{probe}]"]))]
+        if key in known:
+            return f"{key}: no such setting of the probes chosen; probe=[{probe}] has it"
+    elif group in available and group not in PRESETS:
+        having = [one for one in available[group] if key in keys(compose(command, [f"{group}={one}"]))]
+        if having:
+            has = f"{', '.join(having)} {'has' if len(having) == 1 else 'have'} it"
+            return f"{key}: no such setting of {group}={config[group].name}; {group}={has}"
+    return f"{key}: no such setting{did_you_mean(key, known)} (bdry {command} --help lists them)"
+
+
+def _chosen(command: str, words: list[str]) -> DictConfig:
+    """The config of a command with the groups that `words` choose, its own where they choose wrongly."""
     available = groups(command)
     chosen = [word for word in words if word.split("=")[0] in available and not re.search(r",(?![^\[]*\])", word)]
     try:
-        config = compose(command, chosen)
+        return compose(command, chosen)
     except (HydraException, OmegaConfBaseException):
-        config = compose(command)
-    known = [*dict.fromkeys([*keys(config), *available])]
-    group = key.split(".", maxsplit=1)[0]
-    for option in available.get(group, []):
-        if group == "probe":
-            if key in keys(compose(command, [f"probe=[{option}]"])):
-                return f"{key}: no such setting of the probes chosen; probe=[{option}] has it"
-        elif group not in PRESETS and key in keys(compose(command, [f"{group}={option}"])):
-            return f"{key}: no such setting of {group}={config[group].name}; {group}={option} has it"
-    return f"{key}: no such setting{did_you_mean(key, known)} (bdry {command} --help lists them)"
+        return compose(command)
+
+
+def _length(command: str, key: str, words: list[str]) -> int:
+    """How many values a setting that is a list has, 1 where any number will do."""
+    group, _, name = key.rpartition(".")
+    config = _chosen(command, words)
+    settings = OmegaConf.get_type(OmegaConf.select(config, group) if group else config)
+    found = [declared.metadata.get("length") for declared in fields(settings) if declared.name == name]
+    return next(filter(None, found), 1)
 
 
 def keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
