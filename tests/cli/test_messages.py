@@ -33,7 +33,7 @@ CASES = {
     "train dataset.classes=[1,1]": "dataset.classes=[1,1]: names something twice",
     "train arch.widths=3": "arch.widths=3: needs a list, as in arch.widths=[3]",
     "train dataset=folder dataset.root=a dataset.size=32": "needs a list, as in dataset.size=[32,32]",
-    "train dataset=arrays dataset.root=a": "setting of dataset=arrays; dataset=cifar10, fashion_mnist, folder, mnist have it",
+    "train dataset=arrays dataset.root=a": "of dataset=arrays; dataset=cifar10, fashion_mnist, folder, mnist have it",
     "train probe=[svm] probe.margin.norms=[l2]": "no such setting of the probes chosen; probe=[margin] has it",
     "train probe.svm.alpa=1": "did you mean probe.svm.",
     "train dataset=null": "dataset=null: a choice is one name",

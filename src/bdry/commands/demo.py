@@ -14,8 +14,8 @@ from ..settings.commands import DemoConfig
 
 USAGE, INTERRUPTED = 2, 130
 PAPER, FIGURE = "mickisch2020", "margin_evolution"
-# the attack of every epoch's robust accuracy takes a quarter of its usual passes, and margins are of fewer images: these
-# are most of a small training
+# most of a small training: the attack of every epoch's robust accuracy takes a quarter of its usual passes, and margins
+# are of fewer images
 QUICK = ("evaluation.steps=20", "evaluation.restarts=1", "probe.margin.num_train=100", "probe.margin.num_test=100")
 
 
