@@ -9,6 +9,8 @@ from pathlib import PurePath
 
 # a full disk, a quota or a limit on files used up: no mistake of the command line
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# a place that is not to be written to
+NO_RIGHTS = (errno.EROFS, errno.EACCES, errno.EPERM)
 # of the messages of torch's allocators, of a thread without room for its stack, of a library without room for itself
 NO_MEMORY = (
     "out of memory",

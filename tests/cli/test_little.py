@@ -86,3 +86,53 @@ def test_a_read_only_place_is_a_line(tmp_path):
     assert "cannot be written" in done.stderr
     assert done.stderr.strip().endswith("; choose outputs=<folder>")
     assert len(done.stderr.splitlines()) == 1
+
+
+READ_ONLY = "mount --bind sealed sealed && mount -o remount,ro,bind sealed"
+
+
+@pytest.fixture(scope="module")
+def seal():
+    """A command of bdry where the folder `sealed` is mounted read-only, which stops root as well."""
+    namespace = ["unshare", "--mount", "--map-root-user"]
+    try:
+        subprocess.run(
+            [*namespace, "sh", "-c", "mount -t tmpfs none /mnt"], check=True, capture_output=True, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError):
+        pytest.skip("this machine lets nobody mount a folder read-only")
+
+    def run(words, folder):
+        env = {**os.environ, "PYTHONPATH": str(Path(bdry.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+        line = f'{READ_ONLY} && exec {sys.executable} -c "{BDRY}" {words}'
+        return subprocess.run([*namespace, "sh", "-c", line], cwd=folder, env=env, capture_output=True, text=True)
+
+    return run
+
+
+RUN = "runs/digits-mlp-none-*/seed=0"
+SEALED = {
+    f"train -m {SMALL} seed=1,2 outputs=sealed": "sealed/sweeps",
+    f"svm run=$(echo sealed/{RUN})": "/seed=0/measurements",
+    f"export run=$(echo sealed/{RUN}) --output sealed/run.zip": "sealed/run.zip: ",
+    "report 'papers=[]' num_images=0 runs=sealed outputs=sealed": "sealed/report.html: ",
+    "publish paper=mickisch2020 runs=sealed to=sealed/out": "sealed/out: ",
+    "figures paper=mickisch2020 figure=margin_evolution runs=sealed outputs=sealed": "sealed/figures",
+}
+
+
+@pytest.mark.slow
+def test_a_folder_mounted_read_only_is_a_line_and_can_be_read(seal, tmp_path):
+    probe = "'probe=[margin]' probe.margin.num_train=4 probe.margin.num_test=4"
+    made = limited(":", f"{probe} outputs=sealed", tmp_path)
+    assert made.returncode == 0, made.stderr
+    for words, named in SEALED.items():
+        done = seal(words, tmp_path)
+        assert done.returncode == 2, (words, done.stderr)
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("bdry: "), words
+        assert named in line, words
+        assert "cannot be written (Read-only file system)" in line, words
+        # the names of temporary files are nothing that a user knows
+        assert ".part" not in line and ".lock" not in line, words
+    assert seal("runs sealed", tmp_path).returncode == 0

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from .. import __version__, plugins
 from ..conf import compose, typed
-from ..errors import BdryError
+from ..errors import BdryError, reason
 from ..runs.provenance import provenance
 
 # the beginnings of `Dataset.checksums`, train and test, of the official data
@@ -54,7 +54,7 @@ def run(parsed: argparse.Namespace) -> None:
         except Exception as error:
             failed += 1
             console.print("[red]failed[/]  ", end="")
-            console.print(f"{title}: {type(error).__name__}: {error}", markup=False)
+            console.print(f"{title}: {reason(error)}", markup=False)
     if failed:
         raise DoctorError(f"{failed} of {len(all_checks)} checks failed")
 

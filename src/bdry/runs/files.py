@@ -30,9 +30,9 @@ def replacing(path: Path) -> Iterator[Path]:
         if not stat.S_ISREG(path.stat().st_mode):
             raise OSError(errno.EEXIST, "there is something of this name that is no file", str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    # a link of this name would be written through
-    temporary.unlink(missing_ok=True)
     try:
+        # a link of this name would be written through
+        temporary.unlink(missing_ok=True)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -44,7 +44,9 @@ def replacing(path: Path) -> Iterator[Path]:
         # of what is written the name that the user knows
         raise OSError(refused.errno, refused.strerror or str(refused), str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # a read-only place refuses to remove even what is not there
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -55,8 +57,9 @@ def known_as(place: Path, hidden: Path) -> Iterator[None]:
     except OSError as error:
         names = [error.filename, error.filename2]
         for number, name in enumerate(names):
-            if isinstance(name, (str, PathLike)) and Path(name).is_relative_to(hidden):
-                names[number] = str(place / Path(name).relative_to(hidden))
+            # a lock knows the whole path of its file
+            if isinstance(name, (str, PathLike)) and Path(name).absolute().is_relative_to(hidden.absolute()):
+                names[number] = str(place / Path(name).absolute().relative_to(hidden.absolute()))
         raise OSError(error.errno, error.strerror, names[0], None, names[1]) from error
 
 

@@ -170,9 +170,11 @@ def renewing(place: Path) -> Iterator[Path]:
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     fresh, old = (place.with_name(f".{place.name}.{ending}") for ending in ("part", "old"))
-    lock = FileLock(place.with_name(f".{place.name}.lock"))
+    locked = place.with_name(f".{place.name}.lock")
+    lock = FileLock(locked)
     try:
-        lock.acquire(timeout=0)
+        with known_as(place, locked):
+            lock.acquire(timeout=0)
     except Timeout:
         raise BusyError(f"{place}: another process publishes there") from None
     try:
@@ -193,7 +195,7 @@ def renewing(place: Path) -> Iterator[Path]:
         for left_behind in (fresh, old):
             shutil.rmtree(left_behind, ignore_errors=True)
         lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
+        locked.unlink(missing_ok=True)
 
 
 def _refuse_foreign(place: Path) -> None:
