@@ -39,6 +39,54 @@ def made_paper():
     del CLAIMS["made2000"]
 
 
+@pytest.fixture
+def fragile():
+    @claim("made2001", "C1", "It is large.", says="yes", whose="ours")
+    def large(evidence):
+        """The mean loss is above 1, where no loss is negative and no two seeds have the same."""
+        losses = evidence.rows("history").set_index("seed")["test_loss"]
+        if (losses < 0).any():
+            raise ValueError("a negative loss\nin the second line")
+        if losses.duplicated().any():
+            raise KeyError(float(losses[losses.duplicated()].iloc[0]))
+        return decide([Part("test", "mean loss", over_seeds(losses), 1, True)])
+
+    yield "made2001"
+    del CLAIMS["made2001"]
+
+
+def losses(*values):
+    about = {"experiment": "e", "study": "main", "dataset": "mnist", "arch": "lenet", "training": "standard"}
+    return Evidence({"history": pd.DataFrame([{**about, "seed": n, "test_loss": v} for n, v in enumerate(values)])})
+
+
+@pytest.mark.parametrize(
+    ("values", "skipped"),
+    [
+        # at fault alone, two of them
+        ([2.0, -1.0, 2.1, 2.2, 2.3, -3.0, 2.4], {1: "ValueError: a negative loss", 5: "ValueError: a negative loss"}),
+        # at fault only together: the later one is left out
+        ([2.0, 2.1, 2.2, 2.1, 2.3, 2.4], {3: "KeyError: 2.1"}),
+        ([-1.0, 2.0, 2.1, 2.2, 2.0, 2.4, 2.5], {0: "ValueError: a negative loss", 4: "KeyError: 2.0"}),
+    ],
+)
+def test_a_run_that_a_rule_cannot_take_hides_no_other(fragile, values, skipped, capsys):
+    (row,) = judge(fragile, losses(*values)).to_dict("records")
+    assert (row["verdict"], row["num_seeds"]) == ("supported", len(values) - len(skipped))
+    kept = [value for seed, value in enumerate(values) if seed not in skipped]
+    assert row["value"] == pytest.approx(sum(kept) / len(kept))
+    words = [f"e, seed {seed}: C1 cannot be judged from its tables ({why})" for seed, why in skipped.items()]
+    assert row["passed_over"] == "; ".join(words)
+    assert capsys.readouterr().err.splitlines() == [f"skipped: {one}" for one in words]
+
+
+def test_where_every_run_is_at_fault_nothing_is_judged(fragile, capsys):
+    (row,) = judge(fragile, losses(-1.0, -2.0)).to_dict("records")
+    assert row["verdict"] == "not run"
+    assert row["reason"] == "cannot be judged from the tables of these runs (ValueError: a negative loss)"
+    assert not capsys.readouterr().err
+
+
 def evidence(num_seeds=5):
     rows = [
         {"experiment": d, "study": "main", "dataset": d, "arch": "lenet", "training": "standard", "seed": seed}

@@ -349,3 +349,18 @@ def test_seeds_that_one_training_lacks_are_counted():
     kept = rows[(rows["training"] != "pgd l2") | (rows["seed"] < 6)]
     found = parts("F5", Evidence(made.tables | {"margins": kept}))["pgd l2 measured in linf (deepfool)"]
     assert (found.effect.num_seeds, found.left_out) == (6, "1 seeds that not all trainings have (6)")
+
+
+def test_a_run_with_an_image_twice_is_left_out_and_hides_no_other(capsys):
+    found = transferring(1.6)(np.random.default_rng(3))
+    rows = found.tables["margins"]
+    twice = rows[(rows["training"] == "standard") & (rows["seed"] == SEEDS[-1])].tail(4)
+    twice = Evidence(found.tables | {"margins": pd.concat([rows, twice], ignore_index=True)}, found.configs)
+    whole, less = (judge("mickisch2020", one).query("claim == 'F5' and num_seeds > 0") for one in (found, twice))
+    assert set(whole["verdict"]) == set(less["verdict"]) == {"supported"}
+    assert set(whole["num_seeds"]) == {len(SEEDS)}
+    assert set(less["num_seeds"]) == {len(SEEDS) - 1}
+    assert (
+        less["passed_over"].str.contains("F5 cannot be judged from its tables (InvalidIndexError: ", regex=False).all()
+    )
+    assert "skipped: " in capsys.readouterr().err

@@ -144,6 +144,24 @@ def test_margins_of_which_none_was_found_are_nan_without_a_warning(tmp_path, rec
     assert np.isnan(row["l2_peak"])
 
 
+def test_of_runs_that_do_not_go_together_one_is_left_out(tmp_path, monkeypatch, capsys):
+    def draw(name, records, folder):
+        names = [record.run.path.name for record in records]
+        if {"b", "d"} <= set(names) or {"a", "e"} <= set(names):
+            raise ValueError("an image stands twice")
+        (folder / f"{name}.png").write_text(" ".join(names))
+        return [folder / f"{name}.png"]
+
+    monkeypatch.setitem(FIGURES, "li2018", {"odd": Drawing("odd", "any run", (), draw)})
+    records = [SimpleNamespace(run=Run(tmp_path / name)) for name in "abcdef"]
+    (path,) = draw_figures("li2018", "all", records, tmp_path / "figures")
+    assert path.read_text() == "a b c f"
+    assert [line.split(":")[1].strip() for line in capsys.readouterr().err.splitlines()] == [
+        f"{tmp_path}/d",
+        f"{tmp_path}/e",
+    ]
+
+
 def test_a_run_that_cannot_be_drawn_does_not_hide_the_others(tmp_path, monkeypatch, capsys):
     def draw(name, records, folder):
         if any(record.run.path.name == "hostile" for record in records):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -128,8 +128,8 @@ def _length(command: str, key: str, words: list[str]) -> int:
     group, _, name = key.rpartition(".")
     config = _chosen(command, words)
     settings = OmegaConf.get_type(OmegaConf.select(config, group) if group else config)
-    found = [declared.metadata.get("length") for declared in fields(settings) if declared.name == name]
-    return next(filter(None, found), 1)
+    declared = {one.name: one for one in fields(settings)} if is_dataclass(settings) else {}
+    return (declared[name].metadata.get("length") if name in declared else None) or 1
 
 
 def keys(config: DictConfig, prefix: str = "") -> Iterator[str]:

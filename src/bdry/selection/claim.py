@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from ..errors import reason
 from .evidence import Evidence
+from .faults import NO_MEASUREMENTS, at_fault, fault
 from .verdicts import NOT_RUN, SEPARATOR, Part, Verdict, holm, in_a_cell, not_run
 
 ABSTRACT, SECONDARY, THEORY, OURS = "abstract", "secondary", "theory", "ours"
@@ -109,6 +113,8 @@ def claim(
     return file
 
 
+# a logarithm of what is no distance is nan, and left out as other values that are
+@np.errstate(all="ignore")
 def judge(
     paper: str, evidence: Evidence, say: Callable[[int, int, str], None] = lambda done, total, name: None
 ) -> pd.DataFrame:
@@ -132,7 +138,10 @@ def judge(
         named = dict.fromkeys(dataset for dataset, _ in found.needs)
         for dataset in [*datasets, *(name for name in named if name not in datasets)]:
             part = parts[dataset].unasked() if dataset in parts else evidence.of_dataset(dataset)
-            verdict = found.rule(part) if dataset in parts else not_run("no run is of this data set")
+            if dataset in parts:
+                verdict, part, skipped = _verdict(found, part)
+            else:
+                verdict, skipped = not_run("no run is of this data set"), []
             if found.primary:
                 primaries[dataset] = verdict.p_value
             about = {
@@ -146,7 +155,7 @@ def judge(
                 "rule": " ".join(inspect.cleandoc(found.rule.__doc__ or "").split()),
                 "paper_says": found.says,
                 "configuration": configuration(part),
-                "passed_over": SEPARATOR.join(part.passed_over()),
+                "passed_over": SEPARATOR.join([*part.passed_over(), *skipped]),
             }
             missing = [about | _no_part(network) for network in _missing(found, dataset, part)]
             shown = [_of_part(one, part.unfinished) for one in verdict.parts]
@@ -158,6 +167,29 @@ def judge(
     adjusted = dict(zip(primaries, holm(list(primaries.values())), strict=True))
     held = [adjusted.get(row.dataset, math.nan) if row.primary else math.nan for row in table.itertuples()]
     return table.assign(p_holm=held)[list(COLUMNS)]
+
+
+def _verdict(found: Claim, part: Evidence) -> tuple[Verdict, Evidence, list[str]]:
+    """The verdict on some evidence, what of it the rule could take, and in words what it could not, told as well.
+
+    Tables that fit their schemas may hold what no measurement writes, such as an image twice. A run at fault is left
+    out, so that it hides no other.
+    """
+    try:
+        return found.rule(part), part, []
+    except NO_MEASUREMENTS as error:
+        runs = part.runs()
+        faults = at_fault(runs, lambda some: fault(lambda: found.rule(part.of_runs(some))))
+        if not faults or len(faults) == len(runs):
+            return not_run(f"cannot be judged from the tables of these runs ({reason(error)})"), part, []
+    skipped = [
+        f"{experiment}, seed {seed}: {found.name} cannot be judged from its tables ({why})"
+        for (experiment, seed), why in faults.items()
+    ]
+    for words in skipped:
+        print(f"skipped: {words}", file=sys.stderr)
+    verdict, taken, more = _verdict(found, part.of_runs([run for run in runs if run not in faults]))
+    return verdict, taken, [*(words.replace(SEPARATOR, ", ") for words in skipped), *more]
 
 
 def _of_part(part: Part, unfinished: str) -> dict[str, Any]:

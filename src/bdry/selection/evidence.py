@@ -81,6 +81,15 @@ class Evidence:
         failed = tuple(one for one in self.failed if one[0] == dataset)
         return Evidence(tables, configs, self.passed[self.passed["dataset"] == dataset], failed)
 
+    def runs(self) -> list[tuple[str, int]]:
+        """Experiment and seed of all runs that have rows, in the order of the alphabet."""
+        return sorted({run for table in self.tables.values() for run in _runs_of(table).unique()})
+
+    def of_runs(self, runs: Sequence[tuple[str, int]]) -> Evidence:
+        """The evidence of some of its runs, each an experiment and a seed, of which nothing was asked yet."""
+        tables = {name: table[_runs_of(table).isin([*runs]).to_numpy(bool)] for name, table in self.tables.items()}
+        return replace(self, tables=tables, _asked=set())
+
     def unasked(self) -> Evidence:
         """The same, of which nothing was asked yet."""
         return replace(self, _asked=set())
@@ -94,6 +103,11 @@ class Evidence:
     def passed_over(self) -> list[str]:
         """In words, what was passed over of the tables that were asked for."""
         return in_words(self.passed[self.passed["table"].isin(self._asked)])
+
+
+def _runs_of(table: pd.DataFrame) -> pd.Series:
+    runs = [*zip(table["experiment"], table["seed"], strict=True)]
+    return pd.Series(runs, table.index, dtype=object)
 
 
 def where_columns(rows: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:

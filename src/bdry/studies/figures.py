@@ -8,16 +8,15 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..errors import RunError, UsageError, did_you_mean, one_line
+from ..errors import RunError, UsageError, did_you_mean, reason
 from ..figures.drawing import Drawing
 from ..figures.titles import TITLES
 from ..runs import RunRecord
 from ..runs.files import refuse_links, write_text
 from ..selection import in_words, passed_over
+from ..selection.faults import NO_MEASUREMENTS, at_fault, fault
 from . import import_all
 
-# what tables raise that fit their schemas and yet are no measurements: somebody else's, or edited by hand
-UNDRAWABLE = (RunError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _BY_NAME = {drawing.name: drawing for figures in import_all("figures") for drawing in figures.FIGURES}
 FIGURES: dict[str, dict[str, Drawing]] = {
     paper: {name: _BY_NAME[name] for name in titles} for paper, titles in TITLES.items()
@@ -78,14 +77,15 @@ def _draw(
 ) -> list[Path]:
     try:
         paths = drawing.draw(drawing.name, records, folder)
-    except UNDRAWABLE as error:
-        faults = {record.run.path: fault for record in records if (fault := _fault(drawing, record))}
-        sound = [record for record in records if record.run.path not in faults]
+    except NO_MEASUREMENTS as error:
+        by_path = {record.run.path: record for record in records}
+        faults = at_fault([*by_path], lambda some: _fault(drawing, [by_path[path] for path in some]))
+        sound = [record for path, record in by_path.items() if path not in faults]
         if not faults or not sound:
-            reason = f"cannot be drawn from the tables of these runs ({_in_words(error)})"
-            raise RunError(f"figure={drawing.name}: {reason}") from error
-        for path, fault in faults.items():
-            print(f"skipped: {path}: figure={drawing.name} cannot be drawn from its tables ({fault})", file=sys.stderr)
+            why = f"cannot be drawn from the tables of these runs ({reason(error)})"
+            raise RunError(f"figure={drawing.name}: {why}") from error
+        for path, why in faults.items():
+            print(f"skipped: {path}: figure={drawing.name} cannot be drawn from its tables ({why})", file=sys.stderr)
         return _draw(drawing, sound, folder, passed)
     for path in paths:
         if path.suffix == ".md":
@@ -93,18 +93,10 @@ def _draw(
     return paths
 
 
-def _fault(drawing: Drawing, record: RunRecord) -> str:
-    """Why a figure cannot be drawn of one run alone, or ""."""
+def _fault(drawing: Drawing, records: Sequence[RunRecord]) -> str:
+    """Why a figure cannot be drawn of these runs, or ""."""
     with tempfile.TemporaryDirectory() as place:
-        try:
-            drawing.draw(drawing.name, [record], Path(place))
-        except UNDRAWABLE as error:
-            return _in_words(error)
-    return ""
-
-
-def _in_words(error: Exception) -> str:
-    return one_line(error) if isinstance(error, RunError) else f"{type(error).__name__}: {one_line(error)}"
+        return fault(lambda: drawing.draw(drawing.name, records, Path(place)))
 
 
 def _say_passed_over(caption: Path, passed: Sequence[str]) -> None:
