@@ -89,6 +89,18 @@ def test_a_band_far_above_every_curve_does_not_set_the_axis():
     assert near.get_ylim()[1] > 2.3
 
 
+def test_a_value_at_initialisation_far_above_all_later_ones_is_said_and_does_not_set_the_axis():
+    rows = points(value=[45.9, 0.2, 0.16], low=[27.0, 0.15, 0.15], high=[106.0, 0.25, 0.17])
+    legend = by_split(["standard"], rows)
+    far, near = Figure().subplots(), Figure().subplots()
+    plot(far, rows, legend, Panel("x", "y"))
+    assert 0.2 < far.get_ylim()[1] <= 0.25
+    assert [text.get_text() for text in far.texts] == ["$\\uparrow$ 46 at initialisation"]
+    plot(near, rows.assign(value=[1.9, 0.2, 0.16]), legend, Panel("x", "y"))
+    assert near.get_ylim()[1] > 1.9
+    assert not near.texts
+
+
 def test_a_legend_names_only_splits_that_are_drawn():
     rows = points(value=1.0, low=np.nan, high=np.nan)
     assert list(by_split(["standard"], rows).entries()) == ["test"]

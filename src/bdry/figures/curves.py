@@ -27,6 +27,8 @@ FEWEST_TICKS = 3
 LEVEL: dict[str, Any] = {"color": "#888888", "linewidth": 0.9, "linestyle": "--"}
 # a band goes on beyond a panel's upper end, which is at most this many times the highest curve
 MUCH = 1.25
+# how many times the highest value of all later moments one at initialisation is for the axis to leave it out
+FAR = 10.0
 # the ratio of an axis' ends up to which numbers are plain
 FEW_DECADES = 60
 
@@ -154,9 +156,23 @@ def plot(axis: Axes, points: pd.DataFrame, legend: Legend, panel: Panel, x: str 
     # after the curves: matplotlib fixes a limit at what is drawn by then
     _radii(axis, points, legend, x)
     axis.set_ylim(bottom=None if panel.log else panel.bottom, top=panel.top)
-    highest = points[["value", "lower_bound", "adv_eps"]].max().max()
-    if panel.top is None and not panel.log and 0 < MUCH * highest < points["high"].max():
+    if panel.top is not None or panel.log:
+        return
+    levels = ["value", "lower_bound", "adv_eps"]
+    highest, later = points[levels].max().max(), points.loc[points[x] > 0, levels].max().max()
+    if x == "epoch" and 0 < FAR * later < highest:
+        # margins of an untrained network would press those of all later moments onto the axis
+        axis.set_ylim(top=MUCH * later)
+        _say_above(axis, points.loc[points[x] <= 0, "value"])
+    elif 0 < MUCH * highest < points["high"].max():
         axis.set_ylim(top=MUCH * highest)
+
+
+def _say_above(axis: Axes, values: pd.Series) -> None:
+    low, high = (f"{value:.2g}" for value in (values.min(), values.max()))
+    text = f"$\\uparrow$ {low if low == high else f'{low} to {high}'} at initialisation"
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
+    axis.annotate(text, (0.03, 0.97), xycoords="axes fraction", va="top", fontsize=7.5, bbox=box)
 
 
 def same_scale(places: Sequence[Axes]) -> None:

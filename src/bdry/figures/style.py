@@ -54,9 +54,11 @@ RC: Any = {
 }
 
 
-# of each format: what would make the same figure other bytes
 # what a caption's file is called after its picture's name
 CAPTION = ".caption.md"
+# of a PNG: on a screen hardly told from more, and publications are read from repositories
+PALETTE = 64
+# of each format: what would make the same figure other bytes
 METADATA: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
 # letters of a title for each inch of width, at 10.5 points
 LETTERS_AN_INCH = 12.5
@@ -139,7 +141,7 @@ def most_columns(labels: Iterable[str]) -> int:
 def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> list[Path]:
     """Writes the picture, `<stem>.png` and `<stem>.pdf` by default, `<stem>.csv`, and `<stem>.caption.md`.
 
-    A PNG has a palette of 256 colours: a third of the size.
+    A PNG has a palette of `PALETTE` colours: a quarter of the size.
 
     Args:
         figure: matplotlib's, any.
@@ -169,12 +171,12 @@ def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> 
 
 
 def in_palette(figure: Figure, box: str | None, dpi: int) -> Image.Image:
-    """The figure in 256 colours at most, without dithering."""
+    """The figure in `PALETTE` colours at most, without dithering."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", bbox_inches=box, dpi=dpi, pil_kwargs={"compress_level": 0})
     with Image.open(drawn) as picture:
         # a median cut would give another colour to what covers little, as the end of a colour bar
-        return picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
+        return picture.convert("RGB").quantize(PALETTE, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
 
 
 def _fit(figure: Figure, style: Style) -> None:
