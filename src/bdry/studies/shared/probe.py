@@ -89,7 +89,9 @@ class SharedProbe:
         with measuring(classifier), measuring(double), _in_a_line(self.settings.method):
             network = self._network(double, num_pixels)
             with measuring(network.model):
+                self.context.say("boundary points of training images")
                 points = POINTS[self.settings.points](network.model, train.pixels().double(), generator(0, "nearest"))
+                self.context.say("their most curved directions")
                 spectrum = self._spectrum(network, points, num_pixels)
                 if spectrum.affine:
                     raise UsageError("every curvature of an affine network (arch=linear) is 0: no direction is shared")
@@ -132,6 +134,7 @@ class SharedProbe:
         if shared is None:
             return Measured({"shared_summary": pd.DataFrame([summary])})
         basis = shared.basis
+        self.context.say("curvature along these at unseen images")
         curved = shared_curvature(
             network.model,
             _nearest(network, unseen),
@@ -140,9 +143,11 @@ class SharedProbe:
             directions=self.settings.num_directions,
             hessian=network.hessian,
         )
+        self.context.say("what these directions are compared with")
         perturbations = [_perturbations(double, part) for part in (train, unseen)]
         mean = mean_hessian_directions(network.model, points, dim=basis.shape[1], hessian=network.hessian)
         bases = self._others(basis.shape[1], perturbations[0], dataset) | {"mean_hessian": mean.basis}
+        self.context.say("noise")
         noise = noise_sensitivity(
             classifier,
             noisy.pixels(),
