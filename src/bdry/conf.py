@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
@@ -147,13 +147,18 @@ def typed(config: DictConfig) -> Any:
     return result
 
 
-def _meaning(config: DictConfig, key: str) -> str:
-    """The help of a setting, in brackets; "" of a group's."""
+def declaration(config: DictConfig, key: str) -> Mapping[str, Any]:
+    """What was declared of a setting, as `settings.options.option` keeps it; empty of a group, and of no setting."""
     group, _, name = key.rpartition(".")
     cls = OmegaConf.get_type(OmegaConf.select(config, group) if group else config)
     declarations = fields(cls) if cls is not None and is_dataclass(cls) else ()
-    found = [declared.metadata["help"] for declared in declarations if declared.name == name and declared.metadata]
-    return f" ({found[0]})" if found else ""
+    return next((declared.metadata for declared in declarations if declared.name == name), {})
+
+
+def _meaning(config: DictConfig, key: str) -> str:
+    """The help of a setting, in brackets; "" of a group's."""
+    found = declaration(config, key).get("help")
+    return f" ({found})" if found else ""
 
 
 def _lost(config: DictConfig, text: str) -> str:

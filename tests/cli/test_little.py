@@ -91,21 +91,20 @@ def test_a_read_only_place_is_a_line(tmp_path):
 READ_ONLY = "mount --bind sealed sealed && mount -o remount,ro,bind sealed"
 
 
-@pytest.fixture(scope="module")
-def seal():
+@pytest.fixture
+def seal(tmp_path):
     """A command of bdry where the folder `sealed` is mounted read-only, which stops root as well."""
-    namespace = ["unshare", "--mount", "--map-root-user"]
+    namespace = ["unshare", "--mount", "--map-root-user", "sh", "-c"]
+    (tmp_path / "sealed").mkdir()
     try:
-        subprocess.run(
-            [*namespace, "sh", "-c", "mount -t tmpfs none /mnt"], check=True, capture_output=True, timeout=30
-        )
+        subprocess.run([*namespace, READ_ONLY], cwd=tmp_path, check=True, capture_output=True, timeout=30)
     except (OSError, subprocess.SubprocessError):
         pytest.skip("this machine lets nobody mount a folder read-only")
 
-    def run(words, folder):
+    def run(words):
         env = {**os.environ, "PYTHONPATH": str(Path(bdry.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
         line = f'{READ_ONLY} && exec {sys.executable} -c "{BDRY}" {words}'
-        return subprocess.run([*namespace, "sh", "-c", line], cwd=folder, env=env, capture_output=True, text=True)
+        return subprocess.run([*namespace, line], cwd=tmp_path, env=env, capture_output=True, text=True)
 
     return run
 
@@ -127,7 +126,7 @@ def test_a_folder_mounted_read_only_is_a_line_and_can_be_read(seal, tmp_path):
     made = limited(":", f"{probe} outputs=sealed", tmp_path)
     assert made.returncode == 0, made.stderr
     for words, named in SEALED.items():
-        done = seal(words, tmp_path)
+        done = seal(words)
         assert done.returncode == 2, (words, done.stderr)
         (line,) = done.stderr.splitlines()
         assert line.startswith("bdry: "), words
@@ -135,4 +134,4 @@ def test_a_folder_mounted_read_only_is_a_line_and_can_be_read(seal, tmp_path):
         assert "cannot be written (Read-only file system)" in line, words
         # the names of temporary files are nothing that a user knows
         assert ".part" not in line and ".lock" not in line, words
-    assert seal("runs sealed", tmp_path).returncode == 0
+    assert seal("runs sealed").returncode == 0

@@ -128,8 +128,9 @@ def geometric(means: np.ndarray) -> np.ndarray:
 
 
 def log_ratio(frame: pd.DataFrame) -> pd.DataFrame:
-    """The log ratio of the first column over the second."""
-    return np.log(frame.iloc[:, [0]] / frame.iloc[:, [1]].to_numpy())
+    """The log ratio of the first column over the second; nan where one is negative, which no distance is."""
+    ratio = frame.iloc[:, [0]] / frame.iloc[:, [1]].to_numpy()
+    return np.log(ratio.where(ratio >= 0))
 
 
 def whole(evidence: Evidence, needs: list[str]) -> dict[str, tuple[Frames, str]]:

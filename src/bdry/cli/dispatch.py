@@ -24,18 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from .. import __version__
 from ..commands import module_of
 from ..conf import COMMANDS, HYDRA_VERSION_BASE, WHOLE_STUDIES, groups, typed
-from ..errors import (
-    NO_MEMORY,
-    NO_RIGHTS,
-    NO_ROOM,
-    BdryError,
-    UsageError,
-    did_you_mean,
-    one_line,
-    out_of_memory,
-    reason,
-    unwritable,
-)
+from ..errors import NO_MEMORY, NO_ROOM, BdryError, UsageError, did_you_mean, one_line, out_of_memory, reason
 from ..leaving import said
 from ..plugins import problems
 from ..settings.options import conf_dir
@@ -148,8 +137,6 @@ def _run_hydra(command: str, rest: list[str]) -> None:
         # Hydra's own, which has said that there is no such package
         raise SystemExit(2 if package and left.code == 1 else left.code) from None
     except OSError as error:
-        if sweep and error.errno in NO_RIGHTS:
-            raise unwritable("", error, "; choose outputs=<folder>") from None
         kind = BdryError if error.errno in NO_ROOM else UsageError
         raise kind(reason(error)) from None
     except TypeError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -16,7 +15,7 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ..conf import compose, groups
+from ..conf import compose, declaration, groups
 from ..errors import did_you_mean
 
 # launcher's config name -> (importable plug-in, extra of bdry that installs it)
@@ -45,7 +44,8 @@ def explain(error: Exception, command: str, words: list[str]) -> str:
     if isinstance(error, ConfigCompositionException) and (bad := re.search(r"Error merging override (.+)", text)):
         if "is not a ListConfig" in _reason(error):
             key, value = bad.group(1).split("=", 1)
-            listed = ",".join([value] * _length(command, key, words))
+            length = declaration(_chosen(command, words), key).get("length") or 1
+            listed = ",".join([value] * length)
             return f"{bad.group(1)}: needs a list, as in {key}=[{listed}]"
         if re.search("Cannot merge DictConfig|is not a subclass of", _reason(error)):
             key, value = bad.group(1).split("=", 1)
@@ -99,12 +99,12 @@ def _no_such_option(command: str, group: str, name: str) -> str:
 def _no_such_key(command: str, key: str, words: list[str]) -> str:
     available, config = groups(command), _chosen(command, words)
     known = [*dict.fromkeys([*keys(config), *available])]
-    group = key.split(".", maxsplit=1)[0]
+    group, *names = key.split(".")
     # a probe's settings are its own
-    if group == "probe" and (probe := ".".join(key.split(".")[1:2])) in available.get(group, []):
-        known = [*keys(compose(command, [f"probe=[{probe}]"]))]
+    if group == "probe" and names and names[0] in available.get(group, []):
+        known = [*keys(compose(command, [f"probe=[{names[0]}]"]))]
         if key in known:
-            return f"{key}: no such setting of the probes chosen; probe=[{probe}] has it"
+            return f"{key}: no such setting of the probes chosen; probe=[{names[0]}] has it"
     elif group in available and group not in PRESETS:
         having = [one for one in available[group] if key in keys(compose(command, [f"{group}={one}"]))]
         if having:
@@ -121,15 +121,6 @@ def _chosen(command: str, words: list[str]) -> DictConfig:
         return compose(command, chosen)
     except (HydraException, OmegaConfBaseException):
         return compose(command)
-
-
-def _length(command: str, key: str, words: list[str]) -> int:
-    """How many values a setting that is a list has, 1 where any number will do."""
-    group, _, name = key.rpartition(".")
-    config = _chosen(command, words)
-    settings = OmegaConf.get_type(OmegaConf.select(config, group) if group else config)
-    declared = {one.name: one for one in fields(settings)} if is_dataclass(settings) else {}
-    return (declared[name].metadata.get("length") if name in declared else None) or 1
 
 
 def keys(config: DictConfig, prefix: str = "") -> Iterator[str]:

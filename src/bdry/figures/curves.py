@@ -159,11 +159,12 @@ def plot(axis: Axes, points: pd.DataFrame, legend: Legend, panel: Panel, x: str 
     if panel.top is not None or panel.log:
         return
     levels = ["value", "lower_bound", "adv_eps"]
-    highest, later = points[levels].max().max(), points.loc[points[x] > 0, levels].max().max()
-    if x == "epoch" and 0 < FAR * later < highest:
+    highest = points[levels].max().max()
+    later = points.loc[points["epoch"] > 0, levels].max().max() if x == "epoch" else highest
+    if 0 < FAR * later < highest:
         # margins of an untrained network would press those of all later moments onto the axis
         axis.set_ylim(top=MUCH * later)
-        _say_above(axis, points.loc[points[x] <= 0, "value"])
+        _say_above(axis, points.loc[points["epoch"] <= 0, "value"])
     elif 0 < MUCH * highest < points["high"].max():
         axis.set_ylim(top=MUCH * highest)
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ..errors import reason
@@ -113,8 +112,6 @@ def claim(
     return file
 
 
-# a logarithm of what is no distance is nan, and left out as other values that are
-@np.errstate(all="ignore")
 def judge(
     paper: str, evidence: Evidence, say: Callable[[int, int, str], None] = lambda done, total, name: None
 ) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from pandas.errors import DataError, InvalidIndexError
+import pandas as pd
 
 from ..errors import RunError, reason
 
@@ -20,8 +20,8 @@ NO_MEASUREMENTS = (
     ValueError,
     AttributeError,
     ArithmeticError,
-    InvalidIndexError,
-    DataError,
+    pd.errors.InvalidIndexError,
+    pd.errors.DataError,
 )
 
 

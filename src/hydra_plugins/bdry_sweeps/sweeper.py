@@ -27,7 +27,7 @@ class Sweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Runs the jobs; raises `SweepError` where any failed. The table of jobs comes in any case."""
         from bdry.cli.sweep import check_number, close, interrupted
-        from bdry.errors import StoppedError, UsageError
+        from bdry.errors import NO_RIGHTS, StoppedError, UsageError, unwritable
 
         assert self.config is not None
         check_number(arguments)
@@ -38,6 +38,9 @@ class Sweeper(BasicSweeper):
             interrupted(folder, self._jobs())
             raise
         except OSError as error:
+            # the sweep's own folder: jobs answer for themselves
+            if error.errno in NO_RIGHTS:
+                raise unwritable(folder, error, "; choose outputs=<folder>") from None
             # a config that is missing is one too, to Hydra
             if error.errno is None or error.filename:
                 raise
