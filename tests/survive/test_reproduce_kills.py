@@ -26,7 +26,7 @@ from bdry.settings import Grid
 from bdry.settings.commands import Measuring, Training
 
 training = Training(study="small", overrides={overrides!r})
-measuring = Measuring(command="margin", study="small", overrides=["num_train=400", "num_test=200", "batch_size=2"])
+measuring = Measuring(command="margin", study="small", overrides=["num_train=60", "num_test=20", "batch_size=1"])
 reproduce.load_grid = lambda paper, scale: Grid(train=[training], measure=[measuring])
 reproduce.WAIT_S = 0.5
 sys.exit(main(["reproduce", "paper=mickisch2020", "scale=smoke"]))

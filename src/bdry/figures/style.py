@@ -163,6 +163,8 @@ def save(figure: Figure, drawn: pd.DataFrame, stem: Path, caption: str = "") -> 
                     in_palette(figure, box, style.dpi).save(temporary, "PNG", optimize=True)
                 else:
                     figure.savefig(temporary, format=ending, metadata=METADATA[ending], bbox_inches=box, dpi=style.dpi)
+            # the other files show the same arrangement, and save the time to find it again
+            figure.set_layout_engine("none")
     paths.append(write_csv(drawn, stem))
     if caption:
         paths.append(stem.with_name(f"{stem.name}{CAPTION}"))

@@ -66,9 +66,14 @@ class Source:
     def config(self, study: Study) -> dict[str, Any]:
         """How it was measured."""
         if isinstance(self.folder, Measurement):
-            return self.folder.read_config()
+            return self._resolved
         probe = (self.record.config.get("probe") or {}).get(study.probe) or {}
         return {**probe, "margin": self.record.config.get("margin")} if study.probe == "margin" else probe
+
+    @cached_property
+    def _resolved(self) -> dict[str, Any]:
+        """The command's config, which the rule asks for again and again."""
+        return self.folder.read_config()
 
     @cached_property
     def finished(self) -> str:
