@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -17,14 +18,15 @@ from bdry.runs import TABLES, TableWriter, read_table
 from bdry.studies.probes import PROBES, Context
 from bdry.studies.shared.probe import default_dim
 from bdry.studies.shared.settings import SharedSettings
+from bdry.studies.shared.summary import summary
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 
 SHAPE = (1, 4, 4)
 
 
-def probe(**settings):
-    context = Context(functools.partial(ESTIMATORS["deepfool"], steps=50), "deepfool", 0)
+def probe(share=lambda done: None, **settings):
+    context = Context(functools.partial(ESTIMATORS["deepfool"], steps=50), "deepfool", 0, share=share)
     base = {
         "num_train": 20,
         "num_test": 10,
@@ -66,8 +68,9 @@ def measure(model, dataset, **settings):
 def test_the_directions_that_a_network_sees_are_found_and_called_confounded(tiny_dataset):
     truth = torch.linalg.qr(torch.randn(16, 3, generator=torch.Generator().manual_seed(5))).Q
     measured = measure(bent_along(truth), tiny_dataset, num_per_image=2, dim=5, rel_norms=[10.0])
-    summary = measured.tables["shared_summary"].iloc[0]
-    assert (summary["dim"], summary["rank"], summary["reach_rank"], summary["confounded"]) == (3, 3, 3, True)
+    row = measured.tables["shared_summary"].iloc[0]
+    assert (row["dim"], row["rank"], row["reach_rank"], row["confounded"]) == (3, 3, 3, True)
+    assert any("span 3 dimensions alone" in line for line in summary(measured.tables.get, {}) if isinstance(line, str))
     found = measured.arrays["shared_dirs"]["shared"].reshape(3, 16)
     cosines = np.linalg.svd(found @ truth.numpy(), compute_uv=False)
     assert cosines == pytest.approx([1, 1, 1], abs=1e-5)
@@ -98,14 +101,34 @@ def test_the_tables_are_the_schemas_and_the_classifier_is_left_alone(tiny_datase
     assert model.training and next(model.parameters()).requires_grad
 
 
+@pytest.mark.parametrize("method", ["ad", "fd"])
+def test_the_share_that_is_done_grows_up_to_all(method, tiny_dataset):
+    shares = []
+    measure(network(), tiny_dataset, share=shares.append, method=method)
+    assert shares == sorted(shares)
+    assert shares[0] < 0.1
+    assert 0.9 < shares[-1] <= 1
+
+
+def test_what_is_printed_is_of_the_last_step(tiny_dataset):
+    measured = measure(network(), tiny_dataset)
+    later = {name: rows.assign(step=7) for name, rows in measured.tables.items()}
+    both = {name: pd.concat([rows, later[name]], ignore_index=True) for name, rows in measured.tables.items()}
+    *said, rates = summary(both.get, {})
+    assert "step 7: S has 4 dimensions, from 20 training images (nearest_refined)" in said
+    noise = later["shared_noise"].set_index(["subspace", "rel_norm"])["label_change_rate"]
+    assert rates.headings == ("noise in", "dimensions", "0.1", "0.5")
+    assert ["shared", "4", f"{noise['shared', 0.1]:.1%}", f"{noise['shared', 0.5]:.1%}"] in rates.rows
+
+
 def test_points_short_of_the_boundary_give_another_subspace(tiny_dataset):
     at, short = (measure(network(), tiny_dataset, points=name) for name in ("nearest_refined", "short_of_boundary"))
-    summaries = [found.tables["shared_summary"].iloc[0] for found in (at, short)]
-    assert [summary["points"] for summary in summaries] == ["nearest_refined", "short_of_boundary"]
+    rows = [found.tables["shared_summary"].iloc[0] for found in (at, short)]
+    assert [row["points"] for row in rows] == ["nearest_refined", "short_of_boundary"]
     assert not np.allclose(at.arrays["shared_dirs"]["shared"], short.arrays["shared_dirs"]["shared"])
-    for summary, found in zip(summaries, (at, short), strict=True):
-        assert summary["mean_hessian_dim"] == len(found.arrays["shared_dirs"]["mean_hessian"]) == 4
-        assert 0 < summary["mean_hessian_overlap"] <= 1
+    for row, found in zip(rows, (at, short), strict=True):
+        assert row["mean_hessian_dim"] == len(found.arrays["shared_dirs"]["mean_hessian"]) == 4
+        assert 0 < row["mean_hessian_overlap"] <= 1
 
 
 def test_the_same_every_time(tiny_dataset):
@@ -114,8 +137,8 @@ def test_the_same_every_time(tiny_dataset):
 
 
 def test_fewer_points_than_dimensions_span_a_smaller_subspace(tiny_dataset):
-    summary = measure(network(), tiny_dataset, num_train=1, num_per_image=2, dim=8).tables["shared_summary"].iloc[0]
-    assert summary["dim"] == 2
+    row = measure(network(), tiny_dataset, num_train=1, num_per_image=2, dim=8).tables["shared_summary"].iloc[0]
+    assert row["dim"] == 2
 
 
 def test_without_a_boundary_there_is_a_summary_alone(tiny_dataset):
@@ -126,6 +149,8 @@ def test_without_a_boundary_there_is_a_summary_alone(tiny_dataset):
     measured = measure(Constant(), tiny_dataset)
     assert set(measured.tables) == {"shared_summary"} and not measured.arrays
     assert measured.tables["shared_summary"][["num_points", "dim"]].to_numpy().tolist() == [[0, 0]]
+    (said,) = summary(measured.tables.get, {})
+    assert said == "step 3: no training image has a boundary point with curvatures, hence no direction is shared"
 
 
 def test_what_cannot_be_shared_is_refused_in_a_line(tiny_dataset):

@@ -42,9 +42,10 @@ from ..studies.margins import summary as margins
 from ..studies.margins.in_batches import MarginsInBatches
 from ..studies.margins.settings import MarginConfig
 from ..studies.measured import Study, WholeMoments
-from ..studies.printed import Rows, Summary, no_summary
+from ..studies.printed import Rows, Summary
 from ..studies.probes import Context, build_probe
 from ..studies.regions import summary as regions
+from ..studies.shared import summary as shared
 from ..training import OPTIMISERS
 
 TRIED_BATCH = 512
@@ -85,7 +86,7 @@ class Command:
     """
 
     paper: str
-    summary: Summary = no_summary
+    summary: Summary
     quicker: str = ""
     further: Callable[[Any, Opened], dict[str, Any]] = no_recipe
 
@@ -96,7 +97,7 @@ MEASURING = {
     "deepdig": Command("karimi2020", deepdig.summary, "pairs=[[0,1]]; steps=500; batch_size=32; further_alphas=[]"),
     "regions": Command("fawzi2017", regions.summary, "num_pairs=10; num_retries=2"),
     "curvature": Command("fawzi2017", curvature.summary, "num_images=10; families=[nearest_refined]"),
-    "shared": Command("fawzi2017"),
+    "shared": Command("fawzi2017", shared.summary, "num_train=20; num_test=20"),
     "detect": Command("fawzi2017", detection.summary, "num_images=10; families=[nearest_refined]"),
 }
 

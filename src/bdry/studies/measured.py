@@ -59,6 +59,21 @@ class Context:
     share: Callable[[float], None] = lambda done: None
 
 
+class Spent:
+    """Tells which share of a moment's work is done, in any unit of work.
+
+    share: is told of it. total: all the work. done: what came before.
+    """
+
+    def __init__(self, share: Callable[[float], None], total: float, done: float = 0.0) -> None:
+        self.share, self.total, self.done = share, total, done
+
+    def __call__(self, work: float) -> None:
+        """So much more is done."""
+        self.done += work
+        self.share(min(self.done / self.total, 1.0))
+
+
 class Probe(Protocol):
     """Measures a classifier; leaves its parameters and modes as they were."""
 

@@ -23,8 +23,3 @@ Tables = Callable[[str], pd.DataFrame | None]
 
 # (tables, the command's settings) -> lines and tables, in order
 Summary = Callable[[Tables, Mapping[str, Any]], Iterator[str | Rows]]
-
-
-def no_summary(tables: Tables, settings: Mapping[str, Any]) -> Iterator[str | Rows]:
-    """Nothing."""
-    return iter(())

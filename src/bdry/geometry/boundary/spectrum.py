@@ -27,6 +27,8 @@ DENSE_PIXELS = 1024
 # products with the Hessian that Lanczos' method may take for a point: of a network whose derivatives are not symmetric
 # it need never converge
 MOST_PRODUCTS = 3000
+# and those that it takes, about, where the time left is reckoned
+USUAL_PRODUCTS = 300
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,12 @@ class MeanHessian:
 
 
 def mean_hessian_directions(
-    model: Model, points: BoundaryPoints, *, dim: int, hessian: HessianMethod = EXACT
+    model: Model,
+    points: BoundaryPoints,
+    *,
+    dim: int,
+    hessian: HessianMethod = EXACT,
+    say: Callable[[int], None] = lambda products: None,
 ) -> MeanHessian:
     """The eigenvectors of largest |eigenvalue| of the mean of H_F over points, F = f_own - f_other of each point.
 
@@ -115,6 +120,7 @@ def mean_hessian_directions(
         points: rows without success are left out.
         dim: eigenvectors wanted; there are fewer where the mean has a smaller rank.
         hessian: exact, or at a finite scale, which piecewise linear networks need.
+        say: is told how many products with a point's Hessian were made, as they are.
 
     Source: the authors' code lineage, as the code of Jetley, Lord and Torr 2018 (NeurIPS) has it: the gradients are
         averaged over the points before the eigenvalues are looked for.
@@ -131,7 +137,11 @@ def mean_hessian_directions(
         return MeanHessian(points.point.new_zeros(d, 0).double(), points.point.new_zeros(0).double(), 0)
 
     def product(v: Tensor) -> Tensor:
-        return sum((each.product(v.to(points.point)).double() for each in local), torch.zeros_like(v)) / len(local)
+        total = torch.zeros_like(v)
+        for each in local:
+            total = total + each.product(v.to(points.point)).double()
+            say(len(v))
+        return total / len(local)
 
     if d <= DENSE_PIXELS:
         mean = product(torch.eye(d, dtype=torch.float64, device=points.point.device))
@@ -183,6 +193,7 @@ def shared_curvature(
     rng: torch.Generator,
     directions: int = 100,
     hessian: HessianMethod = EXACT,
+    say: Callable[[int], None] = lambda products: None,
 ) -> Tensor:
     """rho_i(z) = |u_i^T P H P u_i| / E |v^T P H P v|, v uniform on the sphere: (N, m); 1 is a random direction's.
 
@@ -193,6 +204,7 @@ def shared_curvature(
         rng: of the random v, of the CPU.
         directions: random v for the mean in the denominator, drawn for each point.
         hessian: exact, or at a finite scale, which piecewise linear networks need.
+        say: is told how many products with a point's Hessian were made, as they are.
 
     Returns:
         nan in rows without a boundary point or where nothing bends (0/0).
@@ -209,6 +221,7 @@ def shared_curvature(
         at = slice(i, i + 1)
         forms = tangent_forms(model, z[at], points.own[at], other[at], v[None], hessian=hessian)[0].abs()
         rows.append(forms[: len(shared)] / forms[len(shared) :].mean())
+        say(len(v))
     return torch.stack(rows) if rows else z.new_zeros(0, len(shared))
 
 

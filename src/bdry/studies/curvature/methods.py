@@ -17,13 +17,13 @@ from ...geometry.boundary.finite_scale import candidate_tangents, geometric_curv
 from ...geometry.boundary.hessian import EXACT, CentralDifferences, HessianMethod, Smoothed, port_step
 from ...geometry.boundary.points import BoundaryPoints
 from ...geometry.boundary.smoothness import with_softplus
-from ...geometry.boundary.spectrum import DENSE_PIXELS, dense_spectrum, extreme_spectrum, summarise
+from ...geometry.boundary.spectrum import DENSE_PIXELS, USUAL_PRODUCTS, dense_spectrum, extreme_spectrum, summarise
 from ...names import CURVATURE_METHODS
 from .settings import CurvatureSettings
 
 # what is done for one point, in forward passes of it, about: the search for the point, a height over a tangent plane, a
-# product with the Hessian, and products that Lanczos' method takes
-SEARCH, HEIGHT, PRODUCT, LANCZOS = 1000, 9, 6, 300
+# product with the Hessian
+SEARCH, HEIGHT, PRODUCT = 1000, 9, 6
 # curvatures of at most this share of the largest count as neither positive nor negative
 FLAT = 0.01
 # heights of at most this share of the distance along the tangent are rounding
@@ -66,7 +66,7 @@ class Wanted:
         """What one image of one family takes, about, in forward passes; planes of labels come on top."""
         settings, pixels = self.settings, math.prod(shape)
         ends = min(2 * settings.num_principal, pixels - 1)
-        products = pixels if self.dense(pixels) else LANCZOS
+        products = pixels if self.dense(pixels) else USUAL_PRODUCTS
         by_hessian = (products if self.spectra else settings.num_directions) * PRODUCT
         repeated = {"fd": settings.fd_steps, "smoothed": settings.sigmas, "softplus_swap": settings.betas}
         work = SEARCH + 2.0 * HEIGHT * settings.num_directions * len(settings.distances)
@@ -227,7 +227,7 @@ def _by_hessian(
 
     def say(row: int) -> None:
         wanted.say(f"{points.family}: second derivatives ({hessian.name}) after {row} of {len(own)} points")
-        wanted.spend(((d if wanted.dense(d) else LANCZOS) if wanted.spectra else 0) * PRODUCT if row else 0)
+        wanted.spend(((d if wanted.dense(d) else USUAL_PRODUCTS) if wanted.spectra else 0) * PRODUCT if row else 0)
 
     if wanted.spectra and wanted.dense(d):
         spectrum = dense_spectrum(model, z, own, other, num_directions=wanted.ends, hessian=hessian, say=say)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from ...geometry.boundary.smoothness import PiecewiseLinearError, in_double, kin
 from ...geometry.boundary.spectrum import profile
 from ...models import Classifier
 from ...names import CURVATURE_METHODS, FAMILIES
-from ..measured import PROBES, Context, Measured
+from ..measured import PROBES, Context, Measured, Spent
 from .methods import SEARCH, Curvatures, Wanted, found_tangents, tangent_sides
 from .settings import CurvatureSettings
 
@@ -77,7 +77,7 @@ class CurvatureProbe:
             work = [len(chosen) * each.work(methods, shape) for each in wanted]
             work[0] += planes * NUM_PLANES * settings.resolution**2
             for number, family in enumerate(settings.families):
-                spent = _Spent(sum(work[:number]), sum(work), self.context.share)
+                spent = Spent(self.context.share, sum(work), sum(work[:number]))
                 self._measure_family(
                     collected,
                     model,
@@ -159,17 +159,6 @@ class CurvatureProbe:
         at_distance = result.solver == "section"
         planes["distance"] = torch.full_like(planes["kmax"], result.scale if at_distance else torch.nan)
         return {name: values.cpu().numpy() for name, values in planes.items()}
-
-
-class _Spent:
-    """Tells which share of all work is done: what came before this family, and what is spent on it."""
-
-    def __init__(self, before: float, total: float, share: Callable[[float], None]) -> None:
-        self.done, self.total, self.share = before, total, share
-
-    def __call__(self, work: float) -> None:
-        self.done += work
-        self.share(min(self.done / self.total, 1.0))
 
 
 class _Collected:

@@ -20,7 +20,7 @@ from ...errors import ConfigError, UsageError
 from ...geometry.boundary.hessian import EXACT, CentralDifferences, HessianMethod, port_step
 from ...geometry.boundary.points import BoundaryPoints, deepfool_end, nearest_refined, short_of_boundary
 from ...geometry.boundary.smoothness import PiecewiseLinearError, in_double, kinks, with_softplus
-from ...geometry.boundary.spectrum import DENSE_PIXELS, Spectrum, dense_spectrum, extreme_spectrum
+from ...geometry.boundary.spectrum import DENSE_PIXELS, USUAL_PRODUCTS, Spectrum, dense_spectrum, extreme_spectrum
 from ...geometry.subspaces.bases import (
     Reach,
     leading_perturbations,
@@ -41,7 +41,7 @@ from ...geometry.subspaces.shared import (
     space_extent,
 )
 from ...models import Classifier
-from ..measured import PROBES, Context, Measured
+from ..measured import PROBES, Context, Measured, Spent
 from .settings import SharedSettings
 
 RESAMPLES = 1000
@@ -92,11 +92,14 @@ class SharedProbe:
                 self.context.say("boundary points of training images")
                 points = POINTS[self.settings.points](network.model, train.pixels().double(), generator(0, "nearest"))
                 self.context.say("their most curved directions")
-                spectrum = self._spectrum(network, points, num_pixels)
+                spent = Spent(self.context.share, self._products(network, num_pixels))
+                spectrum = self._spectrum(network, points, num_pixels, spent)
                 if spectrum.affine:
                     raise UsageError("every curvature of an affine network (arch=linear) is 0: no direction is shared")
                 reached = reach(double, train.pixels().double())
-                found = self._measure(classifier, double, network, points, spectrum, reached, dataset, train, unseen)
+                found = self._measure(
+                    classifier, double, network, points, spectrum, reached, dataset, train, unseen, spent
+                )
         about = {"step": moment.step, "epoch": moment.epoch}
         return Measured({name: rows.assign(**about) for name, rows in found.tables.items()}, found.arrays)
 
@@ -111,6 +114,7 @@ class SharedProbe:
         dataset: Dataset,
         train: Split,
         unseen: Split,
+        spent: Spent,
     ) -> Measured:
         seed, noisy = self.context.data_seed, dataset.test.balanced(self.settings.num_noise, self.context.data_seed)
         shared = self._shared(spectrum)
@@ -142,10 +146,11 @@ class SharedProbe:
             rng=generator(seed, "shared, rho"),
             directions=self.settings.num_directions,
             hessian=network.hessian,
+            say=spent,
         )
         self.context.say("what these directions are compared with")
         perturbations = [_perturbations(double, part) for part in (train, unseen)]
-        mean = mean_hessian_directions(network.model, points, dim=basis.shape[1], hessian=network.hessian)
+        mean = mean_hessian_directions(network.model, points, dim=basis.shape[1], hessian=network.hessian, say=spent)
         bases = self._others(basis.shape[1], perturbations[0], dataset) | {"mean_hessian": mean.basis}
         self.context.say("noise")
         noise = noise_sensitivity(
@@ -183,15 +188,32 @@ class SharedProbe:
         hessian = EXACT if method == "ad" else CentralDifferences(port_step(num_pixels, self.settings.fd_step))
         return _Network(double, method, hessian.scale, hessian)
 
-    def _spectrum(self, network: _Network, points: BoundaryPoints, num_pixels: int) -> Spectrum:
+    def _products(self, network: _Network, num_pixels: int) -> int:
+        """Products with the Hessians of points that a moment takes, about: nearly all of the work."""
+        dim = default_dim(num_pixels) if self.settings.dim is None else self.settings.dim
+        dim = min(dim, self.settings.num_train * self.settings.num_per_image)
+        each = num_pixels if _is_dense(network, num_pixels) else USUAL_PRODUCTS
+        # the mean Hessian's leading directions take Lanczos' method some three times as many products as there are
+        mean = num_pixels if num_pixels <= DENSE_PIXELS else 3 * dim
+        return self.settings.num_train * (each + mean) + self.settings.num_test * (dim + self.settings.num_directions)
+
+    def _spectrum(self, network: _Network, points: BoundaryPoints, num_pixels: int, spent: Spent) -> Spectrum:
         """The most curved directions of each training point; nan in rows without one."""
         z = torch.where(points.success[:, None], points.point.flatten(1), torch.nan).reshape(points.point.shape)
         other = torch.where(points.success, points.other, points.own)
-        # Lanczos' method takes symmetry for granted, which central differences of a kinked network lack
-        dense = num_pixels <= DENSE_PIXELS or network.method == "fd"
+        dense = _is_dense(network, num_pixels)
+        each = num_pixels if dense else USUAL_PRODUCTS
         solve, most = (dense_spectrum, num_pixels - 1) if dense else (extreme_spectrum, (num_pixels - 2) // 2)
         directions = min(self.settings.num_per_image, most)
-        return solve(network.model, z, points.own, other, num_directions=directions, hessian=network.hessian)
+        return solve(
+            network.model,
+            z,
+            points.own,
+            other,
+            num_directions=directions,
+            hessian=network.hessian,
+            say=lambda row: spent(each if row else 0),
+        )
 
     def _shared(self, spectrum: Spectrum) -> SharedDirections | None:
         """S of the dimension asked for, or of as many as the points span; None where they span none."""
@@ -226,6 +248,12 @@ class SharedProbe:
             "contribution": shared.contribution.float().cpu().numpy(),
             "index": train.index.cpu().numpy(),
         }
+
+
+def _is_dense(network: _Network, num_pixels: int) -> bool:
+    """Whether all principal directions of a point are found; Lanczos' method finds those of both ends."""
+    # it takes symmetry for granted, which central differences of a kinked network lack
+    return num_pixels <= DENSE_PIXELS or network.method == "fd"
 
 
 @contextmanager
