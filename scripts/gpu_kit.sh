@@ -19,7 +19,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 kit=${KIT:-/tmp/bdry-kit}
 python=${PYTHON:-python3}
-piece=${PIECE:-45M} small=15000000 lot=4
+piece=${PIECE:-40M} small=15000000 lot=4
 dry='' tiny='' device=cuda words=()
 
 fail() { echo "$0: $*" >&2; exit 2; }
