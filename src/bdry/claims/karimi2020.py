@@ -16,9 +16,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from ..selection.claim import ABSTRACT, OURS, THEORY, claim
+from ..selection.claim import ABSTRACT, CELLS, OURS, THEORY, claim
 from ..selection.effects import DIFFERENCE, RATE, RATIO, Scale, first, two_way
-from ..selection.evidence import Evidence
+from ..selection.evidence import Cell, Evidence
 from ..selection.failures import without_instances
 from ..selection.verdicts import BAND, Part, Verdict, decide
 
@@ -38,6 +38,7 @@ PAIR = ["source", "target"]
 SHARE_OF_PAIRS = 84 / 90
 # networks that are measured on fewer pairs stand in a study of their own (conf/grid/karimi2020)
 MAIN, FEWER_PAIRS = "main", "convolutional"
+CELLS["karimi2020"] = Cell(("arch",), studies=(MAIN, FEWER_PAIRS))
 
 Frames = dict[int, pd.DataFrame]
 OfMeans = Callable[[np.ndarray], np.ndarray]

@@ -14,9 +14,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from ..selection.claim import ABSTRACT, SECONDARY, claim
+from ..selection.claim import ABSTRACT, CELLS, SECONDARY, claim
 from ..selection.effects import CHANGE, DIFFERENCE, RATE, RATIO, Effect, first, two_way
-from ..selection.evidence import Evidence
+from ..selection.evidence import Cell, Evidence
 from ..selection.margin_changes import (
     FEWEST_IMAGES,
     PAPERS,
@@ -37,6 +37,7 @@ from ..selection.verdicts import SUPPORTED, Part, Verdict, decide, in_a_cell, no
 
 DATASETS = (("fashion_mnist", ""), ("mnist", ""), ("cifar10", ""))
 paper_claim = partial(claim, "mickisch2020", needs=DATASETS)
+CELLS["mickisch2020"] = Cell(("study", "training"))
 NORMS = ("l2", "linf")
 IN_ABSTRACT = "abstract"
 BY_OTHERS = "secondary source"

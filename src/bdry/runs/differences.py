@@ -29,15 +29,16 @@ def flattened(node: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves of a config that tell experiments apart."""
+    return {key: value for key, value in flattened(config).items() if not NO_DIFFERENCE.fullmatch(key)}
+
+
 def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The dotted keys in which the configs are not all the same, but for those that make no difference."""
-    flat = [flattened(config) for config in configs]
+    flat = [settings(config) for config in configs]
     keys = dict.fromkeys(key for one in flat for key in one)
-    return [
-        key
-        for key in keys
-        if not NO_DIFFERENCE.fullmatch(key) and any(one.get(key) != flat[0].get(key) for one in flat)
-    ]
+    return [key for key in keys if any(one.get(key) != flat[0].get(key) for one in flat)]
 
 
 def short_names(configs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import reason
-from .evidence import Evidence
+from .evidence import Cell, Evidence
 from .faults import NO_MEASUREMENTS, at_fault, fault
 from .verdicts import NOT_RUN, SEPARATOR, Part, Verdict, holm, in_a_cell, not_run
 
@@ -88,6 +88,8 @@ class Claim:
 
 # paper -> its claims, by name, in the order in which they are listed
 CLAIMS: dict[str, dict[str, Claim]] = {}
+# paper -> the cells of which its rules take all rows together; the other papers' rules take each experiment by itself
+CELLS: dict[str, Cell] = {}
 
 
 def claim(
@@ -130,6 +132,8 @@ def judge(
     primaries: dict[str, float] = {}
     datasets = evidence.datasets()
     parts = {dataset: evidence.of_dataset(dataset) for dataset in datasets}
+    if paper in CELLS:
+        parts = {dataset: _of_one_experiment(part, CELLS[paper]) for dataset, part in parts.items()}
     for number, found in enumerate(CLAIMS[paper].values()):
         say(number, len(CLAIMS[paper]), found.name)
         named = dict.fromkeys(dataset for dataset, _ in found.needs)
@@ -164,6 +168,14 @@ def judge(
     adjusted = dict(zip(primaries, holm(list(primaries.values())), strict=True))
     held = [adjusted.get(row.dataset, math.nan) if row.primary else math.nan for row in table.itertuples()]
     return table.assign(p_holm=held)[list(COLUMNS)]
+
+
+def _of_one_experiment(evidence: Evidence, cell: Cell) -> Evidence:
+    """`Evidence.of_one_experiment`; says on standard error which experiments do not count."""
+    chosen, reasons = evidence.of_one_experiment(cell)
+    for experiment, why in reasons.items():
+        print(f"passed over: {experiment} ({why})", file=sys.stderr)
+    return chosen
 
 
 def _verdict(found: Claim, part: Evidence) -> tuple[Verdict, Evidence, list[str]]:

@@ -9,8 +9,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..errors import one_line
 from ..runs import TABLES, RunRecord
+from ..runs.differences import differing, settings
 from .rule import IDENTITY, PASSED, in_words, select
+
+# of the keys in which an experiment differs from the one that counts, those that are named
+MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Whose rows a rule takes together: runs of one data set that have the same values in `columns` of `IDENTITY`.
+
+    studies: the studies whose runs are in cells; none named: all.
+    """
+
+    columns: tuple[str, ...]
+    studies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -19,13 +35,15 @@ class Evidence:
 
     tables: by name; what no run has may be left out. Each row begins with its run's identity and the measurement that
         it is from. configs: each experiment's resolved config, by its name. passed: what was passed over, as in
-        `Selection`. failed: (data set, experiment, seed) of each run that was not finished.
+        `Selection`. failed: (data set, experiment, seed) of each run that was not finished. finished: when an
+        experiment's first run was, as a text that sorts by time.
     """
 
     tables: Mapping[str, pd.DataFrame]
     configs: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     passed: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PASSED))
     failed: tuple[tuple[str, str, int], ...] = ()
+    finished: Mapping[str, str] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
 
     @classmethod
@@ -47,13 +65,15 @@ class Evidence:
             say(number, len(TABLES), name)
             found[name] = select(records, name)
         tables = {name: selection.rows for name, selection in found.items() if len(selection.rows)}
-        passed = [selection.passed for selection in found.values() if len(selection.passed)]
+        passed = [selection.passed for selection in found.values()]
         configs = {record.identity["experiment"]: record.config for record in records}
         names = ("dataset", "experiment", "seed")
         failed = tuple(tuple(record.identity[name] for name in names) for record in unfinished)
-        return cls(
-            tables, configs, pd.concat(passed, ignore_index=True) if passed else pd.DataFrame(columns=PASSED), failed
-        )
+        finished: dict[str, str] = {}
+        for record in records:
+            ended = str(record.run.status().get("updated", ""))
+            finished[record.run.experiment] = min(finished.get(record.run.experiment, ended), ended)
+        return cls(tables, configs, _together(passed), failed, finished)
 
     def rows(self, table: str, **where: Any) -> pd.DataFrame:
         """The rows of a table whose columns have the values `where`; a list of values stands for any of them.
@@ -79,7 +99,70 @@ class Evidence:
         tables = {name: table[table["dataset"] == dataset] for name, table in self.tables.items()}
         configs = {name: config for name, config in self.configs.items() if config["dataset"]["name"] == dataset}
         failed = tuple(one for one in self.failed if one[0] == dataset)
-        return Evidence(tables, configs, self.passed[self.passed["dataset"] == dataset], failed)
+        return Evidence(tables, configs, self.passed[self.passed["dataset"] == dataset], failed, self.finished)
+
+    def of_one_experiment(self, cell: Cell) -> tuple[Evidence, dict[str, str]]:
+        """The evidence of one experiment in each cell, for rules that take all rows of a cell together.
+
+        Seeds of one experiment may be pooled, experiments may not, since they were trained otherwise. The main study
+        and standard training come first, where a cell has others. Then that experiment counts which has most seeds,
+        together with those that differ from it in the adversary alone; of equally many the one that was finished
+        first.
+
+        Args:
+            cell: what the rules take together.
+
+        Returns:
+            the evidence, with the others among what was passed over; and of each of them the reason.
+        """
+        columns = [*dict.fromkeys(["experiment", "dataset", *cell.columns, "study", "training", "seed"])]
+        parts = [table[columns] for table in self.tables.values()]
+        runs = pd.concat(parts or [pd.DataFrame(columns=columns)]).drop_duplicates()
+        runs = runs[runs["study"].isin(cell.studies)] if cell.studies else runs
+        runs["family"] = [self._family(row.experiment, row.study) for row in runs.itertuples()]
+        num_seeds = runs.groupby("experiment")["seed"].nunique()
+        of_family = runs.drop_duplicates(["family", "experiment", "seed"]).groupby("family").size()
+        reasons: dict[str, str] = {}
+        for _, found in runs.groupby(["dataset", *cell.columns], sort=False):
+            ranked = sorted(
+                found.drop_duplicates("experiment").itertuples(),
+                key=lambda row: (
+                    row.study != "main",
+                    row.training != "standard",
+                    -of_family[row.family],
+                    -num_seeds[row.experiment],
+                    self.finished.get(row.experiment, ""),
+                    row.experiment,
+                ),
+            )
+            first = str(ranked[0].experiment)
+            reasons |= {str(row.experiment): self._reason(str(row.experiment), first) for row in ranked[1:]}
+        if not reasons:
+            return self, reasons
+        tables, passed = {}, [self.passed]
+        about = ["experiment", "seed", "dataset", "measurement"]
+        for name, table in self.tables.items():
+            dropped = table["experiment"].isin(reasons)
+            tables[name] = table[~dropped]
+            lost = table[dropped].groupby(about, as_index=False).size().rename(columns={"size": "num_rows"})
+            passed.append(lost.assign(table=name, reason=lost["experiment"].map(reasons))[PASSED])
+        configs = {name: config for name, config in self.configs.items() if name not in reasons}
+        return replace(self, tables=tables, configs=configs, passed=_together(passed), _asked=set()), reasons
+
+    def _family(self, experiment: str, study: str) -> str:
+        """What experiments have in common that differ in the adversary alone."""
+        config = settings(self.configs.get(experiment, {}))
+        own = {key: value for key, value in config.items() if not key.startswith("adv.")}
+        return repr((study, sorted(own.items()) if own else experiment))
+
+    def _reason(self, experiment: str, first: str) -> str:
+        """Why an experiment does not count beside the one that does."""
+        both = [self.configs.get(name, {}) for name in (experiment, first)]
+        own, other = map(settings, both)
+        keys = differing(both)
+        named = [f"{key} {one_line(own.get(key))}, not {one_line(other.get(key))}" for key in keys[:MOST_NAMED]]
+        more = [f"and {len(keys) - MOST_NAMED} further keys"] if len(keys) > MOST_NAMED else []
+        return f"verdicts are on {first}" + (f": {', '.join([*named, *more])}" if keys else "")
 
     def runs(self) -> list[tuple[str, int]]:
         """Experiment and seed of all runs that have rows, in the order of the alphabet."""
@@ -103,6 +186,12 @@ class Evidence:
     def passed_over(self) -> list[str]:
         """In words, what was passed over of the tables that were asked for."""
         return in_words(self.passed[self.passed["table"].isin(self._asked)])
+
+
+def _together(passed: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of what was passed over, one below the other."""
+    parts = [part for part in passed if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=PASSED)
 
 
 def _runs_of(table: pd.DataFrame) -> pd.Series:
