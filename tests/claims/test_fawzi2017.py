@@ -273,6 +273,18 @@ def test_only_the_last_moment_counts():
                for seed, part in network.seeds.items())  # fmt: skip
 
 
+def test_experiments_of_one_architecture_are_told_apart_and_called_the_same_in_all_tables():
+    first, other = paths(RNG), curvature(RNG, 0.9)
+    both = pd.concat([first, first.assign(experiment="fashion_mnist-avgcnn-none-11111111")], ignore_index=True)
+    found = evidence(paths=both, curvature_summary=other)
+    alike = [network.name for network in networks(found, "paths")]
+    assert alike == ["avgcnn none", "avgcnn softplus"]
+    found = Evidence(found.tables)
+    alike = [network.name for network in networks(found, "paths")]
+    assert alike == ["avgcnn none (11111111)", "avgcnn none (softplus)"]
+    assert [network.name for network in networks(found, "curvature_summary")] == ["avgcnn none (softplus)"]
+
+
 def test_a_network_that_some_seeds_lack_is_kept_and_they_are_counted():
     made = curvature(RNG, 0.9)
     made.loc[made["seed"] == 2, "method"] = "fd"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,11 +36,10 @@ class Network:
 def networks(evidence: Evidence, table: str, **where: Any) -> list[Network]:
     """The standard training's networks of which at least one seed has such rows, ordered by name."""
     rows = evidence.rows(table, training="standard")
+    names = _names(evidence)
     found = []
-    for (experiment, study, arch), part in rows.groupby(["experiment", "study", "arch"]):
-        config = evidence.configs.get(experiment, {}).get("arch", {})
-        activation = str(config.get("activation", "none"))
-        name = f"{arch} {activation}" if study == "main" else f"{arch} {activation} ({study})"
+    for experiment, part in rows.groupby("experiment"):
+        name, activation = names[str(experiment)], _activation(evidence, str(experiment))
         last = part[part["step"] == part.groupby("seed")["step"].transform("max")]
         seeds = {int(seed): where_columns(of_seed, where) for seed, of_seed in last.groupby("seed")}
         kept = {seed: chosen for seed, chosen in seeds.items() if len(chosen)}
@@ -48,3 +48,28 @@ def networks(evidence: Evidence, table: str, **where: Any) -> list[Network]:
             words = f"{len(lacking)} of {len(seeds)} seeds have no such rows ({', '.join(lacking)})" if lacking else ""
             found.append(Network(name, activation, kept, words))
     return sorted(found, key=lambda network: network.name)
+
+
+def _names(evidence: Evidence) -> dict[str, str]:
+    """How claims call each experiment: by architecture, activation and study, and by its hash where several are alike.
+
+    It is the same for all tables, whichever of them an experiment has.
+    """
+    keys = ["experiment", "study", "arch"]
+    parts = [table.loc[table["training"] == "standard", keys] for table in evidence.tables.values()]
+    runs = pd.concat(parts or [pd.DataFrame(columns=keys)]).drop_duplicates()
+    called = {
+        str(row.experiment): f"{row.arch} {_activation(evidence, row.experiment)}"
+        + (f" ({row.study})" if row.study != "main" else "")
+        for row in runs.itertuples()
+    }
+    taken = Counter(called.values())
+    return {
+        experiment: f"{name} ({experiment.rpartition('-')[2]})" if taken[name] > 1 else name
+        for experiment, name in called.items()
+    }
+
+
+def _activation(evidence: Evidence, experiment: str) -> str:
+    arch: Mapping[str, Any] = evidence.configs.get(experiment, {}).get("arch", {})
+    return str(arch.get("activation", "none"))
