@@ -1,12 +1,13 @@
 """Pages of the documentation site that no file of docs/ holds: mkdocs calls this while it builds.
 
-The start page is the README, the changes are the CHANGELOG; a gallery of every paper's published figures, a page of the
+The start page is the README, the changes are the CHANGELOG; a gallery of the figures of every publication, a page of the
 API for each public package, and docs/findings.md in the navigation where it is there.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from bdry.figures.titles import TITLES
 from bdry.runs.published import CAPTIONS
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
 # of packages whose names are imported on demand
 ONE_BY_ONE = {
     "bdry": (
@@ -54,7 +56,7 @@ def on_files(files: Any, *, config: Any) -> Any:
     from mkdocs.structure.files import File
 
     pages = {"index.md": _from_root("README.md"), "changelog.md": _from_root("CHANGELOG.md")}
-    pages |= {f"figures/{paper}.md": gallery(paper) for paper in TITLES}
+    pages |= {f"figures/{place.parent.name}.md": gallery(place.parent) for place in RESULTS.glob(f"*/{CAPTIONS}")}
     for page in re.findall(r"api/([\w.]+)\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")):
         pages[f"api/{page}.md"] = api(page)
     for place, text in pages.items():
@@ -62,10 +64,11 @@ def on_files(files: Any, *, config: Any) -> Any:
     return files
 
 
-def gallery(paper: str) -> str:
-    """Every published figure of a paper under what it shows, each with its caption folded below."""
-    lines = [f"# Figures of {paper}", "", f"Drawn from [docs/results/{paper}](../results/{paper}/claims.md).", ""]
-    folder = ROOT / "docs" / "results" / paper
+def gallery(folder: Path) -> str:
+    """Every figure of a publication under what it shows, each with its caption folded below."""
+    place = f"results/{folder.name}"
+    lines = [f"# Figures of {folder.name}", "", f"Drawn from [docs/{place}](../{place}/claims.md).", ""]
+    paper = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["paper"]
     captions = apart((folder / CAPTIONS).read_text(encoding="utf-8"))
     for name, title in TITLES[paper].items():
         pictures = sorted(folder.glob(f"{name}-*.png"))
@@ -76,7 +79,7 @@ def gallery(paper: str) -> str:
         if table.is_file():
             lines += [table.read_text(encoding="utf-8"), ""]
         for picture in pictures:
-            lines += [f"![{picture.stem}](../results/{paper}/{picture.name}){{ loading=lazy }}", ""]
+            lines += [f"![{picture.stem}](../{place}/{picture.name}){{ loading=lazy }}", ""]
             if picture.stem not in captions:
                 continue
             what, _, runs = captions[picture.stem].partition("\n\n")
