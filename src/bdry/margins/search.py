@@ -24,8 +24,8 @@ SAME_FUNCTION = 1e-5
 TWICE, COPIES, ELSEWHERE = 4, 8, 4
 # how many times what a few images' logits differ from those in float64 others may
 OTHERS = 2
-# closing: feet aim beyond the linearised boundary by this share of the gap at the image; classes tried; steps for images
-# of which nothing was found
+# closing: feet aim beyond the linearised boundary by this share of the gap at the image; classes tried; steps that are
+# taken where nothing was found
 CLOSE_AIM, CLOSE_CLASSES, NEWTON_STEPS = 1e-3, 5, 10
 
 
