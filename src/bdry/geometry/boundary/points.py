@@ -114,9 +114,12 @@ def to_nearest(model: Model, x: Tensor, z: Tensor, own: Tensor, other: Tensor, *
 def tolerance(logits: Tensor, gradient: Tensor) -> Tensor:
     """|F| at which a point counts as on the boundary, (N,): rounding of the logits, or 1e-10.
 
-    Where F rises by less than 1 in a pixel unit, it is 1e-10 pixel units: logits may be of any scale.
+    Where F rises by less than 1 in a pixel unit, it is 1e-10 pixel units, and no less than float64's rounding of a
+    pixel moves F by: logits may be of any scale.
     """
-    return torch.maximum(4 * rounding(logits), 1e-10 * norm(gradient, "l2").clamp_max(1.0))
+    length = norm(gradient, "l2")
+    by_pixels = torch.maximum(1e-10 * length.clamp_max(1.0), 16 * torch.finfo(torch.float64).eps * length)
+    return torch.maximum(4 * rounding(logits), by_pixels)
 
 
 def _foot(x: Tensor, z: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
