@@ -11,7 +11,7 @@ from bdry.core.measuring import logits_in_float64, measuring
 from bdry.core.seeds import seeded_globally
 from bdry.geometry import boundary
 from bdry.geometry.regions.paths import labels_at
-from bdry.margins import walk
+from bdry.margins import certified, walk
 from bdry.models import build_classifier
 
 X = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -149,6 +149,9 @@ def test_images_of_another_dtype_than_the_weights_are_named():
     for look in (lambda: walk(model, X), lambda: labels_at(model, X, 5)):
         with pytest.raises(ValueError, match=r"x is torch.float32, the model's weights are torch.float64: give x.to\("):
             look()
+    # images of 16 bits are taken nowhere
+    with pytest.raises(ValueError, match=r"the model's weights are torch.float16: give model.float\(\)"):
+        certified(model.half(), X)
     # a failure of another kind is the model's own, in a module that casts its input too
     for cause in ("shapes", "out of memory, whatever the type"):
         with pytest.raises(RuntimeError, match=cause):

@@ -104,6 +104,8 @@ def test_folders_train_and_test_are_the_splits_and_colour_and_size_are_as_asked(
         (lambda p: (write_images(p) / "c" / "00.png").write_text("no") and p, "00.png: cannot be read as an image"),
         (lambda p: Image.new("L", (9, 9)).save(write_images(p) / "e" / "x.png") or p, r"x.png: 9x9 pixels, but 00.png has 4x5: dataset.size="),  # noqa: E501
         (lambda p: Image.new("I;16", (5, 4)).save(write_images(p) / "e" / "x.png") or p, "x.png: more than 8 bits"),
+        (lambda p: (write_images(p) / "e" / "x.JFIF").write_bytes(b"") or p, r"x.JFIF: images of this kind are not read \(jpg"),  # noqa: E501
+        (lambda p: Image.new("L", (5, 4)).save(write_images(p) / "e" / "x.gif") or p, "x.gif: images of this kind"),
         (lambda p: os.mkfifo(write_images(p) / "e" / "x.png") or p, "x.png: no file, or a link to none"),
         (lambda p: (write_images(p) / "e" / "x.png").symlink_to("gone.png") or p, "x.png: no file, or a link to none"),
         (lambda p: (write_images(p) / "e" / "loop").symlink_to(p) or p, "by links the same file as"),

@@ -179,3 +179,52 @@ def test_wrong_arguments_are_refused_with_their_value(estimator, wrong, message)
     arguments = {"x": torch.zeros(2, 1, 8, 8)} | wrong
     with pytest.raises(ValueError, match=message):
         estimator(lambda z: z.flatten(1) @ W.T + B, **arguments)
+
+
+@pytest.mark.parametrize("estimator", [walk, deepfool, ddn, fmn, fab, apgd], ids=lambda function: function.__name__)
+@pytest.mark.parametrize(("radius", "distance"), [(0.1, 0.05), (0.5, 1e-6)])
+def test_a_ball_of_another_class_is_found_from_outside(estimator, radius, distance):
+    """DDN's first ball has radius 1 and leads to the other side of it."""
+    way = torch.randn(3, 12, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    x = (0.5 + (radius + distance) * way / way.norm(dim=1, keepdim=True)).float().clamp(0, 1).reshape(3, 1, 1, 12)
+
+    def model(z):
+        f = (z - 0.5).flatten(1).square().sum(1) - radius**2
+        return torch.stack([f, -f], 1)
+
+    result = estimator(model, x)
+    truth = (x.double() - 0.5).flatten(1).norm(dim=1) - radius
+    assert float((result.margin / truth - 1).abs().nan_to_num(torch.inf).max()) < 0.05
+
+
+@every
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_a_boundary_farther_than_all_steps_is_found(estimator, norm):
+    if estimator is ddn and norm == "linf":
+        pytest.skip("ddn is l2 only")
+    w = torch.randn(8, generator=torch.Generator().manual_seed(3))
+    x = torch.rand(3, 1, 1, 8, generator=torch.Generator().manual_seed(4))
+
+    def model(z):
+        f = z.flatten(1) @ w / w.norm() - 1e3
+        return torch.stack([-f, f], 1)
+
+    truth = (1e3 - x.flatten(1) @ w / w.norm()) / dual_norm(w[None] / w.norm(), norm)
+    torch.testing.assert_close(estimator(model, x, norm=norm).margin, truth, rtol=1e-3, atol=0)
+    # the box does not reach so far
+    assert not bool(estimator(model, x, norm=norm, clipped=True).success.any())
+
+
+@every
+@pytest.mark.parametrize("classes", [0, 1])
+def test_a_model_of_less_than_two_classes_is_refused(estimator, classes):
+    with pytest.raises(ValueError, match=rf"logits of shape \(2, {classes}\): a boundary lies between two classes"):
+        estimator(lambda z: z.flatten(1)[:, :classes], torch.rand(2, 1, 2, 2, generator=torch.Generator()))
+
+
+@every
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_logits_that_are_no_numbers_have_no_margins(estimator, value):
+    result = estimator(lambda z: z.flatten(1)[:, :3] * 0 + value, torch.rand(2, 1, 2, 2, generator=torch.Generator()))
+    assert not bool(result.success.any())
+    assert bool(result.margin.isnan().all())

@@ -71,7 +71,8 @@ def logits_of(model: Model, z: Tensor) -> Tensor:
     Logits of a longer dtype are taken relative to the largest before they are shortened: their differences count.
 
     Raises:
-        ValueError: the output is no floating-point tensor of shape (N, K), or the weights are of another dtype than z.
+        ValueError: the output is no floating-point tensor of shape (N, K) with two classes at least, or the weights
+            are of another dtype than z.
     """
     try:
         # a copy: some modules normalise in place
@@ -82,12 +83,16 @@ def logits_of(model: Model, z: Tensor) -> Tensor:
         if "type" not in str(error) or out_of_memory(error) or len(weights) != 1 or z.dtype in weights:
             raise
         wanted = weights.pop()
-        raise ValueError(f"x is {z.dtype}, the model's weights are {wanted}: give x.to({wanted})") from error
+        # images are float32 or float64 everywhere
+        way = f"x.to({wanted})" if wanted in (torch.float32, torch.float64) else "model.float()"
+        raise ValueError(f"x is {z.dtype}, the model's weights are {wanted}: give {way}") from error
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(z):
         given = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         raise ValueError(f"the model must give one row of logits for each of {len(z)} images, not {given}")
     if not logits.is_floating_point():
         raise ValueError(f"the model's logits are {logits.dtype}, which have no gradients")
+    if logits.shape[1] < 2:
+        raise ValueError(f"the model gives logits of shape {tuple(logits.shape)}: a boundary lies between two classes")
     if torch.finfo(logits.dtype).bits > torch.finfo(z.dtype).bits:
         logits = logits - logits.detach().amax(1, keepdim=True)
     return logits.to(z.dtype)

@@ -15,6 +15,8 @@ PUSHES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.07, 0.1, 0.2, 
 
 # an image whose gap is below so many roundings is near the boundary: 0.8 % of the largest logit in float32
 NEAR = 16_384
+# so many times the size of the two largest logits is no logit of its own, but a mask
+MASKED = 1e6
 # where rounding may turn a label, it is tried in batches of so many copies; the larger where the images come so too
 COPIES, ALWAYS = (1, 2, 3, 8, 32), 8
 
@@ -30,10 +32,20 @@ def gap(logits: Tensor, start_class: Tensor, towards: Tensor | None = None) -> T
     return difference if towards is None else -difference
 
 
+def largest_logit(logits: Tensor) -> Tensor:
+    """The size of the largest logit, whatever its sign, of the classes that are not masked; (N,).
+
+    A class is masked at -inf, or by a number such as -1e9: one `MASKED` times as large as the two largest logits.
+    """
+    sizes = logits.detach().nan_to_num(0.0, 0.0, 0.0).abs()
+    first_two = logits.detach().nan_to_num(0.0, 0.0, -torch.inf).topk(2).values.nan_to_num(0.0, 0.0, 0.0).abs().amax(1)
+    bound = torch.where(first_two > 0, MASKED * first_two, torch.inf)
+    return torch.where(sizes <= bound[:, None], sizes, 0.0).amax(1)
+
+
 def rounding(logits: Tensor) -> Tensor:
-    """How much rounding may move the gap in a batch of another size: 4 eps of the largest finite logit; (N,)."""
-    largest = logits.detach().nan_to_num(0.0, 0.0, 0.0).abs().amax(dim=1)
-    return 4 * torch.finfo(logits.dtype).eps * largest
+    """How much rounding may move the gap in a batch of another size: 4 eps of the largest logit; (N,)."""
+    return 4 * torch.finfo(logits.dtype).eps * largest_logit(logits)
 
 
 def clearly_beyond(logits: Tensor, start_class: Tensor) -> Tensor:

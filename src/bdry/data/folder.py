@@ -17,6 +17,8 @@ from .dataset import DATASETS, Dataset, Split, divided
 MODES = {"grey": "L", "colour": "RGB"}
 # what a folder of a split may be called, in small letters: no class is
 SPLITS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
+# what is an image too, and not read: to pass it over would be to leave images out without a word
+UNREAD = {".gif", ".jfif", ".jpe", ".jp2", ".avif", ".heic", ".heif", ".tga", ".jxl"}
 LAYOUT = "wanted is <root>/<class>/<image>, or <root>/train/<class>/<image> and <root>/test/<class>/<image>"
 
 
@@ -36,7 +38,8 @@ def folder(root: str, channels: str, size: list[int] | None, test_fraction: floa
 
     Raises:
         DataError: there are no such folders, all of them are named as splits are, links lead to an image twice, or a
-            file is no image, of another size than the first, or of more than 8 bits a channel.
+            file is no image, of a kind that is not read, of another size than the first, or of more than 8 bits a
+            channel.
     """
     place = Path(root).expanduser()
     if not place.is_dir():
@@ -88,8 +91,14 @@ def _listed(place: Path) -> tuple[list[tuple[str, int]], list[str]]:
     """The images below `place` with their classes' numbers, and the classes."""
     layout = torchvision_datasets().folder
 
+    kinds = ", ".join(kind.removeprefix(".") for kind in layout.IMG_EXTENSIONS)
+
     def is_image(path: str) -> bool:
-        return layout.is_image_file(path) and not is_hidden(Path(path).relative_to(place))
+        if is_hidden(Path(path).relative_to(place)):
+            return False
+        if Path(path).suffix.lower() in UNREAD:
+            raise DataError(f"{path}: images of this kind are not read ({kinds} are): convert it, or take it away")
+        return bool(layout.is_image_file(path))
 
     classes = sorted(one.name for one in place.iterdir() if one.is_dir() and not is_hidden(Path(one.name)))
     if not classes:
@@ -103,7 +112,6 @@ def _listed(place: Path) -> tuple[list[tuple[str, int]], list[str]]:
     try:
         return layout.make_dataset(str(place), numbers, is_valid_file=is_image), classes
     except FileNotFoundError as error:
-        kinds = ", ".join(kind.removeprefix(".") for kind in layout.IMG_EXTENSIONS)
         without = str(error).splitlines()[0].partition("for the classes ")[2].rstrip(". ")
         raise DataError(f"{place}: no image ({kinds}) in {without}; {LAYOUT}") from None
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.measuring import Model
+from ..core.measuring import Model, logits_of
 from ..names import BOUND_METHODS
 from .bounds import Ball, lower_bounds, num_at_once
 from .network import trace
@@ -73,7 +73,7 @@ def certified(
     if method not in BOUND_METHODS:
         raise ValueError(f"method={method!r}: not one of {', '.join(BOUND_METHODS)}")
     nodes = trace(model, x.shape[1:])
-    logits = model(x)
+    logits = logits_of(model, x)
     num_classes = logits.shape[1]
     start = logits.argmax(1) if start_class is None else start_class
     shift = torch.arange(1, num_classes, device=x.device)

@@ -49,6 +49,8 @@ def exact(
     """
     search = Search(model, x, start_class, norm=norm, towards=towards, clipped=clipped)
     logits, rows = search.logits, search.open_rows()
+    if not bool(search.finite.any()):
+        return search.result()
     weight, bias = _affine_form(model, x)
     known = search.leaf_logits.isfinite()
     error = (x.flatten(1) @ weight.T + bias - search.leaf_logits)[known & search.finite[:, None]].abs()

@@ -24,8 +24,9 @@ SAME_FUNCTION = 1e-5
 TWICE, COPIES, ELSEWHERE = 4, 8, 4
 # how many times what a few images' logits differ from those in float64 others may
 OTHERS = 2
-# closing: feet aim beyond the linearised boundary by this share of the gap at the image; classes tried
-CLOSE_AIM, CLOSE_CLASSES = 1e-3, 5
+# closing: feet aim beyond the linearised boundary by this share of the gap at the image; classes tried; steps that are
+# taken where nothing was found
+CLOSE_AIM, CLOSE_CLASSES, NEWTON_STEPS = 1e-3, 5, 10
 
 
 def cosine(step: int, steps: int, first: float, last: float) -> float:
@@ -242,8 +243,10 @@ class Search:
         """Bisects, then steps from each image to the nearest of the boundaries linearised at its point; itself.
 
         What is nearer and beyond is the new point. Where the boundary is flat this is the margin, whichever way and
-        however far off a point was found.
+        however far off a point was found. Images of which none was found, as where the boundary is farther than all
+        steps together or behind it is less room than a step, take Newton's steps first.
         """
+        self._newton()
         for _ in range(rounds):
             self.bisect()
             rows = ((self.boundary_class >= 0) & (self.distance > 0)).nonzero()[:, 0]
@@ -258,6 +261,27 @@ class Search:
             origin = self.x[rows]
             self.evaluate(rows, origin + self.step(origin, z, value - aim, w)[0], graph=False)
         return self
+
+    def _newton(self) -> None:
+        """Steps from images without a point to the nearest linearised boundary, until one is beyond.
+
+        Each goes a little further, some roundings of a pixel at first: else rounding may leave nothing of it.
+        """
+        rows = self.open_rows()
+        rows = rows[self.distance[rows].isinf()]
+        z = self.x[rows]
+        for number in range(NEWTON_STEPS):
+            if rows.numel() == 0:
+                return
+            leaf, logits, _ = self.look(rows, z)
+            value, w, distance, _ = self.nearest_boundary(rows, leaf, logits, self.rivals(rows, logits, CLOSE_CLASSES))
+            further = torch.maximum(
+                2 * self.noise[rows], 2**number * torch.finfo(z.dtype).eps * dual_norm(w, self.norm)
+            )
+            z = z + self.step(z, z, (1 + CLOSE_AIM) * value - further, w)[0]
+            beyond = self.evaluate(rows, z, graph=False)[2]
+            left = ~beyond & distance.isfinite()
+            rows, z = rows[left], z[left]
 
     def result(self) -> MarginResult:
         """Bisection between each image and the best point; rows without one are failures.

@@ -18,15 +18,14 @@ import torch
 from torch import Tensor
 
 from ...core.measuring import Model, logits_of
-from ...core.norms import per_sample, steepest
+from ...core.norms import norm, per_sample, steepest
 from ...core.seeds import generator
+from ...core.segments import rounding
 from .hessian import CentralDifferences
 from .logit_gap import SIGN, gap_and_gradient, pair_gap
 from .points import BoundaryPoints
 from .spectrum import dense_spectrum
 
-# a logit gap of at most so many units of the logits' rounding is none
-ROUNDING = 4
 # products with the Hessian, of which directions at both ends are found, beside four for each direction
 FEWEST_PRODUCTS = 20
 # a direction whose new part is at most this share of its length is none
@@ -90,7 +89,7 @@ def geometric_curvature(
     if not scale > 0:
         raise ValueError(f"scale={scale}: must be above 0")
     m = directions.shape[1]
-    slope, normal = gradient.flatten(1).norm(dim=1), steepest(gradient, "l2")
+    slope, normal = norm(gradient, "l2"), steepest(gradient, "l2")
     side = scale * torch.stack([directions, -directions], 2)
     plane = (z[:, None, None] + side).reshape(-1, *z.shape[1:])
     owner = torch.arange(len(z), device=z.device).repeat_interleave(2 * m)
@@ -148,7 +147,7 @@ def _height(
         logits = logits_of(model, base[rows] + per_sample(s, base) * normal[rows])
         value = pair_gap(logits, own[rows], other[rows])
         # what is rounding alone is 0: looking for its root is looking for chance
-        return torch.where(value.abs() <= ROUNDING * torch.finfo(value.dtype).eps * logits.abs().amax(1), 0.0, value)
+        return torch.where(value.abs() <= rounding(logits), 0.0, value)
 
     rows = torch.arange(len(base), device=base.device)
     at_base = at(rows, torch.zeros_like(slope))

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ...core.measuring import Model, logits_of
-from ...core.norms import per_sample, steepest
-from ...core.segments import clearly_beyond, first_crossing, gap
+from ...core.norms import norm, per_sample, steepest
+from ...core.segments import clearly_beyond, first_crossing, gap, rounding
 from ...margins import ESTIMATORS, MarginResult, deepfool, unguarded
 from ...names import FAMILIES
 from .directions import random_directions
@@ -38,7 +38,7 @@ class Refined(NamedTuple):
 
 
 def to_boundary(model: Model, z: Tensor, own: Tensor, other: Tensor, *, steps: int = 20) -> Refined:
-    """Newton's steps along the gradient, until |F| is below 1e-10 or rounding; other rows are not on the boundary.
+    """Newton's steps along the gradient until F is 0 as far as `tolerance` says; other rows are not on the boundary.
 
     Args:
         model: points (N, ...) to logits (N, K).
@@ -51,14 +51,14 @@ def to_boundary(model: Model, z: Tensor, own: Tensor, other: Tensor, *, steps: i
     logits, value, gradient = gap_and_gradient(model, z, own, other)
     iterations = torch.ones_like(own)
     for _ in range(steps):
-        squared = gradient.flatten(1).square().sum(1)
-        rows = ((value.abs() > tolerance(logits)) & value.isfinite() & (squared > 0)).nonzero()[:, 0]
+        length = norm(gradient, "l2")
+        rows = ((value.abs() > tolerance(logits, gradient)) & value.isfinite() & (length > 0)).nonzero()[:, 0]
         if rows.numel() == 0:
             break
-        z[rows] -= per_sample(value[rows] / squared[rows], z) * gradient[rows]
+        z[rows] -= per_sample(value[rows] / length[rows], z) * steepest(gradient[rows], "l2")
         logits[rows], value[rows], gradient[rows] = gap_and_gradient(model, z[rows], own[rows], other[rows])
         iterations[rows] += 1
-    return Refined(z, value, gradient, logits, value.abs() <= tolerance(logits), iterations)
+    return Refined(z, value, gradient, logits, value.abs() <= tolerance(logits, gradient), iterations)
 
 
 def to_nearest(model: Model, x: Tensor, z: Tensor, own: Tensor, other: Tensor, *, steps: int = 40) -> Refined:
@@ -111,18 +111,25 @@ def to_nearest(model: Model, x: Tensor, z: Tensor, own: Tensor, other: Tensor, *
     return refined._replace(iterations=refined.iterations + iterations)
 
 
-def tolerance(logits: Tensor) -> Tensor:
-    """|F| at which a point counts as on the boundary: 1e-10, or rounding of the logits; (N,)."""
-    return (16 * torch.finfo(logits.dtype).eps * logits.abs().amax(1)).clamp_min(1e-10)
+def tolerance(logits: Tensor, gradient: Tensor) -> Tensor:
+    """|F| at which a point counts as on the boundary, (N,): rounding of the logits, or 1e-10.
+
+    Where F rises by less than 1 in a pixel unit, it is 1e-10 pixel units, and no less than float64's rounding of a
+    pixel moves F by: logits may be of any scale.
+    """
+    length = norm(gradient, "l2")
+    by_pixels = torch.maximum(1e-10 * length.clamp_max(1.0), 16 * torch.finfo(torch.float64).eps * length)
+    return torch.maximum(4 * rounding(logits), by_pixels)
 
 
 def _foot(x: Tensor, z: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
-    along = ((z - x) * gradient).flatten(1).sum(1) - value
-    return x + per_sample(along / gradient.flatten(1).square().sum(1), x) * gradient
+    normal = steepest(gradient, "l2")
+    along = ((z - x) * normal).flatten(1).sum(1) - value / norm(gradient, "l2")
+    return x + per_sample(along, x) * normal
 
 
 def _merit(x: Tensor, z: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
-    return (z - x).flatten(1).norm(dim=1) + PENALTY * value.abs() / gradient.flatten(1).norm(dim=1)
+    return norm(z - x, "l2") + PENALTY * value.abs() / norm(gradient, "l2")
 
 
 # the cosine of image - point and gradient at which a point counts as nearest
@@ -302,7 +309,11 @@ def _estimated(model: Model, x: Tensor, margin: MarginResult) -> tuple[Tensor, T
     with torch.no_grad():
         logits = logits_of(model, x)
     runner_up = logits.scatter(1, margin.start_class[:, None], -torch.inf).argmax(1)
-    there = pair_gap(logits, margin.start_class, runner_up).abs() <= tolerance(logits)
+    there = pair_gap(logits, margin.start_class, runner_up).abs() <= (4 * rounding(logits)).clamp_min(1e-10)
+    near = there.nonzero()[:, 0]
+    if len(near):
+        _, value, gradient = gap_and_gradient(model, x[near], margin.start_class[near], runner_up[near])
+        there[near] = value.abs() <= tolerance(logits[near], gradient)
     point = torch.where(per_sample(there, x), x, margin.point)
     other = torch.where(there, runner_up, margin.boundary_class)
     rows = (there | margin.success).nonzero()[:, 0]
@@ -335,7 +346,7 @@ def _collect(
     back = (x[rows] - refined.point).flatten(1)
     gradient = refined.gradient.flatten(1)
     distance = back.norm(dim=1)
-    cosine = (back * gradient).sum(1) / (distance * gradient.norm(dim=1))
+    cosine = (back * steepest(gradient, "l2")).sum(1) / distance
     third = refined.logits.scatter(1, torch.stack([own[rows], other], 1), -torch.inf).amax(1)
     # in rounding's reach of the boundary the direction to it is noise
     at_start = distance <= 1e3 * torch.finfo(x.dtype).eps * x[rows].flatten(1).norm(dim=1)

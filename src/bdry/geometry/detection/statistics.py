@@ -21,6 +21,7 @@ from torch.func import grad, jvp
 from ...core.measuring import Model, logits_of
 from ...core.norms import norm as norm_of
 from ...core.norms import per_sample, steepest
+from ...core.segments import largest_logit
 from ..boundary.directions import inner_products, random_directions, random_tangents, tangent
 from ..boundary.logit_gap import gap_and_gradient, pair_gap
 from ..boundary.points import BoundaryPoints
@@ -114,7 +115,7 @@ def _exact(model: Model, z: Tensor, v: Tensor) -> Tensor:
 
 def _difference(model: Model, z: Tensor, v: Tensor, here: Tensor, step: float) -> Tensor:
     ahead, behind = logits_of(model, z + step * v), logits_of(model, z - step * v)
-    scale = (ahead.abs() + behind.abs() + 2 * here.abs()).amax(1, keepdim=True)
+    scale = (largest_logit(ahead) + largest_logit(behind) + 2 * largest_logit(here))[:, None]
     return zero_rounding(ahead + behind - 2 * here, scale) / step**2
 
 
