@@ -1,7 +1,7 @@
 """Pages of the documentation site that no file of docs/ holds: mkdocs calls this while it builds.
 
-The start page is the README, the changes are the CHANGELOG; a gallery of the figures of every publication, a page of the
-API for each public package, and docs/findings.md in the navigation where it is there.
+The start page is the README, the changes are the CHANGELOG; a gallery of the figures of every publication, a page of
+the API for each public package, and docs/findings.md in the navigation where it is there.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -11,7 +12,10 @@ import zipfile
 import pandas as pd
 import pytest
 
+from bdry import margins
 from bdry.cli import main
+from bdry.margins import ESTIMATORS, checks, deepfool
+from bdry.margins.result import Estimators
 from bdry.runs import SCHEMA_VERSION, Run
 
 HISTORY = {"lr": 0.1, "objective": 1.0, "train_loss": 1.0, "train_accuracy": 0.8, "test_loss": 1.0}
@@ -241,32 +245,34 @@ def test_an_archive_for_a_supplement(runs, tmp_path, capsys):
     assert "no finished run among them" in capsys.readouterr().err
 
 
-def test_the_doctor_finds_the_estimators_exact(capsys):
+def test_the_doctor_asks_every_estimator_every_case(capsys, monkeypatch):
+    """That the answers are right is the check of tests/margins/test_registry.py, which takes a minute."""
+    asked = []
+    monkeypatch.setattr(checks, "error_on_affine", lambda *case: asked.append(case) or 0.0)
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert "ok      estimator deepfool: within" in out
+    expected = []
+    for name in ESTIMATORS:
+        assert f"ok      estimator {name}: within" in out
+        able = ESTIMATORS.abilities(name)
+        expected += [(ESTIMATORS[name], able, norm, *case) for norm in able.norms for case in checks.CASES]
+    assert asked == expected
     assert "ok      data set digits: 1442 + 355 images" in out
 
 
-def test_a_wrong_estimator_is_found(capsys, monkeypatch):
-    from bdry import margins
-    from bdry.margins import ESTIMATORS
-    from bdry.margins.result import Estimators
-
-    right = ESTIMATORS["deepfool"]
-
+def test_a_wrong_estimator_is_found_beside_a_right_one(capsys, monkeypatch):
     def doubled(*args, **kwargs):
-        import dataclasses
-
-        result = right(*args, **kwargs)
+        result = deepfool(*args, **kwargs)
         return dataclasses.replace(result, margin=2 * result.margin)
 
-    broken = Estimators("margin")
-    broken.register("deepfool")(doubled)
-    monkeypatch.setattr(margins, "ESTIMATORS", broken)
+    both = Estimators("margin")
+    both.register("right")(ESTIMATORS["deepfool"])
+    both.register("broken")(doubled)
+    monkeypatch.setattr(margins, "ESTIMATORS", both)
     assert main(["doctor"]) == 1
     captured = capsys.readouterr()
-    assert "failed  estimator deepfool: RuntimeError: differs from the closed form by 1" in captured.out
+    assert "ok      estimator right: within" in captured.out
+    assert "failed  estimator broken: RuntimeError: differs from the closed form by 1" in captured.out
     assert "1 of" in captured.err
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from bdry.figures import Style, styled
 from bdry.runs import SCHEMA_VERSION, TABLES, Measurement, Run, find_runs
+from bdry.studies.figures import FIGURES, draw_figures
 from bdry.studies.margins.probe import summarise
 
 ADVERSARIES = {
@@ -36,6 +40,34 @@ def write_run() -> Callable[..., Run]:
         return run
 
     return write
+
+
+COARSE = Style(formats=("png",), dpi=50)
+
+
+@pytest.fixture(params=[COARSE, pytest.param(Style(), marks=pytest.mark.long)], ids=["coarse", "as designed"])
+def drawn_twice(request, tmp_path) -> Callable[..., list[Path]]:
+    """A function that draws every figure of a paper twice, to the same bytes, and gives the files.
+
+    A figure is its pictures, a CSV and a caption, but for `tables`, which have other endings.
+    """
+
+    def draw(paper: str, found: list, **tables: set[str]) -> list[Path]:
+        digests = []
+        for name in ("a", "b"):
+            with styled(request.param):
+                paths = draw_figures(paper, "all", found, tmp_path / name)
+            digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths})
+        assert digests[0] == digests[1]
+        endings: dict[str, set[str]] = {}
+        for path in paths:
+            stem, _, ending = path.name.partition(".")
+            endings.setdefault(stem.partition("-")[0], set()).add(ending)
+        figure = {*request.param.formats, "csv", "caption.md"}
+        assert endings == {name: tables.get(name, figure) for name in FIGURES[paper]}
+        return paths
+
+    return draw
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,32 +13,21 @@ from bdry.studies.margins.figures.images import calibration_data, r4_data, relia
 from bdry.studies.margins.figures.training import controls_data, factors_data, r1_data, r2_data, r3_data, transfer_data
 from bdry.studies.noise.figures import noise_data
 
-NAMES = ["R1", "R2", "R3", "R4", "R5", "T1", "T2", "trend"]
-NAMES += ["transfer", "calibration", "noise", "controls", "estimators", "factors"]
 ONE = [(0, 0.0)]
 TWO = [(0, 0.0), (10, 1.0)]
 
 
-def test_all_figures_of_a_study_come_with_captions_and_the_same_bytes_again(tmp_path, study, records):
+def test_all_figures_of_a_study_come_with_captions_and_the_same_bytes_again(tmp_path, study, records, drawn_twice):
     study(tmp_path / "runs", seeds=(0, 1), datasets=("mnist",), num_images=60)
+    table = {"csv", "md", "tex"}
     found = records(tmp_path / "runs")
-    digests = []
-    for folder in (tmp_path / "a", tmp_path / "b"):
-        paths = draw_figures("mickisch2020", "all", found, folder)
-        digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths})
-    assert digests[0] == digests[1]
-    assert set(FIGURES["mickisch2020"]) == {"margin_evolution", *NAMES}
-    for name in NAMES:
-        endings = {path.name.split(".", 1)[1] for path in paths if path.name.split("-")[0].split(".")[0] == name}
-        written = {"T": {"csv", "md", "tex"}, "trend": {"csv", "tex"}}
-        assert endings == written.get(name, written.get(name[0], {"png", "pdf", "csv", "caption.md"}))
-    for path in paths:
+    for path in drawn_twice("mickisch2020", found, T1=table, T2=table, trend={"csv", "tex"}):
         if path.name.endswith("lenet.caption.md"):
             assert "seeds 0, 1" in path.read_text()
             assert "n = " in path.read_text()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FIGURES["mickisch2020"])
 def test_without_data_a_figure_is_nothing(name, tmp_path):
     assert FIGURES["mickisch2020"][name].draw(name, [], tmp_path) == []
 

@@ -316,7 +316,9 @@ def _best(
     """One run's rows, each unit from the first measurement that has it; what the others had on the same units."""
     together = pd.concat([rows.assign(**{ORDER: number}) for number, (_, rows) in enumerate(found)], ignore_index=True)
     key = [column for column in unit if column != "step" or moments != "curve"]
-    best = together.groupby(key, dropna=False)[ORDER].transform("min") if key else together[ORDER].min()
+    # of one measurement there is nothing to choose
+    several = key and len(found) > 1
+    best = together.groupby(key, dropna=False)[ORDER].transform("min") if several else together[ORDER].min()
     passed = []
     for (number, winner), rows in together.assign(**{WINNER: best})[together[ORDER] > best].groupby([ORDER, WINNER]):
         reason = _outranked(found[number][0], found[winner][0])
