@@ -202,7 +202,7 @@ def test_two_classes_leave_one_label_to_recover():
 
 def test_bad_input_is_one_clear_line():
     x = images(2)
-    with pytest.raises(ValueError, match="two classes or more"):
+    with pytest.raises(ValueError, match="a boundary lies between two classes"):
         logit_gap_scores(lambda z: z.flatten(1)[:, :1], x)
     with pytest.raises(ValueError, match="directions=0: must be at least 1"):
         sample_curvature(network(), x, rng=draw(), directions=0)

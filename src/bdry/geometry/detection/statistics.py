@@ -311,8 +311,6 @@ def _difference_forms(
 def _others(logits: Tensor, candidates: int | None) -> Tensor:
     """The classes of the largest logits but the predicted one, (N, candidates), the largest first."""
     num_others = logits.shape[1] - 1
-    if num_others < 1:
-        raise ValueError("detection takes a classifier of two classes or more; this one has a single logit")
     rest = logits.scatter(1, logits.argmax(1, keepdim=True), -torch.inf)
     return rest.topk(num_others if candidates is None else min(candidates, num_others), dim=1).indices
 
