@@ -19,7 +19,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 # what scripts/site_pages.py writes, and what may come later
-WRITTEN = re.compile(r"(api|figures)/[\w.]+\.md|index\.md|changelog\.md|findings\.md")
+WRITTEN = re.compile(r"(api|figures)/[\w.-]+\.md|index\.md|changelog\.md|findings\.md")
 
 
 def links(page: Path) -> list[str]:
@@ -52,7 +52,7 @@ def test_a_list_begins_after_an_empty_line(page):
 
 
 def test_the_navigation_names_pages_that_there_are():
-    named = re.findall(r"[\w./]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("exclude_docs")[0])
+    named = re.findall(r"[\w./-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("exclude_docs")[0])
     assert len(named) > 40
     for name in named:
         assert (DOCS / name).is_file() or WRITTEN.fullmatch(name), name
