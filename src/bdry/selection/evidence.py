@@ -119,7 +119,7 @@ class Evidence:
         parts = [table[columns] for table in self.tables.values()]
         runs = pd.concat(parts or [pd.DataFrame(columns=columns)]).drop_duplicates()
         runs = runs[runs["study"].isin(cell.studies)] if cell.studies else runs
-        runs["family"] = [self._family(row.experiment, row.study) for row in runs.itertuples()]
+        runs = runs.assign(family=[self._family(row.experiment, row.study) for row in runs.itertuples()])
         num_seeds = runs.groupby("experiment")["seed"].nunique()
         of_family = runs.drop_duplicates(["family", "experiment", "seed"]).groupby("family").size()
         reasons: dict[str, str] = {}
