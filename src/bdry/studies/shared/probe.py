@@ -92,7 +92,7 @@ class SharedProbe:
                 self.context.say("boundary points of training images")
                 points = POINTS[self.settings.points](network.model, train.pixels().double(), generator(0, "nearest"))
                 self.context.say("their most curved directions")
-                spent = Spent(self.context.share, self._products(network, num_pixels))
+                spent = Spent(self.context.share, self._work(network, num_pixels))
                 spectrum = self._spectrum(network, points, num_pixels, spent)
                 if spectrum.affine:
                     raise UsageError("every curvature of an affine network (arch=linear) is 0: no direction is shared")
@@ -188,21 +188,22 @@ class SharedProbe:
         hessian = EXACT if method == "ad" else CentralDifferences(port_step(num_pixels, self.settings.fd_step))
         return _Network(double, method, hessian.scale, hessian)
 
-    def _products(self, network: _Network, num_pixels: int) -> int:
+    def _work(self, network: _Network, num_pixels: int) -> int:
         """Products with the Hessians of points that a moment takes, about: nearly all of the work."""
         dim = default_dim(num_pixels) if self.settings.dim is None else self.settings.dim
         dim = min(dim, self.settings.num_train * self.settings.num_per_image)
-        each = num_pixels if _is_dense(network, num_pixels) else USUAL_PRODUCTS
         # the mean Hessian's leading directions take Lanczos' method some three times as many products as there are
         mean = num_pixels if num_pixels <= DENSE_PIXELS else 3 * dim
-        return self.settings.num_train * (each + mean) + self.settings.num_test * (dim + self.settings.num_directions)
+        return self.settings.num_train * (_products(network, num_pixels) + mean) + self.settings.num_test * (
+            dim + self.settings.num_directions
+        )
 
     def _spectrum(self, network: _Network, points: BoundaryPoints, num_pixels: int, spent: Spent) -> Spectrum:
         """The most curved directions of each training point; nan in rows without one."""
         z = torch.where(points.success[:, None], points.point.flatten(1), torch.nan).reshape(points.point.shape)
         other = torch.where(points.success, points.other, points.own)
         dense = _is_dense(network, num_pixels)
-        each = num_pixels if dense else USUAL_PRODUCTS
+        each = _products(network, num_pixels)
         solve, most = (dense_spectrum, num_pixels - 1) if dense else (extreme_spectrum, (num_pixels - 2) // 2)
         directions = min(self.settings.num_per_image, most)
         return solve(
@@ -254,6 +255,11 @@ def _is_dense(network: _Network, num_pixels: int) -> bool:
     """Whether all principal directions of a point are found; Lanczos' method finds those of both ends."""
     # it takes symmetry for granted, which central differences of a kinked network lack
     return num_pixels <= DENSE_PIXELS or network.method == "fd"
+
+
+def _products(network: _Network, num_pixels: int) -> int:
+    """Products with the Hessian that the principal directions of a point take, about."""
+    return num_pixels if _is_dense(network, num_pixels) else USUAL_PRODUCTS
 
 
 @contextmanager
