@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import lzma
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from bdry.cli import main
 from bdry.commands import figures, publish
 from bdry.errors import BdryError, ConfigError, RunError, UsageError
 from bdry.figures.captions import apart, together
-from bdry.runs import TABLES, Measurement, Run, find_runs, published, read_table
-from bdry.runs.csvfile import COMPRESSED, compressed
+from bdry.runs import TABLES, Measurement, Run, find_runs, published
+from bdry.runs.csvfile import from_columns, in_columns
+from bdry.runs.packed import PACKED, pack, unpacked
 from bdry.runs.published import CAPTIONS, UNREAD, checksums, take
 from bdry.settings import FiguresConfig, PublishConfig, check
 from bdry.studies.figures import FIGURES
@@ -132,9 +134,8 @@ def test_tables_keep_four_digits_and_their_checksums(undrawn, runs, tmp_path):
     assert not skipped
     assert [record.identity for record in records] == [record.identity for record in originals]
     for record, original in zip(records, originals, strict=True):
-        path = record.run.table_path("margins")
-        assert path.suffix == COMPRESSED
-        kept, whole = (read_table(one, TABLES["margins"]) for one in (path, original.run.table_path("margins")))
+        assert not record.run.table_path("margins").exists()
+        kept, whole = (one.run.table("margins") for one in (record, original))
         unread = list(UNREAD["margins"])
         assert ((kept[unread] == -1) | kept[unread].isna()).all(axis=None)
         pd.testing.assert_frame_equal(kept.drop(columns=unread), whole.drop(columns=unread), rtol=5e-4)
@@ -142,17 +143,26 @@ def test_tables_keep_four_digits_and_their_checksums(undrawn, runs, tmp_path):
     assert intact(place)
 
 
-def test_a_published_quotient_is_computed_from_its_parts(tmp_path):
+def test_a_published_run_is_exported_with_its_tables(undrawn, runs, tmp_path):
+    place = tmp_path / "results"
+    publish.run(config(runs=runs, to=str(place)))
+    assert main(["export", str(place), "--output", str(tmp_path / "all.zip")]) == 0
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        archive.extractall(tmp_path / "exported")
+    for one, other in zip(*(find_runs([str(folder)])[0] for folder in (place, tmp_path / "exported")), strict=True):
+        pd.testing.assert_frame_equal(one.table("margins"), other.table("margins"))
+
+
+def test_a_published_quotient_is_computed_from_its_parts():
     table = TABLES["first_order"]
     gaps, lengths = np.array([0.5, 2.0, 3.0]), np.array([0.25, 1.6, 0.0])
     words = {"split": "train", "norm": "l2", "correct": True}
     values = {"logit_gap": gaps, "gradient_norm": lengths, "margin": [2.0, 1.25, np.nan]}
     rows = pd.DataFrame({column.name: 0 for column in table.columns} | words | values, index=range(3))
-    path = tmp_path / f"first_order.csv{COMPRESSED}"
-    path.write_bytes(compressed(rows, table, 4))
-    assert read_table(path, table)["margin"].tolist() == pytest.approx(values["margin"], nan_ok=True)
-    # the file itself has none
-    assert lzma.decompress(path.read_bytes()).decode().count("margin,nan,nan,nan") == 1
+    text = in_columns(rows, table, 4)
+    assert from_columns(text, Path("here"), table)["margin"].tolist() == pytest.approx(values["margin"], nan_ok=True)
+    # the text itself has none
+    assert text.count("margin,nan,nan,nan") == 1
 
 
 def test_captions_are_on_one_page_from_which_each_can_be_taken(tmp_path):
@@ -188,28 +198,40 @@ def test_a_place_must_be_given():
 def test_a_damaged_or_swollen_published_table_is_a_line(undrawn, runs, tmp_path, monkeypatch):
     place = tmp_path / "results"
     publish.run(config(runs=runs, to=str(place)))
-    path = find_runs([str(place)])[0][0].run.table_path("history")
+    run = find_runs([str(place)])[0][0].run
+    path = run.path / PACKED
     whole = path.read_bytes()
-    path.write_bytes(whole[:-10])
-    with pytest.raises(RunError, match="damaged"):
-        read_table(path, TABLES["history"])
-    monkeypatch.setattr("bdry.runs.csvfile.TABLE_LIMIT", 1000)
-    path.write_bytes(lzma.compress(b"0" * 2000))
+    for spoiled in (whole[:-10], whole[: len(whole) // 2], b"", b"PK"):
+        path.write_bytes(spoiled)
+        with pytest.raises(RunError, match=r"published\.zip: damaged"):
+            run.table("history")
+    middle = len(whole) // 3
+    path.write_bytes(whole[:middle] + bytes(20) + whole[middle + 20 :])
+    with pytest.raises(RunError, match=r"published\.zip.*: damaged"):
+        [run.table(name) for name in TABLES if run.has_table(name)]
+    pack(run.path, {"tables/history.csv": "step,0,0\nepoch,0\n"})
+    with pytest.raises(RunError, match=r"published\.zip/tables/history\.csv: damaged \(a column is shorter"):
+        run.table("history")
+    monkeypatch.setattr("bdry.runs.owned.TABLE_LIMIT", 1000)
+    pack(run.path, {"tables/history.csv": "0" * 2000})
     with pytest.raises(RunError, match="too large when unpacked"):
-        read_table(path, TABLES["history"])
+        run.table("history")
 
 
 def test_a_publication_of_another_version_is_not_added_to(undrawn, runs, tmp_path):
     place = tmp_path / "results"
     publish.run(config(runs=runs, to=str(place)))
-    path = find_runs([str(place)])[0][0].run.table_path("history")
-    # rows as lines, as they were published once
-    columns = [line.split(",") for line in lzma.decompress(path.read_bytes()).decode().splitlines()]
-    path.write_bytes(lzma.compress("".join(",".join(row) + "\n" for row in zip(*columns, strict=True)).encode()))
+    run = find_runs([str(place)])[0][0].run
+    pack(run.path, {"status.json": unpacked(run.path, "status.json", 10**6), "tables/history.csv": "step,0\n"})
     before = content(place)
-    with pytest.raises(RunError, match=r"history\.csv\.xz: not the columns .* another version of bdry"):
+    with pytest.raises(RunError, match=r"zip/tables/history\.csv: not the columns .* another version of bdry"):
         publish.run(config(runs=runs, to=str(place)))
     assert content(place) == before
+    # a file of its own for each table, as they were published once
+    (run.path / "tables").mkdir()
+    (run.path / "tables" / "history.csv.xz").touch()
+    _, skipped = find_runs([str(place)])
+    assert skipped == [f"{run.path}: published by an earlier version of bdry; publish its study anew"]
 
 
 def test_a_study_that_grows_on_two_machines(undrawn, runs, tmp_path, write_run, made, capsys):
@@ -237,7 +259,7 @@ def test_a_study_that_grows_on_two_machines(undrawn, runs, tmp_path, write_run, 
     unchanged = {name for name in first if name.startswith("data/")}
     assert {name: second[name] for name in unchanged} == {name: first[name] for name in unchanged}
     added = {"/".join(name.split("/")[3:-1]) for name in second.keys() - unchanged if name.startswith("data/")}
-    assert added == {"seed=2", "seed=2/tables", "seed=3", f"seed=0/measurements/{further.path.name}"}
+    assert added == {"seed=2", "seed=3", f"seed=0/measurements/{further.path.name}"}
     everything, _ = find_runs([str(place)], unfinished=True)
     assert [(record.identity["seed"], record.state) for record in everything] == [
         (0, "finished"),

@@ -9,6 +9,7 @@ import shutil
 import struct
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -19,7 +20,9 @@ from bdry.data import DATASETS, vision
 from bdry.errors import BdryError, DataError, RunError
 from bdry.runs import TABLES, Run, TableWriter, find_runs, read_table
 from bdry.runs.checkpoint import FORMAT, checkpoint_step, load_weights
+from bdry.runs.csvfile import in_columns
 from bdry.runs.owned import STATES
+from bdry.runs.packed import PACKED, pack
 from bdry.runs.reading import read_config, read_json, read_npz
 from bdry.session.made_by import settings_given
 from bdry.session.open_run import stored_config
@@ -66,6 +69,19 @@ def test_tables(name, data, tmp_path):
         assert found.columns.tolist() == table.column_names
         kinds = {"int": "i", "float": "f", "bool": "b"}
         assert all(found[c.name].dtype.kind == kinds[c.kind] for c in table.columns if c.kind in kinds)
+
+
+@fuzz
+@given(data=st.data())
+def test_what_a_published_run_has_in_one_file(data, tmp_path):
+    table = TABLES["history"]
+    text = in_columns(pd.DataFrame({name: [0, 1] for name in table.column_names}), table, 4)
+    pack(tmp_path, {"status.json": '{"state": "finished"}', "provenance.json": "[]", "tables/history.csv": text})
+    (tmp_path / PACKED).write_bytes(data.draw(spoiled((tmp_path / PACKED).read_bytes())))
+    run = Run(tmp_path)
+    for read in (run.status, run.starts, run.state, lambda: run.has_table("history"), lambda: run.table("history")):
+        with contextlib.suppress(RunError):
+            read()
 
 
 @fuzz

@@ -14,7 +14,7 @@ from ..data import Dataset, Split
 from ..errors import ConfigError
 from ..lastlayer import TrainingRecipe
 from ..models import Normalise
-from ..runs import SCHEMA_VERSION, TABLES, Measurement, read_table
+from ..runs import SCHEMA_VERSION, Measurement
 from ..session.build import (
     build_dataset,
     build_estimator,
@@ -243,8 +243,7 @@ def _say_accuracy(work: MeasuringWork, images: Mapping[str, Split], opened: Open
 
 def _print(summary: Summary, folder: Measurement, settings: dict[str, Any]) -> None:
     def table(name: str) -> Any:
-        path = folder.table_path(name)
-        return read_table(path, TABLES[name]) if path.exists() else None
+        return folder.table(name) if folder.has_table(name) else None
 
     for part in summary(table, settings):
         if isinstance(part, Rows):

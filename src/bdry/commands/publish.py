@@ -10,7 +10,7 @@ from ..figures.style import CAPTION
 from ..runs import find_runs
 from ..runs.files import write_json, write_text
 from ..runs.provenance import provenance
-from ..runs.published import CAPTIONS, DATA, add_runs, check_readable, check_size, renewing
+from ..runs.published import CAPTIONS, DATA, add_runs, check_size, readable, renewing
 from ..session.console import say_skipped
 from ..settings import PublishConfig
 from .figures import redraw
@@ -36,8 +36,7 @@ def run(config: PublishConfig) -> None:
     try:
         with renewing(place) as fresh:
             add_runs(records, fresh / DATA)
-            published, _ = find_runs([str(fresh / DATA)])
-            check_readable(published)
+            published = readable(fresh / DATA)
             paths = redraw(config.paper, "all", published, [str(fresh / DATA)], fresh)
             names = {path.name for path in paths}
             for path in paths:

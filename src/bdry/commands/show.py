@@ -32,8 +32,8 @@ def run(parsed: argparse.Namespace) -> None:
         console.print(f"  started {one_line(entry.get('time'))}: {made_by(entry)}")
     console.print("tables")
     for name in TABLES:
-        if record.run.table_path(name).exists():
-            console.print(f"  {name}: {record.run.writer(name).num_rows()} rows")
+        if record.run.has_table(name):
+            console.print(f"  {name}: {len(record.run.table(name))} rows")
     for title, paths in (
         ("figures", sorted(record.run.figures.glob("*.png"))),
         ("checkpoints", [record.run.moment_checkpoint(step) for step in record.run.moments()]),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import UsageError, unwritable
-from ..runs import SCHEMA_VERSION, TABLES, Run, read_table
+from ..runs import SCHEMA_VERSION, Run
 from ..runs.published import DATA, take
 from ..selection import main_margins
 from ..session.digests import files_digest
@@ -56,12 +56,12 @@ def taken_from(published: str, folder: Run) -> None:
 
 def closing_line(folder: Run) -> str:
     """What a finished run came to, in a line, from its tables."""
-    last = read_table(folder.table_path("history"), TABLES["history"]).iloc[-1]
+    last = folder.table("history").iloc[-1]
     parts = [f"test accuracy {last.test_accuracy:.1%}"]
     if last.robust_accuracy == last.robust_accuracy:
         parts.append(f"robust accuracy {last.robust_accuracy:.1%} ({last.robust_norm} {last.robust_eps:.3g})")
-    if folder.table_path("margin_summary").exists():
-        rows = read_table(folder.table_path("margin_summary"), TABLES["margin_summary"])
+    if folder.has_table("margin_summary"):
+        rows = folder.table("margin_summary")
         chosen = main_margins(rows[(rows.step == rows.step.max()) & (rows.split == "test") & (rows.subset == "all")])
         parts += [f"median {row.norm} margin {row.median:.3g}" for row in chosen.itertuples()]
     return f"{folder.name}: {', '.join(parts)}\n  {folder.path}"

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import RunError
-from ..runs import TABLES, Measurement, Run, RunRecord, read_table
+from ..runs import TABLES, Measurement, Run, RunRecord
 from ..selection import Source, rank, select
 
 IMAGE = ["split", "index"]
@@ -170,7 +170,7 @@ def instances(record: RunRecord) -> Instances:
 
 
 def _kept(folder: Run | Measurement) -> pd.DataFrame:
-    steps = read_table(folder.table_path("generation"), TABLES["generation"])["step"]
+    steps = folder.table("generation")["step"]
     file = ArrayFile.read(folder, "borderline", int(steps.max()) if len(steps) else 0)
     rows = file.rows(texts=["method"], numbers=["source", "index", "saved", *OF_AN_INSTANCE])
     kept = rows[rows["saved"].astype(bool)]

@@ -12,10 +12,8 @@ import pandas as pd
 
 from ..errors import RunError, UsageError, one_line
 from ..names import LONGEST_NAME, harmless
-from .csvfile import read_table
 from .files import below
 from .folder import MEASUREMENTS, Measurement, Run, arch_name, check_version
-from .tables import TABLES
 
 # of a run's config: groups of keys
 NODES = ("dataset", "arch", "adv", "optim", "margin", "probe", "training")
@@ -50,7 +48,7 @@ class RunRecord:
 
     def table(self, name: str) -> pd.DataFrame:
         """One table of the run, its identity in front; raises `RunError` where it is missing or does not fit."""
-        return self._identified(read_table(self.run.table_path(name), TABLES[name]))
+        return self._identified(self.run.table(name))
 
     def measurements(self, *, unfinished: bool = False) -> list[Measurement]:
         """The run's finished measurements, with `unfinished` all, in the order of their names; or the chosen one."""
@@ -136,6 +134,8 @@ def _record(run: Run, unfinished: bool) -> RunRecord:
     config, status = run.read_config(), run.status()
     record = RunRecord(run, config, run.state())
     check_version(config.get("schema"), run)
+    if any(run.path.glob("tables/*.csv.xz")):
+        raise RunError(f"{run.path}: published by an earlier version of bdry; publish its study anew")
     _check_identity(record)
     if record.state != "finished" and not unfinished:
         how_far = f"{record.state} at step {status.get('step', 0)} of {status.get('total_steps', 'unknown')}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import lzma
 import math
 import os
 import warnings
@@ -18,11 +17,6 @@ from ..names import harmless
 from .files import write_text
 from .reading import TABLE_LIMIT, damaged, regular
 from .table import KINDS, Column, Table
-
-# of lzma: letters have no alignment, hence no position bits
-FOR_TEXT = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "pb": 0}]
-# what a published table's name ends in
-COMPRESSED = ".xz"
 
 
 class TableWriter:
@@ -88,7 +82,38 @@ class TableWriter:
 
 def read_table(path: Path, table: Table) -> pd.DataFrame:
     """The whole rows of a table's file with the schema's types; `RunError` where the file does not fit the schema."""
-    lines = _whole_lines(path)
+    return _parsed(_whole_lines(path), path, table)
+
+
+def from_columns(text: str, path: Path, table: Table) -> pd.DataFrame:
+    """The table that `in_columns` made a text of; `path`: where it stands. `RunError` as by `read_table`."""
+    columns = [line.split(",") for line in text.splitlines()]
+    if len({len(column) for column in columns}) > 1:
+        raise RunError(f"{path}: damaged (a column is shorter or longer than the first)")
+    rows = _parsed([",".join(row) for row in zip(*columns, strict=True)], path, table)
+    for column in table.columns:
+        if column.quotient_of is not None:
+            over, under = (rows[name] for name in column.quotient_of)
+            rows[column.name] = (over / under).where(under > 0)
+    return rows
+
+
+def in_columns(rows: pd.DataFrame, table: Table, digits: int) -> str:
+    """The table as it is published: a line a column, its name first, of which a compressed file is half as large.
+
+    Quotients of other columns are nan there, and computed when it is read.
+
+    Args:
+        digits: significant digits that numbers keep.
+    """
+    lines = []
+    for column in table.columns:
+        values = rows[column.name] if column.quotient_of is None else [math.nan] * len(rows)
+        lines.append(",".join([column.name, *(_format(value, column, digits) for value in values)]))
+    return "\n".join(lines) + "\n"
+
+
+def _parsed(lines: list[str], path: Path, table: Table) -> pd.DataFrame:
     if not lines or lines[0].split(",") != table.column_names:
         raise RunError(f"{path}: not the columns of the table {table.name}; was it written by another version of bdry?")
     # of rows that are all too long, pandas would take the first cells for names of the rows
@@ -114,51 +139,12 @@ def read_table(path: Path, table: Table) -> pd.DataFrame:
     for word in {word for column in table.columns if column.kind == "str" for word in rows[column.name].unique()}:
         if not harmless(word):
             raise RunError(f"{path}: damaged ({word!r} is no word of a table)")
-    if path.suffix == COMPRESSED:
-        for column in table.columns:
-            if column.quotient_of is not None:
-                over, under = (rows[name] for name in column.quotient_of)
-                rows[column.name] = (over / under).where(under > 0)
     return rows.astype(dict.fromkeys(truths, "bool"))
 
 
-def compressed(rows: pd.DataFrame, table: Table, digits: int) -> bytes:
-    """The table as the content of a published file: a line a column, its name first, which halves the size.
-
-    Quotients of other columns are nan there, and computed when the file is read.
-
-    Args:
-        digits: significant digits that numbers keep.
-    """
-    lines = []
-    for column in table.columns:
-        values = rows[column.name] if column.quotient_of is None else [math.nan] * len(rows)
-        lines.append(",".join([column.name, *(_format(value, column, digits) for value in values)]))
-    return lzma.compress(("\n".join(lines) + "\n").encode(), filters=FOR_TEXT)
-
-
 def _whole_lines(path: Path) -> list[str]:
-    text = _text(regular(path, TABLE_LIMIT))
-    lines = text[: text.rfind("\n") + 1].splitlines()
-    if path.suffix != COMPRESSED:
-        return lines
-    columns = [line.split(",") for line in lines]
-    if len({len(column) for column in columns}) > 1:
-        raise RunError(f"{path}: damaged (a column is shorter or longer than the first)")
-    return [",".join(row) for row in zip(*columns, strict=True)]
-
-
-def _text(path: Path) -> str:
-    if path.suffix != COMPRESSED:
-        return path.read_text(encoding="utf-8", errors="replace")
-    try:
-        with lzma.open(path) as file:
-            content = file.read(TABLE_LIMIT + 1)
-    except (lzma.LZMAError, EOFError) as error:
-        raise damaged(path, error) from None
-    if len(content) > TABLE_LIMIT:
-        raise RunError(f"{path}: too large when unpacked")
-    return content.decode("utf-8", errors="replace")
+    text = regular(path, TABLE_LIMIT).read_text(encoding="utf-8", errors="replace")
+    return text[: text.rfind("\n") + 1].splitlines()
 
 
 def _format(value: Any, column: Column, digits: int = 9) -> str:

@@ -16,20 +16,29 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import yaml
 from filelock import FileLock, Timeout
 
 from ..errors import BusyError, RunError, unwritable
 from ..names import is_text
 from .arrays import path_of, read_arrays, write_arrays
-from .csvfile import COMPRESSED, TableWriter
+from .csvfile import TableWriter, from_columns, read_table
 from .files import below, refuse_links, write_json, write_text
-from .reading import read_config, read_json
+from .packed import PACKED, packed_names, unpacked
+from .reading import JSON_LIMIT, TABLE_LIMIT, parse_json, read_config, read_json
 from .tables import TABLES
 
 # a folder whose owner has been silent for this many beats has none any more
 BEAT_EVERY_S, BEATS_MISSED = 10.0, 6
 STATES = ("finished", "running", "failed", "interrupted")
+# what a folder says of itself beside its config
+STATUS, PROVENANCE = "status.json", "provenance.json"
+
+
+def table_file(name: str) -> str:
+    """Where the table `name` is, in a folder and in what is published of one."""
+    return f"tables/{name}.csv"
 
 
 def hash8(settings: dict[str, Any]) -> str:
@@ -66,10 +75,20 @@ class OwnedFolder:
         return self.path / "figures"
 
     def table_path(self, name: str) -> Path:
-        """The CSV file of the table `name`; of a published run the compressed one."""
-        path = self.path / "tables" / f"{name}.csv"
-        compressed = path.with_name(path.name + COMPRESSED)
-        return compressed if compressed.exists() and not path.exists() else path
+        """The CSV file of the table `name`, which the folder of a published one has not."""
+        return self.path / table_file(name)
+
+    def has_table(self, name: str) -> bool:
+        """Whether there is a table `name`, published or not."""
+        return self.table_path(name).exists() or table_file(name) in packed_names(self.path)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The table `name`; `RunError` where there is none or it does not fit its declaration."""
+        path = self.table_path(name)
+        if path.exists() or table_file(name) not in packed_names(self.path):
+            return read_table(path, TABLES[name])
+        text = unpacked(self.path, table_file(name), TABLE_LIMIT)
+        return from_columns(text, self.path / PACKED / table_file(name), TABLES[name])
 
     def arrays_path(self, name: str, step: int) -> Path:
         """The npz file of the arrays `name` at a moment."""
@@ -150,8 +169,7 @@ class OwnedFolder:
 
     def status(self) -> dict[str, Any]:
         """What status.json says; empty where there is none. Raises `RunError` where it is damaged."""
-        path = self.path / "status.json"
-        found = read_json(path) if path.exists() else {}
+        found = self._json(STATUS)
         return found if isinstance(found, dict) else {}
 
     def set_status(self, state: str, **fields: Any) -> None:
@@ -162,10 +180,10 @@ class OwnedFolder:
         started = {"started": now} if state == "running" and known.get("pid") != os.getpid() else {}
         found = {**known, **owner, **started, "state": state, "updated": now, **fields}
         try:
-            write_json(self.path / "status.json", found)
+            write_json(self.path / STATUS, found)
         except OSError:
             # a full disk: the file that is there has its room already
-            with (self.path / "status.json").open("r+", encoding="utf-8") as file:
+            with (self.path / STATUS).open("r+", encoding="utf-8") as file:
                 file.write(json.dumps(found))
                 file.truncate()
 
@@ -187,14 +205,22 @@ class OwnedFolder:
     def starts(self) -> list[dict[str, Any]]:
         """The entries of provenance.json, one a start; empty where it is missing or damaged."""
         try:
-            found = read_json(self.path / "provenance.json")
+            found = self._json(PROVENANCE)
         except RunError:
             return []
         return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 
     def add_provenance(self, entry: dict[str, Any]) -> None:
         """Adds one entry, of this start, to provenance.json."""
-        write_json(self.path / "provenance.json", [*self.starts(), entry])
+        write_json(self.path / PROVENANCE, [*self.starts(), entry])
+
+    def _json(self, name: str) -> Any:
+        """What the folder's JSON file `name` says, published or not; None where there is none."""
+        if (self.path / name).exists():
+            return read_json(self.path / name)
+        if name not in packed_names(self.path):
+            return None
+        return parse_json(unpacked(self.path, name, JSON_LIMIT), self.path / PACKED / name)
 
 
 def _user() -> str:

@@ -1,9 +1,9 @@
-"""A study's runs as they are published: without checkpoints, tables compressed, with checksums.
+"""A study's runs as they are published: without checkpoints, status and tables in one small file, with checksums.
 
-A published run is a run's folder like any other: `find_runs` finds it, its tables are read by the same reader.
+A published run is a run's folder like any other: `find_runs` finds it, `OwnedFolder` reads its tables.
 
 <place>/
-    data/runs/<experiment>/seed=<n>/    config, status, provenance, tables/*.csv.xz, arrays/, measurements/
+    data/runs/<experiment>/seed=<n>/    config.yaml, published.zip, arrays/, measurements/
     *.png, *.md, *.csv                  figures, all captions on one page, and verdicts, drawn from data/
     provenance.json                     the commit and the versions that drew them
     SHA256SUMS                          a line for each file
@@ -27,16 +27,15 @@ from filelock import FileLock, Timeout
 from ..errors import BusyError, RunError
 from .arrays import last_of
 from .collect import RunRecord, find_runs
-from .csvfile import COMPRESSED, compressed, read_table
-from .files import below, copy_folder, known_as, refuse_links, replacing, write_text
-from .folder import MEASUREMENTS, Run
-from .owned import OwnedFolder
+from .csvfile import in_columns
+from .files import below, copy_folder, json_text, known_as, refuse_links, write_text
+from .folder import MEASUREMENTS, Measurement, Run
+from .owned import PROVENANCE, STATUS, OwnedFolder, table_file
+from .packed import pack
 from .tables import TABLES
 
 # the part of a publication that holds the runs
 DATA = "data"
-# what a run says of itself
-WORDS = ("config.yaml", "status.json", "provenance.json")
 # of floating-point numbers: a rounding error of at most 5e-4 of a value is far below what seeds and images vary by
 DIGITS = 4
 # what no figure of a study, no verdict and no report reads: tables, columns, arrays
@@ -81,48 +80,44 @@ def _add_run(record: RunRecord, data: Path, *, closely: bool) -> None:
     if record.state != "finished":
         if not Run(place).finished:
             shutil.rmtree(place, ignore_errors=True)
-            _add_words(record.run, place)
+            _add(record.run, place, {})
         return
-    if not _is_same(record.run.path, place):
+    if not _is_same(record.run, Run(place)):
         # measurements of another training go too
         shutil.rmtree(place, ignore_errors=True)
-        _add(record.run, place, closely)
+        _add_results(record.run, place, closely)
     for measurement in record.measurements():
         folder = place / MEASUREMENTS / measurement.path.name
-        if not _is_same(measurement.path, folder):
+        if not _is_same(measurement, Measurement(folder)):
             shutil.rmtree(folder, ignore_errors=True)
-            _add(measurement, folder, closely)
+            _add_results(measurement, folder, closely)
 
 
-def _is_same(source: Path, place: Path) -> bool:
+def _is_same(first: OwnedFolder, second: OwnedFolder) -> bool:
     """Whether both are one piece of work, by the time and the process that finished it."""
-    first, second = source / "status.json", place / "status.json"
-    return first.is_file() and second.is_file() and first.read_bytes() == second.read_bytes()
+    return bool(first.status()) and first.status() == second.status()
 
 
-def _add(source: OwnedFolder, place: Path, closely: bool) -> None:
-    (place / "tables").mkdir(parents=True)
-    _add_words(source, place)
+def _add_results(source: OwnedFolder, place: Path, closely: bool) -> None:
+    tables = {}
     for name in TABLES.keys() - LEFT_OUT - (set() if closely else set(OF_ONE_SEED)):
-        path = source.table_path(name)
-        if path.exists():
-            rows = read_table(path, TABLES[name])
+        if source.has_table(name):
+            rows = source.table(name)
             for column in UNREAD.get(name, ()):
                 rows[column] = math.nan if rows[column].dtype == float else -1
-            content = compressed(rows, TABLES[name], DIGITS)
-            with replacing(place / "tables" / f"{name}.csv{COMPRESSED}") as temporary:
-                temporary.write_bytes(content)
+            tables[table_file(name)] = in_columns(rows, TABLES[name], DIGITS)
+    _add(source, place, tables)
     for name, path in last_of(source.path).items() if closely else ():
         if name not in ARRAYS_LEFT_OUT:
             (place / "arrays").mkdir(exist_ok=True)
             shutil.copyfile(path, place / "arrays" / path.name)
 
 
-def _add_words(source: OwnedFolder, place: Path) -> None:
+def _add(source: OwnedFolder, place: Path, tables: dict[str, str]) -> None:
     place.mkdir(parents=True, exist_ok=True)
-    for name in WORDS:
-        if (source.path / name).is_file():
-            shutil.copyfile(source.path / name, place / name)
+    shutil.copyfile(source.config_path, place / source.config_path.name)
+    words = {STATUS: source.status(), PROVENANCE: source.starts()}
+    pack(place, tables | {name: json_text(found) for name, found in words.items()})
 
 
 def take(publication: Path, run: Run) -> None:
@@ -135,7 +130,7 @@ def take(publication: Path, run: Run) -> None:
         return
     if not run.path.exists():
         _copy(published.path, run.path)
-    elif _is_same(published.path, run.path):
+    elif _is_same(published, run):
         for folder in sorted((published.path / MEASUREMENTS).glob("*")):
             place = run.path / MEASUREMENTS / folder.name
             if not place.exists():
@@ -255,12 +250,17 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def check_readable(published: Sequence[RunRecord]) -> None:
-    """Raises `RunError` with the file where a published table cannot be read, as one of another version of bdry."""
-    for record in published:
+def readable(data: Path) -> list[RunRecord]:
+    """The finished runs of a publication. Raises `RunError` for what cannot be read, as of another version of bdry."""
+    records, unreadable = find_runs([str(data)], unfinished=True)
+    if unreadable:
+        raise RunError(unreadable[0])
+    for record in records:
         for folder in (record.run, *record.measurements()):
-            for path in folder.path.glob(f"tables/*.csv{COMPRESSED}"):
-                read_table(path, TABLES[path.name.partition(".")[0]])
+            for name in TABLES:
+                if folder.has_table(name):
+                    folder.table(name)
+    return [record for record in records if record.state == "finished"]
 
 
 def check_size(folder: Path, most: float) -> float:

@@ -62,8 +62,16 @@ def read_config(path: Path) -> dict[str, Any]:
 def read_json(path: Path) -> Any:
     """What a JSON file holds."""
     try:
-        return json.loads(regular(path, JSON_LIMIT).read_text(encoding="utf-8"))
-    except (OSError, *PARSING) as error:
+        return parse_json(regular(path, JSON_LIMIT).read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise damaged(path, error) from None
+
+
+def parse_json(text: str, path: Path) -> Any:
+    """What a JSON text says; `path`: where it stands, for the error."""
+    try:
+        return json.loads(text)
+    except PARSING as error:
         raise damaged(path, error) from None
 
 
@@ -72,7 +80,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(regular(path)) as archive:
             if sum(member.file_size for member in archive.infolist()) > ARRAYS_LIMIT:
-                raise RunError(f"{path}: too large when unpacked")
+                raise too_large(path)
         with np.load(path, allow_pickle=False) as found:
             arrays = {key: found[key] for key in found.files}
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, *PARSING) as error:
@@ -80,6 +88,11 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):
         raise RunError(f"{path}: damaged (not only arrays)")
     return arrays
+
+
+def too_large(path: Path) -> RunError:
+    """The error for a file that would take more memory than any that bdry writes."""
+    return RunError(f"{path}: too large when unpacked")
 
 
 def damaged(path: Path, error: BaseException) -> RunError:

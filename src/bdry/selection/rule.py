@@ -36,7 +36,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import RunError, one_line
-from ..runs import TABLES, Measurement, Run, RunRecord, read_table
+from ..runs import TABLES, Measurement, Run, RunRecord
 from ..runs.arrays import steps_of
 from .units import NO_SETTINGS, Study, study_of
 
@@ -82,7 +82,7 @@ class Source:
 
     def table(self, name: str) -> pd.DataFrame:
         """One table, the run's identity and the column `measurement` in front; `RunError` where it is damaged."""
-        rows = read_table(self.folder.table_path(name), TABLES[name])
+        rows = self.folder.table(name)
         for position, (column, value) in enumerate({**self.record.identity, "measurement": self.name}.items()):
             rows.insert(position, column, value)
         study = study_of(name)
@@ -229,7 +229,7 @@ def _candidates(
     """Those of one run that have the table: the probes' (one at most), commands', and what is passed over at sight."""
 
     def there(source: Source) -> bool:
-        return source.folder.table_path(table).exists()
+        return source.folder.has_table(table)
 
     if record.chosen is not None:
         return [], [source for source in [Source(record, record.chosen)] if there(source)], []

@@ -13,7 +13,7 @@ import pandas as pd
 from ..core.moment import Moment
 from ..data import Dataset
 from ..errors import RunError
-from ..runs import TABLES, Measurement, read_table
+from ..runs import TABLES, Measurement
 from ..studies.measured import WHOLE, Piece, Study
 from .opened import Opened
 from .progress import Counting
@@ -43,7 +43,7 @@ class MeasuringWork:
         kept = 0
         if log.num_rows():
             written = {name: self.folder.writer(name).num_rows() for name in TABLES}
-            for row in read_table(log.path, TABLES[LOG]).itertuples():
+            for row in self.folder.table(LOG).itertuples():
                 rows = _counts(row.rows, log.path)
                 if row.step not in self.done or any(count > written[name] for name, count in rows.items()):
                     break

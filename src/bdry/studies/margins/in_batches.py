@@ -17,7 +17,7 @@ from ...core.moment import Moment
 from ...data import Split
 from ...errors import MeasuringError, out_of_memory
 from ...margins import Estimator
-from ...runs import TABLES, Measurement, read_table
+from ...runs import Measurement
 from ..measured import Measured, Piece
 from .probe import measure_batch, summarise
 
@@ -124,7 +124,7 @@ class MarginsInBatches:
         # here, because matplotlib is slow to import, and the work begins sooner without it
         from .figures.estimators import draw_histograms
 
-        margins = read_table(folder.table_path("margins"), TABLES["margins"])
+        margins = folder.table("margins")
         # a CSV's digits tell every float32 apart; the summary is then that of the values as they were measured
         margins = margins.astype({"margin": np.float32, "lower_bound": np.float32})
         folder.writer("margin_summary").replace(summarise(margins))

@@ -53,7 +53,7 @@ class Detailed:
     def table(self, name: str) -> pd.DataFrame:
         """The rows of the last moment, the run's identity behind the columns of the table."""
         about = [*IDENTITY, "measurement"]
-        if not self.source.folder.table_path(name).exists():
+        if not self.source.folder.has_table(name):
             # no instance was generated, hence nothing measured on any
             return pd.DataFrame(columns=[*TABLES[name].column_names, *about])
         rows = self.source.table(name)
