@@ -1,7 +1,8 @@
-"""The four networks that `margins.py` and `certified.py` compare on, trained once and kept below benchmarks/.cache/.
+"""The networks that `margins.py` and `certified.py` compare on, trained once and kept below benchmarks/.cache/.
 
 All take images in [0, 1] and normalise inside, so that every distance is in pixel units. The MLP and the CNN are plain
-torch: 269,322 and 857,738 parameters. `robust` is the CNN trained on PGD examples; `airbench` is our `arch=airbench`
+torch: 269,322 and 857,738 parameters. `robust` is the CNN trained on PGD examples; `residual`, of `certified.py` alone,
+has three residual blocks with batch-norm (19,754 parameters); `airbench` is our `arch=airbench`
 with the widths of recipe=cifar10_small, on CIFAR-10. `digits` is a small MLP on scikit-learn's digits, which need no
 download: for trying a benchmark out.
 """
@@ -77,6 +78,39 @@ def cnn(mean: list[float], std: list[float]) -> nn.Module:
     )
 
 
+class Residual(nn.Module):
+    """A residual block: two 3x3 convolutions with batch-norm beside the input, or a 1x1 convolution of it."""
+
+    def __init__(self, channels: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(
+            nn.Conv2d(channels, out, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(out),
+            nn.ReLU(),
+            nn.Conv2d(out, out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(out),
+        )
+        self.beside = nn.Identity() if channels == out and stride == 1 else nn.Conv2d(channels, out, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.inner(x) + self.beside(x))
+
+
+def residual(mean: list[float], std: list[float]) -> nn.Module:
+    """A 3x3 convolution of stride 2 and three residual blocks, of 8, 16 and 32 channels, then the mean of each."""
+    return nn.Sequential(
+        Normalise(*mean, *std),
+        nn.Conv2d(1, 8, 3, 2, padding=1),
+        nn.ReLU(),
+        Residual(8, 8, 1),
+        Residual(8, 16, 2),
+        Residual(16, 32, 2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(32, 10),
+    )
+
+
 def airbench(mean: list[float], std: list[float]) -> nn.Module:
     """The fast network for CIFAR-10 of `arch=airbench`."""
     options = {"stem": 24, "widths": [24, 64, 128], "norm": "batch", "activation": "gelu"}
@@ -103,6 +137,7 @@ NETS = {
     "mlp": Recipe(mlp),
     "cnn": Recipe(cnn, epochs=3),
     "robust": Recipe(cnn, images=20_000, epochs=5, eps=0.1),
+    "residual": Recipe(residual, epochs=3),
     "airbench": Recipe(airbench, "cifar10", images=25_000, epochs=3, rate=5e-3, flip=True),
     "digits": Recipe(digits_mlp, "digits", epochs=10, rate=1e-2),
 }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import math
+import sys
 
 import pytest
 import torch
 from torch import nn
 
+from bdry.core.seeds import seeded_globally
 from bdry.margins import ESTIMATORS, exact, milp, walk
 from bdry.models import build_classifier
 
@@ -127,6 +130,19 @@ def test_where_work_runs_out_there_is_a_bracket(norm):
     assert bool((full.lower >= full.margin * (1 - 2e-4)).all())
     assert bool((short.lower < short.margin * (1 - 1e-2)).any())
     assert bool((short.lower < full.lower * (1 - 1e-2)).any())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fflush of the process's own")
+def test_the_solver_prints_nothing(capfd):
+    # HiGHS writes lines of its own for these, whatever it is told
+    with seeded_globally(3):
+        net = nn.Sequential(nn.Flatten(), nn.Linear(4, 24), nn.ReLU(), nn.Linear(24, 3)).eval()
+        x = torch.rand(10, 1, 2, 2)
+    ctypes.CDLL(None).printf(b"before\n")
+    milp(net, x, norm="l2", clipped=True)
+    ctypes.CDLL(None).printf(b"after\n")
+    ctypes.CDLL(None).fflush(None)
+    assert capfd.readouterr().out == "before\nafter\n"
 
 
 def test_what_it_cannot_take_is_said_in_a_line():

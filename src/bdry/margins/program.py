@@ -6,8 +6,13 @@ says which side it is on, a window of max-pooling one for each entry that may be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ctypes
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +29,31 @@ Numbers = Sequence[int] | Sequence[float] | np.ndarray
 
 # a network with more units than this makes programs that HiGHS does not solve in useful time
 MOST_UNITS = 5000
+
+
+@contextmanager
+def _unprinted() -> Iterator[None]:
+    """Nothing that C code prints is seen: HiGHS writes some names of its functions, whatever it is told."""
+    if sys.platform == "win32":
+        yield
+        return
+    flush = ctypes.CDLL(None).fflush
+    try:
+        # what was written before is still seen
+        flush(None)
+        kept = os.dup(1)
+    except OSError:
+        # a process without standard output
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        flush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 @dataclass
@@ -119,15 +149,16 @@ class Program:
         cost = np.zeros(len(middle))
         cost[variable] = 1.0
         is_free = half > 0
-        found = milp(
-            cost,
-            constraints=LinearConstraint(matrix, low, high),
-            integrality=np.asarray(self.binary, dtype=int),
-            bounds=VariableBounds(
-                np.where(self.binary, self.lower, -1.0 * is_free), np.where(self.binary, self.upper, 1.0 * is_free)
-            ),
-            options={"mip_rel_gap": gap, "node_limit": max_nodes},
-        )
+        with _unprinted():
+            found = milp(
+                cost,
+                constraints=LinearConstraint(matrix, low, high),
+                integrality=np.asarray(self.binary, dtype=int),
+                bounds=VariableBounds(
+                    np.where(self.binary, self.lower, -1.0 * is_free), np.where(self.binary, self.upper, 1.0 * is_free)
+                ),
+                options={"mip_rel_gap": gap, "node_limit": max_nodes},
+            )
         # a program without binary variables has no bound but its value
         bound = found.mip_dual_bound if found.mip_dual_bound is not None else found.fun if found.status == 0 else -1.0
         found.mip_dual_bound = float(middle[variable] + half[variable] * max(bound, -1.0))
