@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 # what bdry is asked for with, and what its tests need besides
-EXTRAS, TESTED_WITH = ("joblib", "bench"), ("pytest", "pytest-timeout", "hypothesis")
+EXTRAS, TESTED_WITH = ("bench",), ("pytest", "pytest-timeout", "hypothesis")
 # with a GPU's own build of torch comes what it needs
 ITS_OWN = ("torch", "torchvision", "triton")
 # manylinux tags are matched exactly

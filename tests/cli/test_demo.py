@@ -49,8 +49,8 @@ def test_its_commands_compose_and_are_printed_as_they_could_be_typed(given, caps
     out = capsys.readouterr().out
     for command, *words in given.lines:
         assert f"bdry {shlex.join([command, *words])}\n" in out
-        sweep = "-m" in words
-        parsed = OverridesParser.create().parse_overrides([_escaped(word, sweep) for word in words if word != "-m"])
+        sweep = "launch=joblib" in words
+        parsed = OverridesParser.create().parse_overrides([_escaped(word, sweep) for word in words])
         swept = {one.key_or_group: list(one.sweep_string_iterator()) for one in parsed if one.is_sweep_override()}
         first = [one.input_line for one in parsed if not one.is_sweep_override()]
         first += [f"{key}={values[0]}" for key, values in swept.items()]

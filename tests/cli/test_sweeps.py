@@ -13,9 +13,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from bdry.cli import main, workers
+from bdry.cli.dispatch import SWEEPS
 from bdry.cli.sweep import labels
 from bdry.errors import BusyError, ConfigError, StoppedError, TrainingError
 from bdry.runs import Outcome, Sweep
+from bdry.settings.options import conf_dir
 
 SEEDS = {
     0: lambda: SimpleNamespace(was_claimed=True, path=Path("outputs/runs/zero")),
@@ -107,9 +109,21 @@ def test_a_mistake_in_any_job_is_found_before_the_first_starts(ran, capsys):
     assert "optim.lr=-1" in capsys.readouterr().err
 
 
+def test_a_launcher_makes_a_sweep_without_m(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    several = {path.stem for path in (conf_dir() / "launch").glob("*.yaml") if "mode: MULTIRUN" in path.read_text()}
+    assert {f"launch={name}" for name in several} < set(SWEEPS)
+    # each of the paths is a job's, as with -m
+    assert main(["margin", "hydra.mode=MULTIRUN", "run=no/seed=0,no/seed=1", "hydra.sweep.dir=here"]) == 3
+    captured = capsys.readouterr()
+    assert "job 2 of 2, run=no/seed=1\n" in captured.out
+    assert "no/seed=0: no such folder" in captured.err
+
+
 def test_jobs_are_called_by_what_differs():
     assert labels([["a=1", "b=2", "c=3"], ["a=1", "b=4", "c=3"]]) == ["b=2", "b=4"]
     assert labels([["a=1", "b=2"]]) == ["a=1 b=2"]
+    assert labels([["run=x/seed\\=0"], ["run=x/seed\\=1"]]) == ["run=x/seed=0", "run=x/seed=1"]
 
 
 def test_a_damaged_outcome_is_none(tmp_path):

@@ -130,8 +130,8 @@ def test_the_wheels_are_those_that_bdry_needs_without_torch():
     specification = importlib.util.spec_from_file_location("collect_wheels", ROOT / "scripts" / "collect_wheels.py")
     collect = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(collect)
-    wanted = collect.needed("3.12", extras=("joblib",))
+    wanted = collect.needed("3.12", extras=("tensorboard",))
     assert wanted.keys() >= {"hydra-core", "omegaconf", "antlr4-python3-runtime", "pandas", "clarabel", "pytest"}
     assert not any(name.startswith(("torch", "nvidia", "triton")) for name in wanted)
-    few = collect.needed("3.12", ["numpy", "Pandas"], extras=("joblib",))
+    few = collect.needed("3.12", ["numpy", "Pandas"], extras=("tensorboard",))
     assert wanted.keys() - few.keys() >= {"numpy", "pandas"}

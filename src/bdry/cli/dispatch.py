@@ -52,6 +52,8 @@ ONE_PROBE = rf"\[\s*({PROBE}(\s*,\s*{PROBE})*)?\s*\]|{PROBE}"
 PROBES = rf"({ONE_PROBE})(\s*,\s*({ONE_PROBE}))*|\w+\(.*\)|'.*'|\".*\"|.*\$\{{.*"
 
 SWEEPING = ("-m", "--multirun")
+# settings that make a sweep of a command line without these
+SWEEPS = ("launch=joblib", "launch=slurm", "hydra.mode=MULTIRUN")
 # of Hydra's own settings those that bdry leaves to act, and of these the ones of a sweep
 ACTING = r"hydra/launcher|hydra\.(launcher|callbacks|searchpath|mode|verbose|job\.env_set|job\.env_copy)\b"
 ACTING += r"|hydra\.(sweep\.dir|sweeper\.(max_batch_size|params))\b"
@@ -120,10 +122,11 @@ def _dispatch(argv: list[str]) -> int:
 def _run_hydra(command: str, rest: list[str]) -> None:
     # makes hydra.main raise instead of printing and exiting, so that `explain` can answer in a line
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sweep = any(word in SWEEPING for word in rest)
     # Hydra's parser takes the settings in one piece; -m may stand among them
     rest.sort(key=lambda word: word not in SWEEPING)
-    rest = [_escaped(_renamed(command, word), sweep) for word in rest]
+    rest = [_renamed(command, word) for word in rest]
+    sweep = any(word in (*SWEEPING, *SWEEPS) for word in rest)
+    rest = [_escaped(word, sweep) for word in rest]
     _check_paper(command, rest)
     _check_choices(command, rest)
     _check_hydra(rest, sweep)

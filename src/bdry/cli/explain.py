@@ -18,11 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 from ..conf import compose, declaration, groups
 from ..errors import did_you_mean
 
-# launcher's config name -> (importable plug-in, extra of bdry that installs it)
-LAUNCHERS = {
-    "joblib": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
-    "submitit_slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
-}
+# the launcher's config name, and the plug-in that the extra `slurm` brings
+SLURM_LAUNCHER, SLURM_PLUGIN = "submitit_slurm", "hydra_plugins.hydra_submitit_launcher"
 
 
 # groups whose options set other groups' keys
@@ -32,9 +29,8 @@ PRESETS = ("launch", "paper", "scale", "recipe")
 def explain(error: Exception, command: str, words: list[str]) -> str:
     """The line for an `error` that composing `bdry <command> <words>` raised."""
     text = str(error)
-    for launcher, (plugin, extra) in LAUNCHERS.items():
-        if launcher in text and not _installed(plugin):
-            return f"launch={extra} needs a plug-in that is not installed: pip install 'bdry[{extra}]'"
+    if SLURM_LAUNCHER in text and not _installed(SLURM_PLUGIN):
+        return "launch=slurm needs a plug-in that is not installed: pip install 'bdry[slurm]'"
     if isinstance(error, MissingConfigException) and (
         missing := re.search(r"(?:find|load) '((?:hydra/)?[^'/\s]+)/(\S+)'", text)
     ):

@@ -116,9 +116,12 @@ def close(folder: Path, jobs: Sequence[Sequence[str]]) -> None:
 
 
 def labels(jobs: Sequence[Sequence[str]]) -> list[str]:
-    """What tells each job from the others: those of its overrides that not all have; all of a single one's."""
+    """What tells each job from the others: those of its overrides that not all have; all of a single one's.
+
+    A path's = is one again, which Hydra's grammar wants behind a backslash.
+    """
     common = set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else set()
-    return [" ".join(word for word in job if word not in common) for job in jobs]
+    return [" ".join(word for word in job if word not in common).replace("\\=", "=") for job in jobs]
 
 
 def _print_table(names: Sequence[str], outcomes: Sequence[Outcome]) -> None:

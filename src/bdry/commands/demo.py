@@ -14,6 +14,8 @@ from ..settings.commands import DemoConfig
 
 USAGE, INTERRUPTED = 2, 130
 PAPER, FIGURE = "mickisch2020", "margin_evolution"
+# the jobs of a sweep side by side
+LAUNCH = "launch=joblib"
 # most of a small training: the attack of every epoch's robust accuracy takes a quarter of its usual passes, and margins
 # are of fewer images
 QUICK = ("evaluation.steps=20", "evaluation.restarts=1", "probe.margin.num_train=100", "probe.margin.num_test=100")
@@ -31,13 +33,13 @@ def run(config: DemoConfig) -> None:
     """Gives one command after the other, each printed as it could be typed, then says where to look."""
     outputs = Path(config.outputs)
     seeds = ",".join(map(str, config.seeds))
-    trainings = ["train", "-m", "adv=none,pgd", f"seed={seeds}", f"training.epochs={config.epochs}", "threads=1"]
+    trainings = ["train", LAUNCH, "adv=none,pgd", f"seed={seeds}", f"training.epochs={config.epochs}", "threads=1"]
     _step([*trainings, *QUICK, *config.overrides, f"outputs={outputs}"])
     records, _ = find_runs([str(outputs.expanduser() / "runs")])
     # the page shows the same images of one standard and one adversarial network
     runs = _several([str(record.run.path) for record in records if record.identity["seed"] == config.seeds[0]])
     images = [f"num_train={config.keep_points}", f"num_test={config.keep_points}", f"keep_points={config.keep_points}"]
-    _step(["margin", "-m", f"run={runs}", *images, "threads=1", f"outputs={outputs}"])
+    _step(["margin", LAUNCH, f"run={runs}", *images, "threads=1", f"outputs={outputs}"])
     # the page draws all figures; this one is for a look without a browser
     figure = [f"paper={PAPER}", f"figure={FIGURE}", "style.format=[png]"]
     _step(["figures", *figure, f"runs={outputs}", f"outputs={outputs}"])

@@ -123,11 +123,9 @@ def _estimator(name: str) -> Callable[[], str]:
 
 
 def _launchers() -> str:
-    found = [
-        name for name in ("joblib", "submitit") if importlib.util.find_spec(f"hydra_plugins.hydra_{name}_launcher")
-    ]
+    submitit = ["submitit"] if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") else []
     slurm = "SLURM's srun is here" if shutil.which("srun") else "no SLURM here"
-    return ", ".join(["local", *found, slurm])
+    return ", ".join(["local", "joblib", *submitit, slurm])
 
 
 def _checks() -> list[tuple[str, Callable[[], str]]]:
