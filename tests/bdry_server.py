@@ -4,12 +4,14 @@
 `python bdry_server.py no-torch` imports the command line alone, and exits with 99 where anything imports torch,
 torchvision or scikit-learn.
 
-A request is a line of JSON on standard input: words, cwd, env, and the files that take standard output and error. The
-answers are two lines: the process id of the fork, then its exit code (-n where signal n has killed it).
+A request is a line of JSON on standard input: words, cwd, env, the style of figures, and the files that take standard
+output and error. The answers are two lines: the process id of the fork, then its exit code (-n where signal n has
+killed it).
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -79,5 +81,12 @@ with os.fdopen(requests) as lines:
         sys.exit()
 # only a fork comes here; it ends as any other interpreter does
 os.close(answers)
-become(json.loads(request))
-sys.exit(main())
+request = json.loads(request)
+drawing = contextlib.nullcontext()
+if sys.argv[1] == "all":
+    from bdry.figures import Style, styled
+
+    drawing = styled(Style(**request["style"]))
+become(request)
+with drawing:
+    sys.exit(main())

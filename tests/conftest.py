@@ -18,16 +18,28 @@ import torch
 from hypothesis import settings
 
 from bdry.data import Dataset, Split
+from bdry.figures import Style, styled
 
 # the same examples in every run: a red test can be run again
 settings.register_profile("fixed", derandomize=True)
 settings.load_profile("fixed")
 
 SERVER = Path(__file__).with_name("bdry_server.py")
+# how what is measured is drawn at the end, where no test looks at the picture: that takes longer than the measuring
+COARSE = {"formats": ["png"], "dpi": 50}
+
+
+@pytest.fixture(scope="module")
+def coarse_figures():
+    """What commands draw that run in this process, or in forks of it, is coarse."""
+    with styled(Style(**COARSE)):
+        yield
 
 
 class CommandLine:
     """`bdry(*words, cwd=, env=)` runs one command line and gives the finished process, as `subprocess.run` does.
+
+    `style` is what figures look like that a command draws without one; `{}`: as for a user.
 
     The command line runs in a fork of a process that has imported everything once, which saves the 2 to 5 CPU seconds
     of a start. What differs from a process of its own: one hash seed and one state of global generators serve all, and
@@ -40,7 +52,12 @@ class CommandLine:
         self.server: subprocess.Popen[str] | None = None
 
     def __call__(
-        self, *words: object, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 240
+        self,
+        *words: object,
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
+        style: dict[str, object] = COARSE,
+        timeout: float = 240,
     ) -> subprocess.CompletedProcess[str]:
         command = [str(word) for word in words]
         with tempfile.TemporaryDirectory() as folder:
@@ -48,6 +65,7 @@ class CommandLine:
             out.touch()
             err.touch()
             request = {"words": command, "cwd": str(cwd or Path.cwd()), "env": {**os.environ, **(env or {})}}
+            request["style"] = style
             print(json.dumps({**request, "out": str(out), "err": str(err)}), file=self._started().stdin, flush=True)
             process = self._answer(timeout)
             code = self._answer(timeout, process)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import bdry
 from bdry.session.cores import num_cores
 from bdry.session.python_child import BDRY
+
+SEVERAL = Path(__file__).parents[1] / "several.py"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of a Linux shell")
 
@@ -93,7 +96,7 @@ READ_ONLY = "mount --bind sealed sealed && mount -o remount,ro,bind sealed"
 
 @pytest.fixture
 def seal(tmp_path):
-    """A command of bdry where the folder `sealed` is mounted read-only, which stops root as well."""
+    """Commands of bdry where the folder `sealed` is mounted read-only, which stops root as well."""
     namespace = ["unshare", "--mount", "--map-root-user", "sh", "-c"]
     (tmp_path / "sealed").mkdir()
     try:
@@ -101,19 +104,18 @@ def seal(tmp_path):
     except (OSError, subprocess.SubprocessError):
         pytest.skip("this machine lets nobody mount a folder read-only")
 
-    def run(words):
+    def run(lines):
         env = {**os.environ, "PYTHONPATH": str(Path(bdry.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-        line = f'{READ_ONLY} && exec {sys.executable} -c "{BDRY}" {words}'
+        line = f"{READ_ONLY} && exec {shlex.join([sys.executable, str(SEVERAL), *lines])}"
         return subprocess.run([*namespace, line], cwd=tmp_path, env=env, capture_output=True, text=True)
 
     return run
 
 
-RUN = "runs/digits-mlp-none-*/seed=0"
 SEALED = {
     f"train -m {SMALL} seed=1,2 outputs=sealed": "sealed/sweeps",
-    f"svm run=$(echo sealed/{RUN})": "/seed=0/measurements",
-    f"export run=$(echo sealed/{RUN}) --output sealed/run.zip": "sealed/run.zip: ",
+    "svm run={run}": "/seed=0/measurements",
+    "export run={run} --output sealed/run.zip": "sealed/run.zip: ",
     "report 'papers=[]' num_images=0 runs=sealed outputs=sealed": "sealed/report.html: ",
     "publish paper=mickisch2020 runs=sealed to=sealed/out": "sealed/out: ",
     "figures paper=mickisch2020 figure=margin_evolution runs=sealed outputs=sealed": "sealed/figures",
@@ -125,13 +127,14 @@ def test_a_folder_mounted_read_only_is_a_line_and_can_be_read(seal, tmp_path):
     probe = "'probe=[margin]' probe.margin.num_train=4 probe.margin.num_test=4"
     made = limited(":", f"{probe} outputs=sealed", tmp_path)
     assert made.returncode == 0, made.stderr
-    for words, named in SEALED.items():
-        done = seal(words)
-        assert done.returncode == 2, (words, done.stderr)
-        (line,) = done.stderr.splitlines()
+    (run,) = tmp_path.glob("sealed/runs/*/seed=0")
+    done = seal([*(words.format(run=run.relative_to(tmp_path)) for words in SEALED), "runs sealed"])
+    *said, listed = done.stderr.splitlines()
+    assert listed == "code 0"
+    assert said[1::2] == ["code 2"] * len(SEALED), done.stderr
+    for (words, named), line in zip(SEALED.items(), said[::2], strict=True):
         assert line.startswith("bdry: "), words
         assert named in line, words
         assert "cannot be written (Read-only file system)" in line, words
         # the names of temporary files are nothing that a user knows
         assert ".part" not in line and ".lock" not in line, words
-    assert seal("runs sealed").returncode == 0

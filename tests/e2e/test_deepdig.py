@@ -17,6 +17,7 @@ from bdry.studies.deepdig.figures.common import detailed
 from bdry.studies.deepdig.settings import DeepDigSettings
 from bdry.studies.figures import FIGURES
 
+pytestmark = pytest.mark.usefixtures("coarse_figures")
 RUN = [
     "train",
     "dataset=digits",
@@ -124,7 +125,8 @@ def test_it_is_done_only_once_and_redrawn_with_the_same_bytes(done, tmp_path, ca
     before = hashes(measured(done) / "figures")
     assert main(["deepdig", f"run={done}", "pairs=[[1,2]]", *QUICK]) == 0
     assert "is finished already" in capsys.readouterr().out
-    assert main(["figures", "paper=karimi2020", f"runs={done}", f"outputs={tmp_path}"]) == 0
+    coarse = ["style.format=[png]", "style.dpi=50"]
+    assert main(["figures", "paper=karimi2020", f"runs={done}", f"outputs={tmp_path}", *coarse]) == 0
     redrawn = hashes(tmp_path / "figures" / "karimi2020")
     assert {name: redrawn[name] for name in before} == before
 

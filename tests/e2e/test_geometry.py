@@ -77,16 +77,15 @@ def test_a_two_class_network_has_its_regions_and_curvature_measured_and_drawn(ru
     assert (nearest["kappa_min_times_distance"] >= -1.001).all()
     again = bdry("curvature", f"run={run}", *CURVATURE, "checkpoint=all", cwd=tmp_path)
     assert "is finished already" in again.stdout
-    # redrawn from tables and arrays alone, to the same bytes
-    drawn = []
-    for place in ("a", "b"):
-        done = bdry("figures", "paper=fawzi2017", f"runs={tmp_path / 'smooth'}", f"outputs={place}", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        drawn.append({path.name: path.read_bytes() for path in (tmp_path / place).rglob("*.*")})
-    assert drawn[0] == drawn[1]
+    # redrawn from tables and arrays alone
+    shutil.rmtree(run / "checkpoints")
+    words = ["figures", "paper=fawzi2017", "runs=smooth", "style.format=[png]", "style.dpi=50"]
+    done = bdry(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    drawn = [path.name for path in (tmp_path / "outputs").rglob("*.png")]
     for name in ("filmstrips", "paths", "convexity", "profile", "sections", "families", "curvature_over_training"):
         assert name in FIGURES["fawzi2017"]
-        assert any(file.startswith(name) and file.endswith(".png") for file in drawn[0]), name
+        assert any(file.startswith(name) for file in drawn), name
 
 
 def test_a_linear_network_has_no_curvature_and_that_is_said(run_of, tmp_path, bdry):

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -86,8 +87,8 @@ def run_of(folder: Path) -> Path:
 def margin(bdry):
     """`margin(folder, *words)` measures the run in it."""
 
-    def measure(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-        return bdry("margin", f"run={run_of(folder).relative_to(folder)}", *SMALL, *words, cwd=folder)
+    def measure(folder: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        return bdry("margin", f"run={run_of(folder).relative_to(folder)}", *SMALL, *words, cwd=folder, **more)
 
     return measure
 
@@ -103,7 +104,7 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 
 def test_all_checkpoints_are_measured_as_in_training_and_the_same_command_skips(folder, margin, bdry):
-    first = margin(folder, "checkpoint=all")
+    first = margin(folder, "checkpoint=all", style={})
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
     found = {str(path.relative_to(measured(folder))) for path in measured(folder).rglob("*") if path.is_file()}

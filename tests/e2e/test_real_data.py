@@ -53,4 +53,4 @@ def test_cifar10_with_pgd_ends_with_everything_in_place(train):
     small = ["probe.margin.num_train=10", "probe.margin.num_test=10", "evaluation.robust_images=10"]
     folder = train("dataset=cifar10", "adv=pgd", "arch=plaincnn", *size, *small)
     assert table(folder, "margins")["success"].mean() > 0.9
-    assert list(folder.rglob("margin_evolution-cifar10-plaincnn.pdf"))
+    assert list(folder.rglob("margin_evolution-cifar10-plaincnn.png"))

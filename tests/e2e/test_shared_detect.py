@@ -11,7 +11,7 @@ TRAIN = ["dataset=digits", "training.epochs=2", "probe=[]", "evaluation.robust_i
 SHARED = ["num_train=12", "num_test=8", "num_noise=60", "num_pca=50", "num_directions=10", "threads=1"]
 DETECT = ["num_images=12", "num_directions=[10]", "families=[nearest_refined,nat_segment]", "threads=1"]
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900), pytest.mark.usefixtures("coarse_figures")]
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ def copied(folder: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("adv", ["none", "pgd"])
 def test_a_run_leaves_everything_and_the_same_command_skips(dataset, adv, tmp_path, bdry):
     words = ["train", f"dataset={dataset}", f"adv={adv}", *SMALL]
-    first = bdry(*words, cwd=tmp_path)
+    first = bdry(*words, cwd=tmp_path, style={})
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
     run = only_run(tmp_path)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from bdry.cli import main
 from bdry.errors import ConfigError
 from bdry.models import build_classifier
 from bdry.models.airbench import whiten
+from bdry.session.open_run import load_network
 
 OPTIONS = {"stem": 6, "widths": [8, 12, 16], "activation": "gelu"}
 
@@ -93,6 +99,23 @@ def test_training_leaves_the_whitening_as_it_is_and_trains_its_bias():
     optimiser.step()
     assert torch.equal(stem.weight, before)
     assert stem.bias.abs().max() > 0
+
+
+def test_a_run_whitens_by_its_own_training_images_and_keeps_that(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pixels = (smooth_images(40) * 255).to(torch.uint8)
+    np.savez("images.npz", images=pixels.numpy(), labels=np.arange(40) % 2)
+    words = ["dataset=arrays", "dataset.file=images.npz", "arch=airbench", "arch.whiten=true", "arch.widths=[4,4,4]"]
+    words += ["training.epochs=1", "training.batch_size=8", "probe=[]", "evaluation.robust_images=0", "threads=1"]
+    assert main(["train", *words]) == 0
+    first, dataset = load_network(capsys.readouterr().out.split()[-1], step=0)
+    last, _ = load_network(next(Path("outputs/runs").glob("*/seed=0")))
+    stem = first.body[1].weight
+    assert torch.equal(last.body[1].weight, stem)
+    assert not torch.equal(last.body[1].bias, first.body[1].bias)
+    again = deepcopy(first)
+    whiten(again, dataset.train.pixels())
+    torch.testing.assert_close(again.body[1].weight, stem)
 
 
 def test_whitening_in_channels_of_another_number_is_refused():

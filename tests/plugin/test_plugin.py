@@ -17,16 +17,7 @@ SMALL = ["dataset.num_train=40", "dataset.num_test=20", "training.epochs=2", "pr
 SMALL += ["probe.margin.num_test=6", "evaluation.robust_images=0", "moments.steps=[0]", "threads=1", "device=cpu"]
 
 # several command lines in one process: torch is imported once
-COMMANDS = """
-import sys
-from bdry.cli import main
-for line in sys.argv[1:]:
-    try:
-        code = main(line.split("|"))
-    except SystemExit as left:
-        code = left.code
-    print("code", code, file=sys.stderr)
-"""
+SEVERAL = Path(__file__).parents[1] / "several.py"
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +33,12 @@ def site(tmp_path_factory) -> Path:
     return folder
 
 
-COMPLETE = "complete|bdry train dataset=str"
+COMPLETE = "complete 'bdry train dataset=str'"
 
 
 def bdry(site, cwd, *lines):
-    lines = [line if "|" in line else line.replace(" ", "|") for line in lines]
     env = {**os.environ, "PYTHONPATH": str(site)}
-    return subprocess.run([sys.executable, "-c", COMMANDS, *lines], cwd=cwd, env=env, capture_output=True, text=True)
+    return subprocess.run([sys.executable, SEVERAL, *lines], cwd=cwd, env=env, capture_output=True, text=True)
 
 
 def test_a_plugin_takes_part_in_everything(site, tmp_path):

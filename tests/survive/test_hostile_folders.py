@@ -147,7 +147,7 @@ def strangers(trained, tmp_path_factory, bdry_here):
         "runs": ["runs", place, "--csv"],
         "runs for people": ["runs", place],
         "export": ["export", place, "--output", archive],
-        "figures": ["figures", f"runs={place}", "figure=margin_evolution", drawn],
+        "figures": ["figures", f"runs={place}", "figure=margin_evolution", "style.format=[png]", drawn],
         "report": ["report", f"runs={place}", drawn],
     }
     before = Path.cwd()

@@ -22,6 +22,7 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="kills children made by fork"),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
     pytest.mark.slow,
+    pytest.mark.usefixtures("coarse_figures"),
 ]
 
 SMALL = [

@@ -20,6 +20,7 @@ from bdry.commands import train  # noqa: F401  (what the forked sweeps need is i
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="kills process groups"),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+    pytest.mark.usefixtures("coarse_figures"),
 ]
 
 SWEEP = [
