@@ -36,8 +36,9 @@ from .tables import TABLES
 
 # the part of a publication that holds the runs
 DATA = "data"
-# of floating-point numbers: a rounding error of at most 5e-4 of a value is far below what seeds and images vary by
-DIGITS = 4
+# of floating-point numbers: a rounding error of at most 5e-4 of a value is far below what seeds and images vary by; of
+# the many rows of single images fewer: 5e-3 of a margin is about what estimators differ by, and no mean is moved by it
+DIGITS, DIGITS_OF_IMAGES, OF_IMAGES = 4, 3, ("margins", "first_order", "directions")
 # what no figure of a study, no verdict and no report reads: tables, columns, arrays
 LEFT_OUT = ("ae", "ae_training", "batches", "confusion", "idc_pairs", "runtime", "scores", "timings")
 UNREAD = {
@@ -46,8 +47,8 @@ UNREAD = {
     "directions": ("boundary_class",),
 }
 ARRAYS_LEFT_OUT = ("borderline", "borderline_test", "points")
-# what figures show of an experiment's smallest seed alone, as all arrays
-OF_ONE_SEED = ("bisection",)
+# what figures show of an experiment's smallest seed alone, as all arrays; what is read of the main study alone
+OF_ONE_SEED, OF_MAIN = ("bisection",), ("first_order",)
 CHECKSUMS = "SHA256SUMS"
 # those of all pictures
 CAPTIONS = "captions.md"
@@ -58,9 +59,10 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2
 def add_runs(records: Sequence[RunRecord], data: Path) -> None:
     """Puts runs and their finished measurements below `data`; what is there of the same training already stays.
 
-    Numbers keep `DIGITS` significant digits; the columns `UNREAD` hold nan or -1. The tables `OF_ONE_SEED` and the
-    arrays of the last moment are those of an experiment's smallest seed, here and there. Of a run that was not
-    finished only config, status and provenance are put there, and only where no finished one is.
+    Numbers keep `DIGITS` significant digits, of single images `DIGITS_OF_IMAGES`; the columns `UNREAD` hold nan or -1.
+    The tables `OF_ONE_SEED` and the arrays of the last moment are those of an experiment's smallest seed, here and
+    there, the tables `OF_MAIN` those of the study main. Of a run that was not finished only config, status and
+    provenance are put there, and only where no finished one is.
 
     Raises:
         RunError: a table of a run is damaged.
@@ -72,10 +74,14 @@ def add_runs(records: Sequence[RunRecord], data: Path) -> None:
         seed = record.identity["seed"]
         smallest[record.run.experiment] = min(seed, smallest.get(record.run.experiment, seed))
     for record in records:
-        _add_run(record, data, closely=record.identity["seed"] == smallest.get(record.run.experiment))
+        about, left_out = record.identity, set(LEFT_OUT)
+        is_smallest = about["seed"] == smallest.get(record.run.experiment)
+        left_out |= set() if is_smallest else set(OF_ONE_SEED)
+        left_out |= set() if about["study"] == "main" else set(OF_MAIN)
+        _add_run(record, data, left_out, with_arrays=is_smallest)
 
 
-def _add_run(record: RunRecord, data: Path, *, closely: bool) -> None:
+def _add_run(record: RunRecord, data: Path, left_out: set[str], *, with_arrays: bool) -> None:
     place = data / "runs" / record.run.name
     if record.state != "finished":
         if not Run(place).finished:
@@ -85,12 +91,12 @@ def _add_run(record: RunRecord, data: Path, *, closely: bool) -> None:
     if not _is_same(record.run, Run(place)):
         # measurements of another training go too
         shutil.rmtree(place, ignore_errors=True)
-        _add_results(record.run, place, closely)
+        _add_results(record.run, place, left_out, with_arrays)
     for measurement in record.measurements():
         folder = place / MEASUREMENTS / measurement.path.name
         if not _is_same(measurement, Measurement(folder)):
             shutil.rmtree(folder, ignore_errors=True)
-            _add_results(measurement, folder, closely)
+            _add_results(measurement, folder, left_out, with_arrays)
 
 
 def _is_same(first: OwnedFolder, second: OwnedFolder) -> bool:
@@ -98,16 +104,17 @@ def _is_same(first: OwnedFolder, second: OwnedFolder) -> bool:
     return bool(first.status()) and first.status() == second.status()
 
 
-def _add_results(source: OwnedFolder, place: Path, closely: bool) -> None:
+def _add_results(source: OwnedFolder, place: Path, left_out: set[str], with_arrays: bool) -> None:
     tables = {}
-    for name in TABLES.keys() - LEFT_OUT - (set() if closely else set(OF_ONE_SEED)):
+    for name in TABLES.keys() - left_out:
         if source.has_table(name):
             rows = source.table(name)
             for column in UNREAD.get(name, ()):
                 rows[column] = math.nan if rows[column].dtype == float else -1
-            tables[table_file(name)] = in_columns(rows, TABLES[name], DIGITS)
+            digits = DIGITS_OF_IMAGES if name in OF_IMAGES else DIGITS
+            tables[table_file(name)] = in_columns(rows, TABLES[name], digits)
     _add(source, place, tables)
-    for name, path in last_of(source.path).items() if closely else ():
+    for name, path in last_of(source.path).items() if with_arrays else ():
         if name not in ARRAYS_LEFT_OUT:
             (place / "arrays").mkdir(exist_ok=True)
             shutil.copyfile(path, place / "arrays" / path.name)
