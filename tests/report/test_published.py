@@ -21,7 +21,7 @@ from bdry.cli import main
 from bdry.commands import figures, publish
 from bdry.errors import BdryError, ConfigError, RunError, UsageError
 from bdry.figures.captions import apart, together
-from bdry.runs import TABLES, Measurement, Run, find_runs, published
+from bdry.runs import TABLES, Column, Measurement, Run, Table, find_runs, published
 from bdry.runs.csvfile import from_columns, in_columns
 from bdry.runs.packed import PACKED, pack, unpacked
 from bdry.runs.published import CAPTIONS, UNREAD, checksums, take
@@ -166,6 +166,14 @@ def test_a_published_quotient_is_computed_from_its_parts():
     assert from_columns(text, Path("here"), table)["margin"].tolist() == pytest.approx(values["margin"], nan_ok=True)
     # the text itself has none
     assert text.count("margin,nan,nan,nan") == 1
+
+
+def test_a_published_share_keeps_its_digits_near_1():
+    # at four digits of the number itself the largest were ties, and a rank correlation with them another
+    table = Table("t", "", (Column("confidence", "float", "", is_share=True),))
+    values = [0.0012345, 0.41239, 0.83276, 0.99995678, 0.999999881, 1.0, np.nan]
+    text = in_columns(pd.DataFrame({"confidence": values}), table, 3)
+    assert text == "confidence,0.00123,0.412,0.833,0.9999568,0.999999881,1,nan\n"
 
 
 def test_captions_are_on_one_page_from_which_each_can_be_taken(tmp_path):

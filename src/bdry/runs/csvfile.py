@@ -104,7 +104,7 @@ def in_columns(rows: pd.DataFrame, table: Table, digits: int) -> str:
     Quotients of other columns are nan there, and computed when it is read.
 
     Args:
-        digits: significant digits that numbers keep.
+        digits: significant digits that numbers keep; of a share, and of what it lacks to 1.
     """
     lines = []
     for column in table.columns:
@@ -147,12 +147,15 @@ def _whole_lines(path: Path) -> list[str]:
     return text[: text.rfind("\n") + 1].splitlines()
 
 
-def _format(value: Any, column: Column, digits: int = 9) -> str:
+def _format(value: Any, column: Column, published: int = 0) -> str:
+    """The cell of a value; `published`: significant digits where it is published."""
     if column.kind == "str":
         text = str(value)
         assert not set(text) & set(',"\n\r'), f"{column.name}: {text!r} does not fit into a cell"
         return text
     if column.kind == "float":
+        if published and column.is_share and 0.5 < value < 1:
+            return f"{value:.{published - 1 - math.floor(math.log10(1 - value))}f}"
         # nine significant digits tell every float32 apart
-        return "nan" if math.isnan(value) else f"{value:.{digits}g}"
+        return "nan" if math.isnan(value) else f"{value:.{published or 9}g}"
     return str(int(value))

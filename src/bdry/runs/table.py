@@ -18,6 +18,7 @@ class Column:
     """One column: `kind` is int, float, str or bool.
 
     quotient_of: two other columns of which it is the quotient, and from which it is computed where it is published.
+    is_share: a number in [0, 1], of which published digits count from the nearer end: 0.99996 is no 1.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Column:
     meaning: str
     unit: str = ""
     quotient_of: tuple[str, str] | None = None
+    is_share: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ MARGINS = moment_table(
     Column("label", "int", "its class"),
     Column("predicted", "int", "the class predicted for it, from which the margin is measured"),
     Column("correct", "bool", "whether they agree"),
-    Column("confidence", "float", "softmax probability of the predicted class"),
+    Column("confidence", "float", "softmax probability of the predicted class", is_share=True),
     Column("logit_gap", "float", "largest logit minus the second largest"),
     Column("norm", "str", "l2 or linf"),
     Column("clipped", "bool", "0: distance in R^d; 1: inside the [0, 1] box"),
