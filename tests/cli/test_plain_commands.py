@@ -204,6 +204,12 @@ def test_one_run_is_shown_whole(runs, capsys):
     assert capsys.readouterr().out == out
     assert main(["show", "outputs"]) == 2
     assert "holds several runs" in capsys.readouterr().err
+    # what is damaged hides nothing else
+    runs[2].table_path("history").write_text("step\n")
+    assert main(["show", str(runs[2].path)]) == 0
+    out = capsys.readouterr().out
+    assert "history.csv: not the columns of the table history" in out
+    assert f"folder: {runs[2].path}" in out
 
 
 def test_two_runs_are_compared(runs, capsys):

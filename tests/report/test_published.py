@@ -229,6 +229,12 @@ def test_a_damaged_or_swollen_published_table_is_a_line(undrawn, runs, tmp_path,
         path.write_bytes(spoiled)
         with pytest.raises(RunError, match=r"published\.zip: damaged"):
             run.table("history")
+    # of a later version of the format, or encrypted
+    last = whole.rfind(b"PK\x01\x02")
+    for place, byte in ((last + 6, 255), (last + 8, 1)):
+        path.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
+        with pytest.raises(RunError, match=r"published\.zip.*: damaged"):
+            [run.table(name) for name in TABLES if run.has_table(name)]
     middle = len(whole) // 3
     path.write_bytes(whole[:middle] + bytes(20) + whole[middle + 20 :])
     with pytest.raises(RunError, match=r"published\.zip.*: damaged"):

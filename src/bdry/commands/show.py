@@ -33,7 +33,10 @@ def run(parsed: argparse.Namespace) -> None:
     console.print("tables")
     for name in TABLES:
         if record.run.has_table(name):
-            console.print(f"  {name}: {len(record.run.table(name))} rows")
+            try:
+                console.print(f"  {name}: {len(record.run.table(name))} rows")
+            except RunError as damaged:
+                console.print(f"  {name}: {one_line(damaged)}")
     for title, paths in (
         ("figures", sorted(record.run.figures.glob("*.png"))),
         ("checkpoints", [record.run.moment_checkpoint(step) for step in record.run.moments()]),

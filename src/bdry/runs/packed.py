@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -13,6 +14,17 @@ from .reading import PARSING, damaged, regular, too_large
 
 # in the folder of a published run or measurement
 PACKED = "published.zip"
+# what reading an archive raises for bytes that nobody meant to be one
+UNREADABLE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    *PARSING,
+)
 
 
 def pack(folder: Path, files: Mapping[str, str]) -> None:
@@ -31,7 +43,7 @@ def packed_names(folder: Path) -> list[str]:
     try:
         with zipfile.ZipFile(regular(path)) as archive:
             return archive.namelist()
-    except (OSError, zipfile.BadZipFile, *PARSING) as error:
+    except UNREADABLE as error:
         raise damaged(path, error) from None
 
 
@@ -46,7 +58,7 @@ def unpacked(folder: Path, name: str, limit: int) -> str:
         with zipfile.ZipFile(regular(path)) as archive, archive.open(name) as file:
             # what the archive says of a file's size need not be true
             content = file.read(limit + 1)
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, *PARSING) as error:
+    except UNREADABLE as error:
         raise damaged(path / name, error) from None
     if len(content) > limit:
         raise too_large(path / name)
