@@ -49,7 +49,9 @@ WITHOUT = [pytest.param(place, (), id=f"{place.name} without pictures") for plac
 def test_it_is_redrawn_byte_for_byte(place, formats, tmp_path):
     made_by = json.loads((place / "provenance.json").read_text())
     with styled(Style(formats=formats)):
-        figures.redraw(made_by["paper"], "all", find_runs([str(place)])[0], [str(place)], tmp_path)
+        # whole studies were published before one figure could be chosen
+        chosen = made_by.get("figure", "all")
+        figures.redraw(made_by["paper"], chosen, find_runs([str(place)])[0], [str(place)], tmp_path, judged=True)
     # another version of a library may draw or round otherwise
     is_same = all(version(name) == made_by["packages"][name] for name in ("matplotlib", "numpy", "pandas", "pillow"))
     drawn = {path.name: path for path in tmp_path.iterdir()}

@@ -68,7 +68,7 @@ def intact(place):
 @pytest.fixture
 def undrawn(monkeypatch):
     """What is drawn is another test's: drawing takes most of the time."""
-    monkeypatch.setattr(publish, "redraw", lambda *given: [])
+    monkeypatch.setattr(publish, "redraw", lambda *given, **more: [])
 
 
 SETTINGS = {
@@ -252,7 +252,8 @@ def test_a_publication_of_another_version_is_not_added_to(undrawn, runs, tmp_pat
     place = tmp_path / "results"
     publish.run(config(runs=runs, to=str(place)))
     run = find_runs([str(place)])[0][0].run
-    pack(run.path, {"status.json": unpacked(run.path, "status.json", 10**6), "tables/history.csv": "step,0\n"})
+    words = {name: unpacked(run.path, name, 10**6) for name in ("config.yaml", "status.json")}
+    pack(run.path, words | {"tables/history.csv": "step,0\n"})
     before = content(place)
     with pytest.raises(RunError, match=r"zip/tables/history\.csv: not the columns .* another version of bdry"):
         publish.run(config(runs=runs, to=str(place)))
@@ -334,7 +335,7 @@ def test_a_full_disk_is_told_of_by_the_name_that_the_user_knows(undrawn, runs, t
 
     for owner, name, full_disk in (
         (publish, "write_json", full),
-        (published.shutil, "copyfile", lambda source, target: full(target)),
+        (published, "pack", lambda folder, files: full(folder / PACKED)),
     ):
         with monkeypatch.context() as patched, pytest.raises(BdryError) as caught:
             patched.setattr(owner, name, full_disk)
@@ -356,7 +357,7 @@ import sys
 from bdry.commands import publish
 from bdry.settings import PublishConfig, check
 
-publish.redraw = lambda *given: []
+publish.redraw = lambda *given, **more: []
 config = PublishConfig(runs=sys.argv[1], to=sys.argv[2])
 check(config)
 print("begun", flush=True)

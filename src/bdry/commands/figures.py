@@ -46,11 +46,16 @@ def run(config: FiguresConfig) -> None:
         print(path)
 
 
-def redraw(paper: str, figure: str, records: Sequence[RunRecord], places: Sequence[str], folder: Path) -> list[Path]:
-    """Draws a figure of a paper, or `all` and the verdicts, from the runs found in `places`; the files in `folder`."""
+def redraw(
+    paper: str, figure: str, records: Sequence[RunRecord], places: Sequence[str], folder: Path, *, judged: bool = False
+) -> list[Path]:
+    """Draws a figure of a paper, or `all`, from the runs found in `places`; the files in `folder`.
+
+    Claims are judged with all figures, and with one where `judged`.
+    """
     with Steps("figure") as say:
         paths = draw_figures(paper, figure, records, folder, say)
-    if figure == "all":
+    if figure == "all" or judged:
         paths += claims_of(paper, records, places, folder)
     else:
         say_passed_over(passed_over(records, FIGURES[paper][figure].tables))

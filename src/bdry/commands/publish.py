@@ -37,7 +37,7 @@ def run(config: PublishConfig) -> None:
         with renewing(place) as fresh:
             add_runs(records, fresh / DATA)
             published = readable(fresh / DATA)
-            paths = redraw(config.paper, "all", published, [str(fresh / DATA)], fresh)
+            paths = redraw(config.paper, config.figure, published, [str(fresh / DATA)], fresh, judged=True)
             names = {path.name for path in paths}
             for path in paths:
                 # what a picture shows is drawn from the data, by whoever wants it as PDF, CSV or for LaTeX
@@ -48,7 +48,7 @@ def run(config: PublishConfig) -> None:
             write_text(fresh / CAPTIONS, together(captions))
             for path in captions:
                 path.unlink()
-            write_json(fresh / "provenance.json", provenance(paper=config.paper))
+            write_json(fresh / "provenance.json", provenance(paper=config.paper, figure=config.figure))
             size = check_size(fresh, config.max_mb)
     except OSError as error:
         raise unwritable(place, error, "; choose to=<folder>") from None

@@ -14,6 +14,8 @@ from ..errors import RunError, UsageError, one_line
 from ..names import LONGEST_NAME, harmless
 from .files import below
 from .folder import MEASUREMENTS, Measurement, Run, arch_name, check_version
+from .owned import CONFIG
+from .packed import PACKED
 
 # of a run's config: groups of keys
 NODES = ("dataset", "arch", "adv", "optim", "margin", "probe", "training")
@@ -54,8 +56,8 @@ class RunRecord:
         """The run's finished measurements, with `unfinished` all, in the order of their names; or the chosen one."""
         if self.chosen is not None:
             return [self.chosen]
-        places = sorted((self.run.path / MEASUREMENTS).glob("*/config.yaml"))
-        folders = [Measurement(place.parent) for place in places]
+        places = {path.parent for name in (CONFIG, PACKED) for path in (self.run.path / MEASUREMENTS).glob(f"*/{name}")}
+        folders = [Measurement(place) for place in sorted(places)]
         return [folder for folder in folders if unfinished or _is_finished(folder)]
 
     def only(self, measurement: Measurement) -> RunRecord:
@@ -99,7 +101,7 @@ def find_runs(
         named = Path(place).expanduser()
         # a folder's name may look like a pattern
         matches = [named] if named.exists() else [Path(match) for match in glob.glob(str(named))]
-        found = {config.parent for match in matches for config in _configs(match)}
+        found = {folder for match in matches for folder in _folders(match)}
         if not found:
             raise UsageError(f"runs={place}: " + ("no run below it" if matches else "no such folder"))
         folders |= found
@@ -163,8 +165,11 @@ def _check_identity(record: RunRecord) -> None:
             raise RunError(f"{record.run.config_path}: not a name: {name}={cut}")
 
 
-def _configs(place: Path) -> Iterable[Path]:
-    if (place / "config.yaml").is_file():
-        return [place / "config.yaml"]
-    # a measurement has a config.yaml as well, but is no run
-    return (path for path in below(place) if path.name == "config.yaml" and path.parents[1].name != MEASUREMENTS)
+def _folders(place: Path) -> Iterable[Path]:
+    """The folders of runs in a place, which have a config, published or not."""
+    if any((place / name).is_file() for name in (CONFIG, PACKED)):
+        return [place]
+    # a measurement has a config as well, but is no run
+    return (
+        path.parent for path in below(place) if path.name in (CONFIG, PACKED) and path.parents[1].name != MEASUREMENTS
+    )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RunError
-from .owned import PROVENANCE, STATUS, OwnedFolder, hash8
+from .owned import CONFIG, PROVENANCE, STATUS, OwnedFolder, hash8
 from .packed import PACKED
 
 # of a run's config.yaml and tables; a change of meaning makes a new version
@@ -27,7 +27,7 @@ SCHEMA_VERSION = 2
 # in a run's folder and beside own modules' results: what was measured later
 MEASUREMENTS = "measurements"
 # what others need of a folder; locks, states to resume from and half-written files are not among it
-KEPT = ("config.yaml", STATUS, PROVENANCE, PACKED, "tables/*.csv", "figures/*", "arrays/*.npz")
+KEPT = (CONFIG, STATUS, PROVENANCE, PACKED, "tables/*.csv", "figures/*", "arrays/*.npz")
 
 
 def check_version(version: object, run: Run) -> None:

@@ -26,14 +26,20 @@ from .arrays import path_of, read_arrays, write_arrays
 from .csvfile import TableWriter, from_columns, read_table
 from .files import below, refuse_links, write_json, write_text
 from .packed import PACKED, packed_names, unpacked
-from .reading import JSON_LIMIT, TABLE_LIMIT, parse_json, read_config, read_json
+from .reading import CONFIG_LIMIT, JSON_LIMIT, TABLE_LIMIT, parse_config, parse_json, read_config, read_json
 from .tables import TABLES
 
 # a folder whose owner has been silent for this many beats has none any more
 BEAT_EVERY_S, BEATS_MISSED = 10.0, 6
 STATES = ("finished", "running", "failed", "interrupted")
-# what a folder says of itself beside its config
-STATUS, PROVENANCE = "status.json", "provenance.json"
+# what a folder says of itself
+CONFIG, STATUS, PROVENANCE = "config.yaml", "status.json", "provenance.json"
+
+
+def config_text(config: dict[str, Any]) -> str:
+    """A resolved config as YAML."""
+    text: str = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    return text
 
 
 def table_file(name: str) -> str:
@@ -67,7 +73,7 @@ class OwnedFolder:
     @property
     def config_path(self) -> Path:
         """The resolved config."""
-        return self.path / "config.yaml"
+        return self.path / CONFIG
 
     @property
     def figures(self) -> Path:
@@ -194,13 +200,15 @@ class OwnedFolder:
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Writes the resolved config as YAML."""
-        write_text(self.config_path, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        write_text(self.config_path, config_text(config))
 
     def read_config(self) -> dict[str, Any]:
         """The resolved config; raises `RunError` where it is missing or damaged."""
-        if not self.config_path.exists():
-            raise RunError(f"{self.path}: not a {self.noun}'s folder (no config.yaml)")
-        return read_config(self.config_path)
+        if self.config_path.exists():
+            return read_config(self.config_path)
+        if CONFIG not in packed_names(self.path):
+            raise RunError(f"{self.path}: not a {self.noun}'s folder (no {CONFIG})")
+        return parse_config(unpacked(self.path, CONFIG, CONFIG_LIMIT), self.path / PACKED / CONFIG)
 
     def starts(self) -> list[dict[str, Any]]:
         """The entries of provenance.json, one a start; empty where it is missing or damaged."""

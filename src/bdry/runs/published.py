@@ -1,9 +1,9 @@
-"""A study's runs as they are published: without checkpoints, status and tables in one small file, with checksums.
+"""A study's runs as they are published: without checkpoints, what is small in one file, with checksums.
 
 A published run is a run's folder like any other: `find_runs` finds it, `OwnedFolder` reads its tables.
 
 <place>/
-    data/runs/<experiment>/seed=<n>/    config.yaml, published.zip, arrays/, measurements/
+    data/runs/<experiment>/seed=<n>/    published.zip, arrays/, measurements/
     *.png, *.md, *.csv                  figures, all captions on one page, and verdicts, drawn from data/
     provenance.json                     the commit and the versions that drew them
     SHA256SUMS                          a line for each file
@@ -30,7 +30,7 @@ from .collect import RunRecord, find_runs
 from .csvfile import in_columns
 from .files import below, copy_folder, json_text, known_as, refuse_links, write_text
 from .folder import MEASUREMENTS, Measurement, Run
-from .owned import PROVENANCE, STATUS, OwnedFolder, table_file
+from .owned import CONFIG, PROVENANCE, STATUS, OwnedFolder, config_text, table_file
 from .packed import pack
 from .tables import TABLES
 
@@ -122,9 +122,9 @@ def _add_results(source: OwnedFolder, place: Path, left_out: set[str], with_arra
 
 def _add(source: OwnedFolder, place: Path, tables: dict[str, str]) -> None:
     place.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source.config_path, place / source.config_path.name)
     words = {STATUS: source.status(), PROVENANCE: source.starts()}
-    pack(place, tables | {name: json_text(found) for name, found in words.items()})
+    config = {CONFIG: config_text(source.read_config())}
+    pack(place, tables | config | {name: json_text(found) for name, found in words.items()})
 
 
 def take(publication: Path, run: Run) -> None:

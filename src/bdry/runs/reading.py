@@ -50,9 +50,18 @@ def regular(path: Path, limit: int | None = None) -> Path:
 def read_config(path: Path) -> dict[str, Any]:
     """A resolved config's YAML: names to plain values; `RunError` where it is anything else."""
     try:
-        found = _load(regular(path, CONFIG_LIMIT).read_text(encoding="utf-8"))
+        text = regular(path, CONFIG_LIMIT).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise damaged(path, error) from None
+    return parse_config(text, path)
+
+
+def parse_config(text: str, path: Path) -> dict[str, Any]:
+    """What a resolved config's text says; `path`: where it stands, for the error."""
+    try:
+        found = _load(text)
         _check_plain(found)
-    except (yaml.YAMLError, OSError, *PARSING) as error:
+    except (yaml.YAMLError, *PARSING) as error:
         raise damaged(path, error) from None
     if not isinstance(found, dict):
         raise RunError(f"{path}: damaged (not a mapping)")

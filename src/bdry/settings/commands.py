@@ -84,6 +84,7 @@ class PublishConfig(FinishedRuns):
     """The whole config of `bdry publish`."""
 
     paper: str = option("mickisch2020", "whose figures and claims", choices=PAPERS, hidden=True)
+    figure: str = option("all", "one figure's name, or all; verdicts come with either")
     to: str = option("", "the folder for data, figures and verdicts, as in docs/results/mickisch2020")
     max_mb: float = option(4.0, "size of the data that is refused above", unit="MB", gt=0, le=100_000)
 
