@@ -52,27 +52,30 @@ def project_hyperplane(
     if box is not None:
         low, high = ((end.flatten(1) if isinstance(end, Tensor) else end) - flat_x for end in box)
         low, high = low.clamp_max_(0), high.clamp_min_(0)
-        closes = _enlarge(multiplier, target, normal, pace, rates, low, high)
+        # what a coordinate has closed where its room ends: arithmetic, since masks take ten times as long on a CPU
+        upwards = normal.clamp_min(0)
+        ends = torch.addcmul(upwards * high, normal - upwards, low)
+        closes = _enlarge(multiplier, target, rates, ends)
         delta = (multiplier[:, None] * pace).clamp(low, high)
     there_already = (scale == 0) & (excess == 0)
     return delta.reshape(x.shape), (usable & closes) | there_already
 
 
-def _enlarge(
-    multiplier: Tensor, target: Tensor, normal: Tensor, pace: Tensor, rates: Tensor, low: Tensor, high: Tensor
-) -> Tensor:
-    """Enlarges lambda, (N,), in place until <normal, lambda pace between low and high> = target; whether that is so.
+def _enlarge(multiplier: Tensor, target: Tensor, rates: Tensor, ends: Tensor) -> Tensor:
+    """Enlarges lambda, (N,), in place until sum_i min(lambda rates_i, ends_i) = target; whether that is so, (N,).
 
-    The product is concave and piecewise linear in lambda: Newton's steps from below, where no coordinate had been
-    stopped, approach the solution from below and reach it once the set of stopped coordinates is right.
+    rates: (N, D), by how much of the target each coordinate closes as lambda grows. ends: (N, D), what it has closed
+    where it stops. The sum is concave and piecewise linear in lambda: Newton's steps from below, where no coordinate
+    had been stopped, approach the solution from below and reach it once the set of stopped coordinates is right.
     """
     closes = torch.ones_like(target, dtype=torch.bool)
     rows, near = torch.arange(len(target), device=target.device), TOLERANCE * torch.finfo(target.dtype).eps
     while True:
-        wanted = multiplier[rows, None] * pace
-        moved = wanted.clamp(low, high)
-        left = target[rows] - (normal * moved).sum(1)
-        rate = (rates * (moved == wanted).to(rates.dtype)).sum(1)
+        closed = multiplier[rows, None] * rates
+        left = target[rows] - torch.minimum(closed, ends).sum(1)
+        # 1 where a coordinate still moves, 0 where it has stopped
+        moves = (ends - closed).sign_().clamp_min_(0)
+        rate = (rates * moves).sum(1)
         short = left > near * target[rows]
         # every coordinate has stopped before the target
         closes[rows] = ~(short & (rate == 0))
@@ -82,5 +85,4 @@ def _enlarge(
         if not bool(going.any()):
             return closes
         if float(going.float().mean()) < WORTH_DROPPING:
-            rows = rows[going]
-            normal, pace, rates, low, high = (part[going] for part in (normal, pace, rates, low, high))
+            rows, rates, ends = rows[going], rates[going], ends[going]
