@@ -34,13 +34,31 @@ def at_distance(distance, norm, count=40):
     return x
 
 
+def later(x, norm, w, b):
+    """How much later labels turn near each x than the closed form says, since sums are rounded; pixel units, (N,).
+
+    Some kernels round the gaps of all points near an image alike: their mean at 400 points around it against float64,
+    for the two classes of the nearest boundary, in the batch size in which it is most.
+    """
+    around = x + 2e-7 * torch.randn(400, *x.shape, generator=torch.Generator().manual_seed(3)).to(x)
+    true = around.double().flatten(2) @ w.double().T + b.double()
+    top = true.mean(0).topk(2, 1).indices
+    most = torch.zeros(len(x), dtype=torch.float64)
+    for size in (1, 2, 5, len(x)):
+        rounded = torch.stack([torch.cat([part.flatten(1) @ w.T + b for part in one.split(size)]) for one in around])
+        error = (rounded.double() - true).mean(0).gather(1, top)
+        most = torch.maximum(most, error[:, 0] - error[:, 1])
+    return most / dual_norm(closed_form(x, norm, w, b)[1], norm)
+
+
 def held_to_the_closed_form(estimator, model, x, norm, w=W, b=B):
-    """Right to 1.05; the stored point is what is measured, and has another label in a batch of any size."""
+    """Right to 1.05 of where labels turn; the stored point is measured, of another label in a batch of any size."""
     result = estimator(model, x, norm=norm)
     assert bool(result.success.all())
-    ratio = result.margin / closed_form(x, norm, w, b)[0]
-    assert float(ratio.max()) < 1.05
-    assert float(ratio.min()) > 0.95
+    distance = closed_form(x, norm, w, b)[0]
+    # single points differ from the mean that `later` takes
+    assert float((result.margin / (distance + 2 * later(x, norm, w, b))).max()) < 1.05
+    assert float((result.margin / distance).min()) > 0.95
     assert torch.equal(result.margin, norm_of(result.point - x, norm))
     assert bool((result.margin <= result.overshot).all())
     assert torch.equal(torch.cat([model(point[None]).argmax(1) for point in result.point]), result.boundary_class)
