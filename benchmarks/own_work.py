@@ -7,7 +7,6 @@ images inside the [0, 1] box.
 from __future__ import annotations
 
 import argparse
-import functools
 import time
 import warnings
 from collections.abc import Callable
@@ -27,7 +26,6 @@ class Timed:
 
     def __init__(self, function: Callable[..., object]) -> None:
         self.function, self.seconds = function, 0.0
-        functools.update_wrapper(self, function)
 
     def __call__(self, *args: object, **options: object) -> object:
         begin = time.process_time()

@@ -150,6 +150,15 @@ def test_a_ball_of_each_rows_own_radius():
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_a_box_without_ends_is_the_whole_space(norm):
+    x, w, excess = torch.rand(3, 5), torch.randn(3, 5), torch.ones(3)
+    w[:, 0] = 0
+    delta, reachable = project_hyperplane(x, w, excess, norm, (-torch.inf, torch.inf))
+    assert bool(reachable.all())
+    assert torch.equal(delta, project_hyperplane(x, w, excess, norm)[0])
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_a_box_of_its_own_for_each_coordinate(norm):
     draw = torch.Generator().manual_seed(3)
     x, w, radius = (torch.rand(50, 8, generator=draw, dtype=torch.float64) for _ in range(3))

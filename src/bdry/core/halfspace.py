@@ -51,10 +51,11 @@ def project_hyperplane(
     delta = multiplier[:, None] * pace
     if box is not None:
         low, high = ((end.flatten(1) if isinstance(end, Tensor) else end) - flat_x for end in box)
-        low, high = low.clamp_max_(0), high.clamp_min_(0)
-        # what a coordinate has closed where its room ends: arithmetic, since masks take ten times as long on a CPU
-        upwards = normal.clamp_min(0)
-        ends = torch.addcmul(upwards * high, normal - upwards, low)
+        # an end that is infinite is a large number: it is multiplied by coordinates of the normal that may be 0
+        largest = torch.finfo(x.dtype).max
+        low, high = low.clamp_(-largest, 0), high.clamp_(0, largest)
+        # what a coordinate has closed where its room ends, without a mask, which is slow on a CPU
+        ends = torch.maximum(normal * low, normal * high)
         closes = _enlarge(multiplier, target, rates, ends)
         delta = (multiplier[:, None] * pace).clamp(low, high)
     there_already = (scale == 0) & (excess == 0)
