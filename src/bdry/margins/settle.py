@@ -4,8 +4,9 @@ There a bisection ends wherever rounding turns the label, which is some per cent
 placed by the model's logits in float64 (where they are not known, by the mean over points that are each rounded in
 another way), and of many points of the dtype's grid just beyond it the nearest is taken whose label differs in batches
 of several sizes. Some of these points are moved along the boundary, the way on which the logits change most: where
-logits are large, the label turns only at few of their values. Rounding moves the gaps of near points alike: where it
-keeps them all on this side, further points are drawn around those that came nearest to another label.
+logits are large, the label turns only at few of their values. From the nearest point a search goes on over the grid:
+three pixels are moved by one step of it each, as long as that finds a nearer point of another label. Rounding may keep
+the label of nearly all points beyond the boundary; such a search finds the few that random draws miss.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 from ..core.norms import dual_norm, per_sample
 from ..core.norms import norm as norm_of
 from ..core.seeds import generator
-from ..core.segments import ALWAYS, batch_sizes, rounding
+from ..core.segments import ALWAYS, rounding
 
 if TYPE_CHECKING:
     from .search import Search
@@ -32,16 +33,14 @@ MOST_ROUNDINGS = 128
 CLASSES = 5
 # points that place the boundary; those considered beyond it, as far as so many numbers hold them; those looked at
 PLACING, CONSIDERED, MOST_NUMBERS, LOOKED_AT = 128, 2048, 2**24, 256
-# rounds of these that are made at most, until a point is no farther than the boundary by more than this share; images
-# of more pixels have one, since a round is thousands of forward passes and their networks are large
-ROUNDS, GOOD, MANY_PIXELS = 16, 0.04, 64
-# a round is drawn around so many points of the one before: the shares of their way off the straight one and of the
-# drawn way
-PARENTS, KEPT, DRAWN = 8, 1.0, 0.4
+# the search over the grid ends where the point is farther than the boundary by no more than this share, after so many
+# rounds, or after so many without a nearer point; images of more pixels have no search, since a round is thousands of
+# forward passes and their networks are large
+GOOD, ROUNDS, IDLE_ROUNDS, MANY_PIXELS = 0.03, 64, 8, 64
 # placed points differ by rounding alone where they differ by no more than so many times what it moves a gap by
 SLACK = 4
-# points that are looked at in batches of copies of themselves, in the first round and in the others
-TRIED_FIRST, TRIED = 32, 128
+# points whose label is tried in batches of copies of themselves, the nearest first
+TRIED = 128
 # shares of the margin: how much longer than to the boundary, how far along it, how far in a random direction
 LONGER, ALONG, ASIDE = 0.06, 0.3, 0.25
 # points that place the boundary lie at least so many roundings of a pixel aside, or they are all rounded alike
@@ -59,6 +58,27 @@ class _Draws(NamedTuple):
     aside: Tensor
 
 
+class _Moves(NamedTuple):
+    """Of M moves over the dtype's grid, the same for every image.
+
+    inwards: (M,), the pixel that is moved towards the image. others: (2, M), those that are moved up or down. up:
+    (2, M), bool, which way. held: (M,), in linf the share of the way from the point's distance to the boundary's beyond
+    which no pixel is left.
+    """
+
+    inwards: Tensor
+    others: Tensor
+    up: Tensor
+    held: Tensor
+
+    @classmethod
+    def draw(cls, x: Tensor, count: int, rng: torch.Generator) -> _Moves:
+        """`count` moves of the images x, (N, ...)."""
+        pixels = torch.randint(x[:1].numel(), (3, count), generator=rng).to(x.device)
+        share = torch.rand((3, count), generator=rng).to(x)
+        return cls(pixels[0], pixels[1:], share[1:] < 0.5, share[0])
+
+
 def settle(search: Search) -> None:
     """Moves the points of those images of `search` for which digits are few; all points have been bisected."""
     x = search.x
@@ -72,7 +92,8 @@ def settle(search: Search) -> None:
     rng = generator(0, "settle")
     around = torch.randn((PLACING, *x.shape[1:]), generator=rng).to(x)
     count = min(CONSIDERED, max(LOOKED_AT, MOST_NUMBERS // pixels))
-    draws = [_draw(x, search.norm, count, rng) for _ in range(ROUNDS if pixels <= MANY_PIXELS else 1)]
+    draws = _draw(x, search.norm, count, rng)
+    moves = [_Moves.draw(x, count, rng) for _ in range(ROUNDS if pixels <= MANY_PIXELS else 0)]
     for row in rows.split(1):
         boundary = _Boundary.of(search, row)
         if boundary is not None:
@@ -84,15 +105,17 @@ def settle(search: Search) -> None:
             if is_flat:
                 # by so much rounding may have put the point too near
                 most = most + SLACK * search.noise[row] / dual_norm(boundary.w, search.norm)
-            parents = None
-            for drawn in draws:
-                points = boundary.beyond(step, at_x, drawn, parents)
-                if parents is None and len(points):
-                    # the grid may hold no point as near as the boundary: the points come by their distance
-                    size = torch.maximum(size, norm_of(points[:1] - search.x[row], search.norm))
-                most, parents = boundary.take(points, at_x, step, most, parents)
-                if bool(most <= (1 + GOOD) * size) or len(parents) == 0:
+            points = boundary.beyond(step, at_x, draws)
+            if len(points):
+                # the grid may hold no point as near as the boundary: the points come by their distance
+                size = torch.maximum(size, norm_of(points[:1] - search.x[row], search.norm))
+            most = boundary.take(points, most)
+            idle = 0
+            for drawn in moves:
+                if bool(most <= (1 + GOOD) * size) or idle == IDLE_ROUNDS:
                     break
+                before, most = most, boundary.take(boundary.moved(at_x, size, drawn), most)
+                idle = idle + 1 if bool(most == before) else 0
 
 
 def _draw(x: Tensor, norm: str, count: int, rng: torch.Generator) -> _Draws:
@@ -156,26 +179,20 @@ class _Boundary(NamedTuple):
         values = torch.cat(seen).double() - self.ahead(points)
         return values.mean(), bool(values.std() <= SLACK * search.noise[self.row])
 
-    def beyond(self, step: Tensor, at_x: Tensor, draws: _Draws, parents: Tensor | None) -> Tensor:
+    def beyond(self, step: Tensor, at_x: Tensor, draws: _Draws) -> Tensor:
         """Points of the dtype's grid that the linearised boundary leaves beyond it, the nearest more often; (P, ...).
 
-        step: (1, ...), to the boundary. at_x: the difference at the image. parents: (Q, ...), ways off the straight one
-        around which to draw; None: around it.
+        step: (1, ...), to the boundary. at_x: the difference at the image.
         """
         search, x = self.search, self.search.x[self.row]
         size, tiny = norm_of(step, search.norm), torch.finfo(x.dtype).tiny
         tangent = self.tangent / self.tangent.abs().amax().clamp_min(tiny)
         tangent = tangent / norm_of(tangent, search.norm).clamp_min(tiny)
         off = size * (draws.along * tangent + draws.aside)
-        if parents is not None:
-            off = DRAWN * off + KEPT * parents[torch.arange(len(off), device=x.device) % len(parents)]
         moved = (1 + draws.longer) * step + off
         points = x + moved
         if search.norm == "linf":
-            length = size * (1 + draws.longer)
-            points = x + torch.minimum(torch.maximum(moved, -length), length)
-            # rounded towards the image: one coordinate that is farther than the others makes the whole point farther
-            points = torch.where((points - x).abs() > length, torch.nextafter(points, x), points)
+            points = _held(points, x, size * (1 + draws.longer))
         points = _boxed(search, points)
         distance = norm_of(points - x, search.norm)
         likely = (distance > 0) & (self.ahead(points) > -at_x)
@@ -185,41 +202,55 @@ class _Boundary(NamedTuple):
         points = points[distance.argsort(stable=True)[:kept]]
         return points[:: max(1, len(points) // LOOKED_AT)]
 
-    def take(
-        self, points: Tensor, at_x: Tensor, step: Tensor, most: Tensor, parents: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Takes the nearest of the points, and of the one before, whose label differs for sure, and gives its distance.
+    def moved(self, at_x: Tensor, size: Tensor, moves: _Moves) -> Tensor:
+        """Points of the grid a move away from the image's point, nearer and beyond the linearised boundary; (P, ...).
 
-        most: (1,), how far it may be, which is given back where there is none. Also ways off the straight one,
-        (Q, ...), on which the label should differ soonest: of the points and of the `parents`.
+        at_x: the difference at the image. size: (1,), the distance of the boundary.
+        """
+        search, x, best = self.search, self.search.x[self.row], self.search.best[self.row]
+        points, origin = best.flatten(1).repeat(len(moves.held), 1), x.flatten()
+        each = torch.arange(len(points), device=x.device)
+        ends = [origin[moves.inwards], *torch.where(moves.up, torch.inf, -torch.inf).to(x)]
+        for pixel, end in zip([moves.inwards, *moves.others], ends, strict=True):
+            points[each, pixel] = torch.nextafter(points[each, pixel], end)
+        points = _boxed(search, points.view(-1, *x.shape[1:]))
+        if search.norm == "linf":
+            distance = search.distance[self.row]
+            points = _held(points, x, per_sample(distance + moves.held * (size - distance), x))
+        return points[self.ahead(points) > -at_x]
+
+    def take(self, points: Tensor, most: Tensor) -> Tensor:
+        """Takes the nearest of the points, (P, ...), whose label differs for sure, and gives its distance, (1,).
+
+        most: (1,), how far it may be at most, which is given back where there is none.
         """
         search, x, row = self.search, self.search.x[self.row], self.row
-        points = torch.cat([search.best[row], points])
-        if parents is not None:
-            points = torch.cat([points, _boxed(search, x + step + parents)])
-        # at first the cheapest way to look; where that was not enough, as every size of batch shows them
-        sizes, tried = [max(ALWAYS, len(search.x))], TRIED_FIRST
-        if parents is not None:
-            sizes, tried = batch_sizes(len(search.x)), TRIED
-        looks = torch.stack([search.gaps(row.expand(len(points)), points.split(size)) for size in sizes]).amax(0)
-        points = points[self.later(points, looks, at_x, step)[0].argsort(stable=True)[:tried]]
-        gaps = search.largest_gaps(row.expand(len(points)), points)
-        later, off = self.later(points, gaps, at_x, step)
-        distance = norm_of(points - x, search.norm).masked_fill((gaps >= 0) | (self.ahead(points) <= -at_x), torch.inf)
-        place = distance.argmin()
-        if bool(distance[place] <= most):
-            most = distance[place][None]
-            search.best[row], search.distance[row] = points[place], most
-            search.boundary_class[row] = search.look(row, points[place][None], graph=False)[1].argmax(1)
-            search.overshot[row] = torch.maximum(search.overshot[row], most)
-        return most, off[later.argsort(stable=True)[:PARENTS]]
-
-    def later(self, points: Tensor, gaps: Tensor, at_x: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-        """How far along each point's way the label differs as its gap tells, (P,), and its way off the straight one."""
-        share, more = (per_sample((part / -at_x).to(points.dtype), points) for part in (self.ahead(points), gaps))
-        off = points - self.search.x[self.row] - share * step
-        return norm_of((share + more).clamp_min(1) * step + off, self.search.norm), off
+        distance, order = norm_of(points - x, search.norm).sort(stable=True)
+        points = points[order][(distance > 0) & (distance < most)]
+        if len(points):
+            # the cheapest look first
+            gaps = search.gaps(row.expand(len(points)), points.split(max(ALWAYS, len(search.x))))
+            points = points[gaps < 0][:TRIED]
+        if len(points):
+            points = points[search.largest_gaps(row.expand(len(points)), points) < 0]
+        if len(points) == 0:
+            return most
+        point = points[:1]
+        most = norm_of(point - x, search.norm)
+        search.best[row], search.distance[row] = point, most
+        search.boundary_class[row] = search.look(row, point, graph=False)[1].argmax(1)
+        search.overshot[row] = torch.maximum(search.overshot[row], most)
+        return most
 
 
 def _boxed(search: Search, points: Tensor) -> Tensor:
     return points.clamp(0, 1) if search.clipped else points
+
+
+def _held(points: Tensor, x: Tensor, length: Tensor) -> Tensor:
+    """The points with no pixel farther from x than `length`, (P, 1, ...): rounded towards the image.
+
+    One pixel that is farther than the others makes the whole point farther.
+    """
+    points = x + torch.minimum(torch.maximum(points - x, -length), length)
+    return torch.where((points - x).abs() > length, torch.nextafter(points, x), points)
