@@ -22,6 +22,7 @@ from bdry.commands import figures, publish
 from bdry.errors import BdryError, ConfigError, RunError, UsageError
 from bdry.figures.captions import apart, together
 from bdry.runs import TABLES, Column, Measurement, Run, Table, find_runs, published
+from bdry.runs.arrays import path_of, read_arrays, write_arrays
 from bdry.runs.csvfile import from_columns, in_columns
 from bdry.runs.packed import PACKED, pack, unpacked
 from bdry.runs.published import CAPTIONS, UNREAD, checksums, take
@@ -124,6 +125,24 @@ def test_of_the_smallest_seed_alone_there_is_what_figures_show_of_one_seed(undra
     kept = sorted(path.relative_to(place / "data" / "runs").parts[1:] for path in place.rglob("*.npz"))
     experiments = {record.run.experiment for record in find_runs([runs])[0]}
     assert kept == [("seed=0", "arrays", "svm-step=00000001.npz")] * len(experiments)
+
+
+def test_images_keep_what_a_picture_shows_and_other_arrays_all(undrawn, runs, tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {
+        "strips 0-1 image": rng.random((2, 1, 4, 4), dtype=np.float32),
+        "strips 0-1 fgsm point": np.full((1, 1, 4, 4), 1e-7, dtype=np.float32),
+        "strips 0-1 fgsm p": np.array([[1e-7, 1 / 3]]),
+    }
+    for path in Path(runs).rglob("seed=*"):
+        write_arrays(path_of(path, "pictures", 1), "pictures", arrays)
+    place = tmp_path / "results"
+    publish.run(config(runs=runs, to=str(place)))
+    kept = read_arrays(next(place.rglob("*.npz")), "pictures")
+    assert np.abs(kept["strips 0-1 image"] - arrays["strips 0-1 image"]).max() <= 5.1e-5
+    assert not np.array_equal(kept["strips 0-1 image"], arrays["strips 0-1 image"])
+    assert not kept["strips 0-1 fgsm point"].any()
+    assert np.array_equal(kept["strips 0-1 fgsm p"], arrays["strips 0-1 fgsm p"])
 
 
 def test_tables_keep_four_digits_those_of_images_three_and_their_checksums(undrawn, runs, tmp_path):

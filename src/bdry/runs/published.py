@@ -25,20 +25,23 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..errors import BusyError, RunError
-from .arrays import last_of
+from .arrays import last_of, read_arrays, write_arrays
 from .collect import RunRecord, find_runs
 from .csvfile import in_columns
 from .files import below, copy_folder, json_text, known_as, refuse_links, write_text
 from .folder import MEASUREMENTS, Measurement, Run
 from .owned import CONFIG, PROVENANCE, STATUS, OwnedFolder, config_text, table_file
 from .packed import pack
-from .tables import TABLES
+from .table import PIXELS
+from .tables import ARRAYS, TABLES
 
 # the part of a publication that holds the runs
 DATA = "data"
 # of floating-point numbers: a rounding error of at most 5e-4 of a value is far below what seeds and images vary by; of
 # the many rows of single images fewer: 5e-3 of a margin is about what estimators differ by, and no mean is moved by it
 DIGITS, DIGITS_OF_IMAGES, OF_IMAGES = 4, 3, ("margins", "first_order", "directions")
+# of an image's pixels, so many digits after the point: a picture shows 256 shades
+DIGITS_OF_PIXELS = 4
 # what no figure of a study, no verdict and no report reads: tables, columns, arrays
 LEFT_OUT = ("ae", "ae_training", "batches", "confusion", "idc_pairs", "runtime", "scores", "timings")
 UNREAD = {
@@ -59,8 +62,8 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2
 def add_runs(records: Sequence[RunRecord], data: Path) -> None:
     """Puts runs and their finished measurements below `data`; what is there of the same training already stays.
 
-    Numbers keep `DIGITS` significant digits, of single images `DIGITS_OF_IMAGES`; the columns `UNREAD` hold nan or -1.
-    The tables `OF_ONE_SEED` and the arrays of the last moment are those of an experiment's smallest seed, here and
+    Numbers of tables keep `DIGITS` significant digits, of single images `DIGITS_OF_IMAGES`; the columns `UNREAD` hold
+    nan or -1. Pixels keep `DIGITS_OF_PIXELS` after the point, other arrays all digits. The tables `OF_ONE_SEED` and the arrays of the last moment are those of an experiment's smallest seed, here and
     there, the tables `OF_MAIN` those of the study main. Of a run that was not finished only config, status and
     provenance are put there, and only where no finished one is.
 
@@ -117,7 +120,19 @@ def _add_results(source: OwnedFolder, place: Path, left_out: set[str], with_arra
     for name, path in last_of(source.path).items() if with_arrays else ():
         if name not in ARRAYS_LEFT_OUT:
             (place / "arrays").mkdir(exist_ok=True)
-            shutil.copyfile(path, place / "arrays" / path.name)
+            _copy_arrays(name, path, place / "arrays" / path.name)
+
+
+def _copy_arrays(name: str, path: Path, place: Path) -> None:
+    images = [array for array in ARRAYS[name].arrays if array.axes[-2:] == ("row", "column") and array.unit == PIXELS]
+    if not images:
+        shutil.copyfile(path, place)
+        return
+    kept = {
+        key: values.round(DIGITS_OF_PIXELS) if any(array.fields(key) is not None for array in images) else values
+        for key, values in read_arrays(path, name).items()
+    }
+    write_arrays(place, name, kept)
 
 
 def _add(source: OwnedFolder, place: Path, tables: dict[str, str]) -> None:
