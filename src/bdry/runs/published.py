@@ -63,9 +63,10 @@ def add_runs(records: Sequence[RunRecord], data: Path) -> None:
     """Puts runs and their finished measurements below `data`; what is there of the same training already stays.
 
     Numbers of tables keep `DIGITS` significant digits, of single images `DIGITS_OF_IMAGES`; the columns `UNREAD` hold
-    nan or -1. Pixels keep `DIGITS_OF_PIXELS` after the point, other arrays all digits. The tables `OF_ONE_SEED` and the arrays of the last moment are those of an experiment's smallest seed, here and
-    there, the tables `OF_MAIN` those of the study main. Of a run that was not finished only config, status and
-    provenance are put there, and only where no finished one is.
+    nan or -1. Pixels keep `DIGITS_OF_PIXELS` after the point, other arrays all digits. The tables `OF_ONE_SEED` and the
+    arrays of the last moment are those of an experiment's smallest seed, here and there, the tables `OF_MAIN` those of
+    the study main. Of a run that was not finished only config, status and provenance are put there, and only where no
+    finished one is.
 
     Raises:
         RunError: a table of a run is damaged.
