@@ -40,8 +40,8 @@ DATA = "data"
 # of floating-point numbers: a rounding error of at most 5e-4 of a value is far below what seeds and images vary by; of
 # the many rows of single images fewer: 5e-3 of a margin is about what estimators differ by, and no mean is moved by it
 DIGITS, DIGITS_OF_IMAGES, OF_IMAGES = 4, 3, ("margins", "first_order", "directions")
-# of an image's pixels, so many digits after the point: a picture shows 256 shades
-DIGITS_OF_PIXELS = 4
+# pixels of images are multiples of it: a sixteenth of the shades that a picture has; a power of 2 leaves bits that pack
+PIXEL_STEP = 2.0**-12
 # what no figure of a study, no verdict and no report reads: tables, columns, arrays
 LEFT_OUT = ("ae", "ae_training", "batches", "confusion", "idc_pairs", "runtime", "scores", "timings")
 UNREAD = {
@@ -63,7 +63,7 @@ def add_runs(records: Sequence[RunRecord], data: Path) -> None:
     """Puts runs and their finished measurements below `data`; what is there of the same training already stays.
 
     Numbers of tables keep `DIGITS` significant digits, of single images `DIGITS_OF_IMAGES`; the columns `UNREAD` hold
-    nan or -1. Pixels keep `DIGITS_OF_PIXELS` after the point, other arrays all digits. The tables `OF_ONE_SEED` and the
+    nan or -1. Pixels are multiples of `PIXEL_STEP`, other arrays keep all digits. The tables `OF_ONE_SEED` and the
     arrays of the last moment are those of an experiment's smallest seed, here and there, the tables `OF_MAIN` those of
     the study main. Of a run that was not finished only config, status and provenance are put there, and only where no
     finished one is.
@@ -129,10 +129,10 @@ def _copy_arrays(name: str, path: Path, place: Path) -> None:
     if not images:
         shutil.copyfile(path, place)
         return
-    kept = {
-        key: values.round(DIGITS_OF_PIXELS) if any(array.fields(key) is not None for array in images) else values
-        for key, values in read_arrays(path, name).items()
-    }
+    kept = read_arrays(path, name)
+    for key in kept:
+        if any(array.fields(key) is not None for array in images):
+            kept[key] = (kept[key] / PIXEL_STEP).round() * PIXEL_STEP
     write_arrays(place, name, kept)
 
 
