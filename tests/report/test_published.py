@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 import signal
@@ -24,7 +25,8 @@ from bdry.figures.captions import apart, together
 from bdry.runs import TABLES, Column, Measurement, Run, Table, find_runs, published
 from bdry.runs.arrays import path_of, read_arrays, write_arrays
 from bdry.runs.csvfile import from_columns, in_columns
-from bdry.runs.packed import PACKED, pack, unpacked
+from bdry.runs.owned import STATUS
+from bdry.runs.packed import PACKED, pack, packed_names, unpacked
 from bdry.runs.published import CAPTIONS, PIXEL_STEP, UNREAD, checksums, take
 from bdry.settings import FiguresConfig, PublishConfig, check
 from bdry.studies.figures import FIGURES
@@ -52,6 +54,15 @@ def runs(tmp_path, write_run, made):
 
 def content(place):
     return {path.relative_to(place).as_posix(): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+def pieces(place):
+    """The same with what is packed file by file."""
+    found = content(place)
+    for name in [name for name in found if name.endswith(PACKED)]:
+        with zipfile.ZipFile(io.BytesIO(found.pop(name))) as archive:
+            found |= {f"{name}/{member}": archive.read(member) for member in archive.namelist()}
+    return found
 
 
 def drawn(place):
@@ -268,6 +279,21 @@ def test_a_damaged_or_swollen_published_table_is_a_line(undrawn, runs, tmp_path,
         run.table("history")
 
 
+def test_a_packed_measurement_is_named_by_a_folder_of_its_own(undrawn, runs, tmp_path):
+    place = tmp_path / "results"
+    publish.run(config(runs=runs, to=str(place)))
+    run = find_runs([str(place)])[0][0].run
+    texts = {name: unpacked(run.path, name, 10**6) for name in packed_names(run.path)}
+    names = ("svm-1a2b3c4d", "..", ".", ".svm", "svm/../..", "sv\nm")
+    pack(run.path, texts | {f"measurements/{name}/status.json": '{"state": "finished"}' for name in names})
+    (record,) = find_runs([str(run.path)])[0]
+    assert [found.path for found in record.measurements()] == [run.path / "measurements" / "svm-1a2b3c4d"]
+    pack(run.path, texts | {"measurements/svm-1a2b3c4d/status.json": '{"state": '})
+    assert not record.measurements()
+    with pytest.raises(RunError, match=r"published.zip/measurements/svm-1a2b3c4d/status.json: damaged"):
+        record.measurements(unfinished=True)[0].status()
+
+
 def test_a_publication_of_another_version_is_not_added_to(undrawn, runs, tmp_path):
     place = tmp_path / "results"
     publish.run(config(runs=runs, to=str(place)))
@@ -288,8 +314,10 @@ def test_a_publication_of_another_version_is_not_added_to(undrawn, runs, tmp_pat
 def test_a_study_that_grows_on_two_machines(undrawn, runs, tmp_path, write_run, made, capsys):
     place = tmp_path / "results"
     publish.run(config(runs=runs, to=str(place)))
-    first = content(place)
+    first = pieces(place)
     published = find_runs([str(place)])[0]
+    third = Run(tmp_path / "third" / "runs" / published[0].run.path.parent.name / "seed=0")
+    shutil.copytree(published[0].run.path, third.path)
     tables = {"history": made["history"](MOMENTS, [0.1, 0.8, 1.0])}
     place_of_new = tmp_path / "elsewhere"
     write_run(place_of_new, tables, seed=2, dataset="mnist", arch="lenet", settings=SETTINGS)
@@ -303,14 +331,22 @@ def test_a_study_that_grows_on_two_machines(undrawn, runs, tmp_path, write_run, 
     further = Measurement.of_run(again, "margin", {"num_test": 3})
     with further.claimed():
         further.write_config({"command": "margin"})
+        shutil.copyfile(torn.table_path("history"), further.table_path("history"))
         further.set_status("finished")
     publish.run(config(runs=str(place_of_new), to=str(place)))
     assert intact(place)
-    second = content(place)
+    second = pieces(place)
     unchanged = {name for name in first if name.startswith("data/")}
     assert {name: second[name] for name in unchanged} == {name: first[name] for name in unchanged}
-    added = {"/".join(name.split("/")[3:-1]) for name in second.keys() - unchanged if name.startswith("data/")}
-    assert added == {"seed=2", "seed=3", f"seed=0/measurements/{further.path.name}"}
+    added = {name.removesuffix(STATUS).split("/", 3)[3] for name in second.keys() - unchanged if name.endswith(STATUS)}
+    assert added == {
+        f"seed=2/{PACKED}/",
+        f"seed=3/{PACKED}/",
+        f"seed=0/{PACKED}/measurements/{further.path.name}/",
+    }
+    (kept,) = find_runs([str(published[0].run.path)])[0][0].measurements()
+    assert kept.read_config() == {"command": "margin"}
+    pd.testing.assert_frame_equal(kept.table("history"), further.table("history"), rtol=5e-4)
     everything, _ = find_runs([str(place)], unfinished=True)
     assert [(record.identity["seed"], record.state) for record in everything] == [
         (0, "finished"),
@@ -319,10 +355,12 @@ def test_a_study_that_grows_on_two_machines(undrawn, runs, tmp_path, write_run, 
         (3, "failed"),
     ]
     # taken again, the measurement comes along
-    third = Run(tmp_path / "third" / "runs" / again.path.parent.name / "seed=0")
-    shutil.copytree(published[0].run.path, third.path, ignore=shutil.ignore_patterns("measurements"))
+    assert not find_runs([str(third.path)])[0][0].measurements()
     take(place, third)
-    assert Measurement(third.path / "measurements" / further.path.name).finished
+    (taken,) = find_runs([str(third.path)])[0][0].measurements()
+    assert taken.path == third.path / "measurements" / further.path.name
+    assert taken.finished
+    pd.testing.assert_frame_equal(taken.table("history"), kept.table("history"))
     # a failed run is none to take
     fourth = Run(third.path.with_name("seed=3"))
     take(place, fourth)
@@ -332,7 +370,7 @@ def test_a_study_that_grows_on_two_machines(undrawn, runs, tmp_path, write_run, 
     write_run(place_of_new, tables, seed=0, dataset="mnist", arch="lenet", settings=SETTINGS)
     (again.path / "status.json").write_text(json.dumps({"state": "finished", "pid": -1}))
     publish.run(config(runs=str(place_of_new), to=str(place)))
-    assert not [name for name in content(place) if "measurements" in name]
+    assert not [name for name in pieces(place) if "measurements" in name]
     assert not list(tmp_path.glob(".results*"))
 
 

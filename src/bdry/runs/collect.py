@@ -13,9 +13,9 @@ import pandas as pd
 from ..errors import RunError, UsageError, one_line
 from ..names import LONGEST_NAME, harmless
 from .files import below
-from .folder import MEASUREMENTS, Measurement, Run, arch_name, check_version
+from .folder import Measurement, Run, arch_name, check_version
 from .owned import CONFIG
-from .packed import PACKED
+from .packed import MEASUREMENTS, PACKED, packed_measurements
 
 # of a run's config: groups of keys
 NODES = ("dataset", "arch", "adv", "optim", "margin", "probe", "training")
@@ -57,7 +57,7 @@ class RunRecord:
         if self.chosen is not None:
             return [self.chosen]
         places = {path.parent for name in (CONFIG, PACKED) for path in (self.run.path / MEASUREMENTS).glob(f"*/{name}")}
-        folders = [Measurement(place) for place in sorted(places)]
+        folders = [Measurement(place) for place in sorted(places.union(packed_measurements(self.run.path)))]
         return [folder for folder in folders if unfinished or _is_finished(folder)]
 
     def only(self, measurement: Measurement) -> RunRecord:

@@ -20,12 +20,10 @@ from typing import Any
 
 from ..errors import RunError
 from .owned import CONFIG, PROVENANCE, STATUS, OwnedFolder, hash8
-from .packed import PACKED
+from .packed import MEASUREMENTS, PACKED
 
 # of a run's config.yaml and tables; a change of meaning makes a new version
 SCHEMA_VERSION = 2
-# in a run's folder and beside own modules' results: what was measured later
-MEASUREMENTS = "measurements"
 # what others need of a folder; locks, states to resume from and half-written files are not among it
 KEPT = (CONFIG, STATUS, PROVENANCE, PACKED, "tables/*.csv", "figures/*", "arrays/*.npz")
 

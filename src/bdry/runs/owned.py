@@ -25,7 +25,7 @@ from ..names import is_text
 from .arrays import path_of, read_arrays, write_arrays
 from .csvfile import TableWriter, from_columns, read_table
 from .files import below, refuse_links, write_json, write_text
-from .packed import PACKED, packed_names, unpacked
+from .packed import packed_in, packed_names, unpacked
 from .reading import CONFIG_LIMIT, JSON_LIMIT, TABLE_LIMIT, parse_config, parse_json, read_config, read_json
 from .tables import TABLES
 
@@ -94,7 +94,7 @@ class OwnedFolder:
         if path.exists() or table_file(name) not in packed_names(self.path):
             return read_table(path, TABLES[name])
         text = unpacked(self.path, table_file(name), TABLE_LIMIT)
-        return from_columns(text, self.path / PACKED / table_file(name), TABLES[name])
+        return from_columns(text, packed_in(self.path) / table_file(name), TABLES[name])
 
     def arrays_path(self, name: str, step: int) -> Path:
         """The npz file of the arrays `name` at a moment."""
@@ -208,7 +208,7 @@ class OwnedFolder:
             return read_config(self.config_path)
         if CONFIG not in packed_names(self.path):
             raise RunError(f"{self.path}: not a {self.noun}'s folder (no {CONFIG})")
-        return parse_config(unpacked(self.path, CONFIG, CONFIG_LIMIT), self.path / PACKED / CONFIG)
+        return parse_config(unpacked(self.path, CONFIG, CONFIG_LIMIT), packed_in(self.path) / CONFIG)
 
     def starts(self) -> list[dict[str, Any]]:
         """The entries of provenance.json, one a start; empty where it is missing or damaged."""
@@ -228,7 +228,7 @@ class OwnedFolder:
             return read_json(self.path / name)
         if name not in packed_names(self.path):
             return None
-        return parse_json(unpacked(self.path, name, JSON_LIMIT), self.path / PACKED / name)
+        return parse_json(unpacked(self.path, name, JSON_LIMIT), packed_in(self.path) / name)
 
 
 def _user() -> str:

@@ -3,7 +3,7 @@
 A published run is a run's folder like any other: `find_runs` finds it, `OwnedFolder` reads its tables.
 
 <place>/
-    data/runs/<experiment>/seed=<n>/    published.zip, arrays/, measurements/
+    data/runs/<experiment>/seed=<n>/    published.zip, the measurements in it too; arrays/, measurements/<name>/arrays/
     *.png, *.md, *.csv                  figures, all captions on one page, and verdicts, drawn from data/
     provenance.json                     the commit and the versions that drew them
     SHA256SUMS                          a line for each file
@@ -19,7 +19,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -29,9 +29,10 @@ from .arrays import last_of, read_arrays, write_arrays
 from .collect import RunRecord, find_runs
 from .csvfile import in_columns
 from .files import below, copy_folder, json_text, known_as, refuse_links, write_text
-from .folder import MEASUREMENTS, Measurement, Run
+from .folder import Measurement, Run
 from .owned import CONFIG, PROVENANCE, STATUS, OwnedFolder, config_text, table_file
-from .packed import pack
+from .packed import MEASUREMENTS, PACKED, pack, packed_names, unpacked
+from .reading import TABLE_LIMIT
 from .table import PIXELS
 from .tables import ARRAYS, TABLES
 
@@ -90,17 +91,24 @@ def _add_run(record: RunRecord, data: Path, left_out: set[str], *, with_arrays: 
     if record.state != "finished":
         if not Run(place).finished:
             shutil.rmtree(place, ignore_errors=True)
-            _add(record.run, place, {})
+            _pack(place, _words(record.run))
         return
-    if not _is_same(record.run, Run(place)):
+    if _is_same(record.run, Run(place)):
+        texts = _packed(place)
+    else:
         # measurements of another training go too
         shutil.rmtree(place, ignore_errors=True)
-        _add_results(record.run, place, left_out, with_arrays)
+        texts = _results(record.run, left_out)
+        _add_arrays(record.run, place, with_arrays)
     for measurement in record.measurements():
         folder = place / MEASUREMENTS / measurement.path.name
         if not _is_same(measurement, Measurement(folder)):
             shutil.rmtree(folder, ignore_errors=True)
-            _add_results(measurement, folder, left_out, with_arrays)
+            begin = f"{MEASUREMENTS}/{folder.name}/"
+            texts = {name: text for name, text in texts.items() if not name.startswith(begin)}
+            texts |= {begin + name: text for name, text in _results(measurement, left_out).items()}
+            _add_arrays(measurement, folder, with_arrays)
+    _pack(place, texts)
 
 
 def _is_same(first: OwnedFolder, second: OwnedFolder) -> bool:
@@ -108,7 +116,8 @@ def _is_same(first: OwnedFolder, second: OwnedFolder) -> bool:
     return bool(first.status()) and first.status() == second.status()
 
 
-def _add_results(source: OwnedFolder, place: Path, left_out: set[str], with_arrays: bool) -> None:
+def _results(source: OwnedFolder, left_out: set[str]) -> dict[str, str]:
+    """What is packed of finished work: its tables beside its words."""
     tables = {}
     for name in TABLES.keys() - left_out:
         if source.has_table(name):
@@ -117,10 +126,29 @@ def _add_results(source: OwnedFolder, place: Path, left_out: set[str], with_arra
                 rows[column] = math.nan if rows[column].dtype == float else -1
             digits = DIGITS_OF_IMAGES if name in OF_IMAGES else DIGITS
             tables[table_file(name)] = in_columns(rows, TABLES[name], digits)
-    _add(source, place, tables)
+    return tables | _words(source)
+
+
+def _words(source: OwnedFolder) -> dict[str, str]:
+    """Config, status and provenance."""
+    words = {STATUS: source.status(), PROVENANCE: source.starts()}
+    return {CONFIG: config_text(source.read_config())} | {name: json_text(found) for name, found in words.items()}
+
+
+def _packed(folder: Path) -> dict[str, str]:
+    """What is packed of a folder, a text by its name."""
+    return {name: unpacked(folder, name, TABLE_LIMIT) for name in packed_names(folder)}
+
+
+def _pack(place: Path, texts: dict[str, str]) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    pack(place, texts)
+
+
+def _add_arrays(source: OwnedFolder, place: Path, with_arrays: bool) -> None:
     for name, path in last_of(source.path).items() if with_arrays else ():
         if name not in ARRAYS_LEFT_OUT:
-            (place / "arrays").mkdir(exist_ok=True)
+            (place / "arrays").mkdir(parents=True, exist_ok=True)
             _copy_arrays(name, path, place / "arrays" / path.name)
 
 
@@ -136,13 +164,6 @@ def _copy_arrays(name: str, path: Path, place: Path) -> None:
     write_arrays(place, name, kept)
 
 
-def _add(source: OwnedFolder, place: Path, tables: dict[str, str]) -> None:
-    place.mkdir(parents=True, exist_ok=True)
-    words = {STATUS: source.status(), PROVENANCE: source.starts()}
-    config = {CONFIG: config_text(source.read_config())}
-    pack(place, tables | config | {name: json_text(found) for name, found in words.items()})
-
-
 def take(publication: Path, run: Run) -> None:
     """Puts what is published of `run` into its folder: the whole run where there is none, else further measurements.
 
@@ -152,26 +173,36 @@ def take(publication: Path, run: Run) -> None:
     if not published.finished:
         return
     if not run.path.exists():
-        _copy(published.path, run.path)
+        with _whole(run.path) as fresh:
+            refuse_links(published.path)
+            copy_folder(published.path, fresh)
     elif _is_same(published, run):
-        for folder in sorted((published.path / MEASUREMENTS).glob("*")):
-            place = run.path / MEASUREMENTS / folder.name
-            if not place.exists():
-                _copy(folder, place)
+        for measurement in RunRecord(published, published.read_config(), published.state()).measurements():
+            place = run.path / MEASUREMENTS / measurement.path.name
+            if not Measurement(place).status():
+                with _whole(place) as fresh:
+                    refuse_links(measurement.path)
+                    if measurement.path.is_dir():
+                        copy_folder(measurement.path, fresh)
+                    if not (fresh / PACKED).exists():
+                        _pack(fresh, _packed(measurement.path))
 
 
-def _copy(source: Path, place: Path) -> None:
-    """Copies a folder, whole or not at all."""
-    refuse_links(source)
+@contextmanager
+def _whole(place: Path) -> Iterator[Path]:
+    """A name for a folder that becomes `place` when the block ends, whole or not at all."""
     place.parent.mkdir(parents=True, exist_ok=True)
     temporary = place.with_name(f".{place.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         with known_as(place, temporary):
-            copy_folder(source, temporary)
-            # another process may have put it there
-            with suppress(FileExistsError):
+            yield temporary
+            try:
                 temporary.rename(place)
+            except OSError as error:
+                # another process has put it there
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
