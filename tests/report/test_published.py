@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from bdry.cli import main
@@ -28,6 +29,7 @@ from bdry.runs.csvfile import from_columns, in_columns
 from bdry.runs.owned import STATUS
 from bdry.runs.packed import PACKED, pack, packed_names, unpacked
 from bdry.runs.published import CAPTIONS, PIXEL_STEP, UNREAD, checksums, take
+from bdry.session.open_run import open_run
 from bdry.settings import FiguresConfig, PublishConfig, check
 from bdry.studies.figures import FIGURES
 
@@ -292,6 +294,14 @@ def test_a_packed_measurement_is_named_by_a_folder_of_its_own(undrawn, runs, tmp
     assert not record.measurements()
     with pytest.raises(RunError, match=r"published.zip/measurements/svm-1a2b3c4d/status.json: damaged"):
         record.measurements(unfinished=True)[0].status()
+
+
+def test_a_folder_of_published_seeds_is_told_from_a_run(undrawn, runs, tmp_path):
+    place = tmp_path / "results"
+    publish.run(config(runs=runs, to=str(place)))
+    experiment = find_runs([str(place)])[0][0].run.path.parent
+    with pytest.raises(RunError, match=r"no run itself but a folder of seed=0, seed=1; add one of these to the path"):
+        open_run(str(experiment), "last", torch.device("cpu"))
 
 
 def test_a_publication_of_another_version_is_not_added_to(undrawn, runs, tmp_path):

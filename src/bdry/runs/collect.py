@@ -14,8 +14,8 @@ from ..errors import RunError, UsageError, one_line
 from ..names import LONGEST_NAME, harmless
 from .files import below
 from .folder import Measurement, Run, arch_name, check_version
-from .owned import CONFIG
-from .packed import MEASUREMENTS, PACKED, packed_measurements
+from .owned import CONFIGS
+from .packed import MEASUREMENTS, packed_measurements
 
 # of a run's config: groups of keys
 NODES = ("dataset", "arch", "adv", "optim", "margin", "probe", "training")
@@ -56,7 +56,7 @@ class RunRecord:
         """The run's finished measurements, with `unfinished` all, in the order of their names; or the chosen one."""
         if self.chosen is not None:
             return [self.chosen]
-        places = {path.parent for name in (CONFIG, PACKED) for path in (self.run.path / MEASUREMENTS).glob(f"*/{name}")}
+        places = {path.parent for name in CONFIGS for path in (self.run.path / MEASUREMENTS).glob(f"*/{name}")}
         folders = [Measurement(place) for place in sorted(places.union(packed_measurements(self.run.path)))]
         return [folder for folder in folders if unfinished or _is_finished(folder)]
 
@@ -167,9 +167,9 @@ def _check_identity(record: RunRecord) -> None:
 
 def _folders(place: Path) -> Iterable[Path]:
     """The folders of runs in a place, which have a config, published or not."""
-    if any((place / name).is_file() for name in (CONFIG, PACKED)):
+    if any((place / name).is_file() for name in CONFIGS):
         return [place]
     # a measurement has a config as well, but is no run
     return (
-        path.parent for path in below(place) if path.name in (CONFIG, PACKED) and path.parents[1].name != MEASUREMENTS
+        path.parent for path in below(place) if path.name in CONFIGS and path.parents[1].name != MEASUREMENTS
     )

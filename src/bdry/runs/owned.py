@@ -25,7 +25,7 @@ from ..names import is_text
 from .arrays import path_of, read_arrays, write_arrays
 from .csvfile import TableWriter, from_columns, read_table
 from .files import below, refuse_links, write_json, write_text
-from .packed import packed_in, packed_names, unpacked
+from .packed import PACKED, packed_in, packed_names, unpacked
 from .reading import CONFIG_LIMIT, JSON_LIMIT, TABLE_LIMIT, parse_config, parse_json, read_config, read_json
 from .tables import TABLES
 
@@ -34,6 +34,8 @@ BEAT_EVERY_S, BEATS_MISSED = 10.0, 6
 STATES = ("finished", "running", "failed", "interrupted")
 # what a folder says of itself
 CONFIG, STATUS, PROVENANCE = "config.yaml", "status.json", "provenance.json"
+# one of these is there: the config, or the archive that holds it of a published one
+CONFIGS = (CONFIG, PACKED)
 
 
 def config_text(config: dict[str, Any]) -> str:

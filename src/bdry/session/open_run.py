@@ -18,6 +18,7 @@ from ..errors import ConfigError, DataError, MeasuringError, RunError, UsageErro
 from ..models import Classifier
 from ..runs import Measurement, Run, RunRecord, arch_name, check_version, find_runs
 from ..runs.checkpoint import checkpoint_step, load_classifier
+from ..runs.owned import CONFIGS
 from ..runs.reading import PARSING
 from ..settings import SCHEMAS, OwnArch, Torchvision, TrainConfig
 from ..settings import Dataset as DatasetConfig
@@ -94,7 +95,8 @@ def open_run(folder: str, checkpoint: str, device: torch.device) -> StoredRun:
     run = Run(Path(folder).expanduser().resolve())
     if not run.path.is_dir():
         raise RunError(f"run={run.path}: no such folder")
-    if not run.config_path.exists() and (seeds := sorted(path.parent.name for path in run.path.glob("*/config.yaml"))):
+    seeds = sorted({path.parent.name for name in CONFIGS for path in run.path.glob(f"*/{name}")})
+    if seeds and not any((run.path / name).exists() for name in CONFIGS):
         raise RunError(
             f"run={run.path}: no run itself but a folder of {', '.join(seeds)}; add one of these to the path"
         )
