@@ -131,7 +131,7 @@ def test_verdicts_are_those_of_the_runs_up_to_the_digits_published(runs, tmp_pat
 def test_of_the_smallest_seed_alone_there_is_what_figures_show_of_one_seed(undrawn, runs, tmp_path):
     for path in Path(runs).rglob("seed=*"):
         (path / "arrays").mkdir()
-        for name in ("svm", "points"):
+        for name in ("svm", "points", "of_a_user"):
             np.savez(path / "arrays" / f"{name}-step=00000001.npz", one=np.zeros(1))
     place = tmp_path / "results"
     publish.run(config(runs=runs, to=str(place)))

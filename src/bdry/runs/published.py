@@ -50,7 +50,7 @@ UNREAD = {
     "first_order": ("boundary_class",),
     "directions": ("boundary_class",),
 }
-ARRAYS_LEFT_OUT = ("borderline", "borderline_test", "points")
+ARRAYS_LEFT_OUT = {"borderline", "borderline_test", "points"}
 # what figures show of an experiment's smallest seed alone, as all arrays; what is read of the main study alone
 OF_ONE_SEED, OF_MAIN = ("bisection",), ("first_order",)
 CHECKSUMS = "SHA256SUMS"
@@ -147,7 +147,7 @@ def _pack(place: Path, texts: dict[str, str]) -> None:
 
 def _add_arrays(source: OwnedFolder, place: Path, with_arrays: bool) -> None:
     for name, path in last_of(source.path).items() if with_arrays else ():
-        if name not in ARRAYS_LEFT_OUT:
+        if name in ARRAYS.keys() - ARRAYS_LEFT_OUT:
             (place / "arrays").mkdir(parents=True, exist_ok=True)
             _copy_arrays(name, path, place / "arrays" / path.name)
 
