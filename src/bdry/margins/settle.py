@@ -5,8 +5,9 @@ placed by the model's logits in float64 (where they are not known, by the mean o
 another way), and of many points of the dtype's grid just beyond it the nearest is taken whose label differs in batches
 of several sizes. Some of these points are moved along the boundary, the way on which the logits change most: where
 logits are large, the label turns only at few of their values. From the nearest point a search goes on over the grid:
-three pixels are moved by one step of it each, as long as that finds a nearer point of another label. Rounding may keep
-the label of nearly all points beyond the boundary; such a search finds the few that random draws miss.
+three of its pixels are moved by one step each, beside points drawn anew, as long as that finds a nearer point of
+another label. Rounding may keep the label of nearly all points beyond the boundary; moves find the few that draws miss,
+and draws those of few pixels, where a move changes much.
 """
 
 from __future__ import annotations
@@ -93,7 +94,10 @@ def settle(search: Search) -> None:
     around = torch.randn((PLACING, *x.shape[1:]), generator=rng).to(x)
     count = min(CONSIDERED, max(LOOKED_AT, MOST_NUMBERS // pixels))
     draws = _draw(x, search.norm, count, rng)
-    moves = [_Moves.draw(x, count, rng) for _ in range(ROUNDS if pixels <= MANY_PIXELS else 0)]
+    rounds = [
+        (_draw(x, search.norm, count, rng), _Moves.draw(x, count, rng))
+        for _ in range(ROUNDS if pixels <= MANY_PIXELS else 0)
+    ]
     for row in rows.split(1):
         boundary = _Boundary.of(search, row)
         if boundary is not None:
@@ -111,10 +115,11 @@ def settle(search: Search) -> None:
                 size = torch.maximum(size, norm_of(points[:1] - search.x[row], search.norm))
             most = boundary.take(points, most)
             idle = 0
-            for drawn in moves:
+            for further, moves in rounds:
                 if bool(most <= (1 + GOOD) * size) or idle == IDLE_ROUNDS:
                     break
-                before, most = most, boundary.take(boundary.moved(at_x, size, drawn), most)
+                points = torch.cat([boundary.beyond(step, at_x, further), boundary.moved(at_x, size, moves)])
+                before, most = most, boundary.take(points, most)
                 idle = idle + 1 if bool(most == before) else 0
 
 

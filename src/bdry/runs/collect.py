@@ -170,6 +170,4 @@ def _folders(place: Path) -> Iterable[Path]:
     if any((place / name).is_file() for name in CONFIGS):
         return [place]
     # a measurement has a config as well, but is no run
-    return (
-        path.parent for path in below(place) if path.name in CONFIGS and path.parents[1].name != MEASUREMENTS
-    )
+    return (path.parent for path in below(place) if path.name in CONFIGS and path.parents[1].name != MEASUREMENTS)
