@@ -94,33 +94,35 @@ def settle(search: Search) -> None:
     around = torch.randn((PLACING, *x.shape[1:]), generator=rng).to(x)
     count = min(CONSIDERED, max(LOOKED_AT, MOST_NUMBERS // pixels))
     draws = _draw(x, search.norm, count, rng)
-    rounds = [
-        (_draw(x, search.norm, count, rng), _Moves.draw(x, count, rng))
-        for _ in range(ROUNDS if pixels <= MANY_PIXELS else 0)
-    ]
+    # drawn when the first image asks for them, in an order that does not depend on which image that is
+    rounds: list[tuple[_Draws, _Moves]] = []
     for row in rows.split(1):
         boundary = _Boundary.of(search, row)
-        if boundary is not None:
-            at_x, is_flat = boundary.placed(around)
-            step = search.step(search.x[row], search.x[row], at_x[None].to(x.dtype), boundary.w)[0]
-            size, most = norm_of(step, search.norm), search.distance[row]
-            if float(at_x) == 0:
-                continue
-            if is_flat:
-                # by so much rounding may have put the point too near
-                most = most + SLACK * search.noise[row] / dual_norm(boundary.w, search.norm)
-            points = boundary.beyond(step, at_x, draws)
-            if len(points):
-                # the grid may hold no point as near as the boundary: the points come by their distance
-                size = torch.maximum(size, norm_of(points[:1] - search.x[row], search.norm))
-            most = boundary.take(points, most)
-            idle = 0
-            for further, moves in rounds:
-                if bool(most <= (1 + GOOD) * size) or idle == IDLE_ROUNDS:
-                    break
-                points = torch.cat([boundary.beyond(step, at_x, further), boundary.moved(at_x, size, moves)])
-                before, most = most, boundary.take(points, most)
-                idle = idle + 1 if bool(most == before) else 0
+        if boundary is None:
+            continue
+        at_x, is_flat = boundary.placed(around)
+        step = search.step(search.x[row], search.x[row], at_x[None].to(x.dtype), boundary.w)[0]
+        size, most = norm_of(step, search.norm), search.distance[row]
+        if float(at_x) == 0:
+            continue
+        if is_flat:
+            # by so much rounding may have put the point too near
+            most = most + SLACK * search.noise[row] / dual_norm(boundary.w, search.norm)
+        points = boundary.beyond(step, at_x, draws)
+        if len(points):
+            # the grid may hold no point as near as the boundary: the points come by their distance
+            size = torch.maximum(size, norm_of(points[:1] - search.x[row], search.norm))
+        most = boundary.take(points, most)
+        idle = 0
+        for number in range(ROUNDS if pixels <= MANY_PIXELS else 0):
+            if bool(most <= (1 + GOOD) * size) or idle == IDLE_ROUNDS:
+                break
+            if number == len(rounds):
+                rounds.append((_draw(x, search.norm, count, rng), _Moves.draw(x, count, rng)))
+            further, moves = rounds[number]
+            points = torch.cat([boundary.beyond(step, at_x, further), boundary.moved(at_x, size, moves)])
+            before, most = most, boundary.take(points, most)
+            idle = idle + 1 if bool(most == before) else 0
 
 
 def _draw(x: Tensor, norm: str, count: int, rng: torch.Generator) -> _Draws:
