@@ -25,7 +25,8 @@ from ..names import is_text
 from .arrays import path_of, read_arrays, write_arrays
 from .csvfile import TableWriter, from_columns, read_table
 from .files import below, refuse_links, write_json, write_text
-from .packed import PACKED, packed_in, packed_names, unpacked
+from .kept import KEPT_TABLES
+from .packed import PACKED, archive_of, packed_in, packed_names, unpacked
 from .reading import CONFIG_LIMIT, JSON_LIMIT, TABLE_LIMIT, parse_config, parse_json, read_config, read_json
 from .tables import TABLES
 
@@ -94,9 +95,13 @@ class OwnedFolder:
         """The table `name`; `RunError` where there is none or it does not fit its declaration."""
         path = self.table_path(name)
         if path.exists() or table_file(name) not in packed_names(self.path):
-            return read_table(path, TABLES[name])
-        text = unpacked(self.path, table_file(name), TABLE_LIMIT)
-        return from_columns(text, packed_in(self.path) / table_file(name), TABLES[name])
+            return KEPT_TABLES.table(path, path, lambda: read_table(path, TABLES[name]))
+        (archive, _), place = archive_of(self.path), packed_in(self.path) / table_file(name)
+
+        def read() -> pd.DataFrame:
+            return from_columns(unpacked(self.path, table_file(name), TABLE_LIMIT), place, TABLES[name])
+
+        return KEPT_TABLES.table(place, archive, read)
 
     def arrays_path(self, name: str, step: int) -> Path:
         """The npz file of the arrays `name` at a moment."""

@@ -48,7 +48,7 @@ def packed_in(folder: Path) -> Path:
     return folder / PACKED
 
 
-def _archive_of(folder: Path) -> tuple[Path, str]:
+def archive_of(folder: Path) -> tuple[Path, str]:
     """The archive, and what the names of the folder's files begin with in it."""
     place = packed_in(folder)
     return (place, "") if place.name == PACKED else (place.parents[1], f"{MEASUREMENTS}/{place.name}/")
@@ -60,7 +60,7 @@ def packed_names(folder: Path) -> list[str]:
     Raises:
         RunError: the archive is damaged.
     """
-    path, begin = _archive_of(folder)
+    path, begin = archive_of(folder)
     if not path.exists():
         return []
     try:
@@ -86,7 +86,7 @@ def unpacked(folder: Path, name: str, limit: int) -> str:
     Raises:
         RunError: there is none, it is damaged, or larger than `limit` bytes.
     """
-    path, begin = _archive_of(folder)
+    path, begin = archive_of(folder)
     try:
         with zipfile.ZipFile(regular(path)) as archive, archive.open(begin + name) as file:
             # what the archive says of a file's size need not be true
