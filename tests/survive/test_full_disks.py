@@ -37,7 +37,7 @@ def full(monkeypatch):
 def last_line(err):
     """The error's line; on a busy machine it is said before how far drawing is."""
     assert "Traceback" not in err
-    others = r"skipped: .*|passed over: .*|([\w ,]+, )?figure \d+ of \d+: \w+"
+    others = r"skipped: .*|passed over: .*|([\w ,]+, )?(table|claim|figure|run) \d+ of \d+: \S+"
     lines = [line for line in err.splitlines() if not re.fullmatch(others, line)]
     assert len(lines) == 1, err
     return lines[0]
