@@ -15,19 +15,19 @@ demo: .venv/.run  ## train on digits, standard and PGD-adversarial, and draw how
 	$(BIN)/bdry demo
 
 test: lint  ## lint, types, import floors, and all tests but those that take minutes each, a cluster or a browser
-	$(BIN)/python -m pytest -n 2 -m "not long and not cluster and not browser"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not cluster and not browser"
 
 test-quick: .venv/.dev  ## the tests of make test but those that take more than about ten seconds each
-	$(BIN)/python -m pytest -n 2 -m "not slow and not long and not cluster and not browser"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not long and not cluster and not browser"
 
 test-all: lint .venv/.docs  ## the same with those too; as root on Debian installs SLURM, chromium, zsh and fish first
 	scripts/install_test_packages.sh
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-lowest:  ## the tests of make test with the lowest versions that pyproject.toml allows, in .venv-lowest (downloads 3 GB)
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev]'
-	.venv-lowest/bin/python -m pytest -n 2 -m "not long and not cluster and not browser"
+	.venv-lowest/bin/python -m pytest -n 2 --dist loadfile -m "not long and not cluster and not browser"
 
 lint: .venv/.dev  ## ruff, mypy on src, import-linter
 	$(BIN)/ruff check .
