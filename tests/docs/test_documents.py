@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import re
 import shlex
+import typing
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from bdry.cli.dispatch import _escaped, _renamed
 from bdry.cli.help import EXAMPLES
 from bdry.cli.plain import PLAIN
 from bdry.commands import MEASURING
-from bdry.conf import COMMANDS, compose, groups, typed
+from bdry.conf import COMMANDS, SCHEMAS, compose, groups, typed
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -23,6 +25,8 @@ PAGES += sorted((ROOT / "docs" / "papers").glob("*.md"))
 READERS_OWN = ("stripes", "twolayer", "onehidden", "--config-dir")
 # Hydra's flags, and what stands for something else
 NO_SETTING = re.compile(r"-.*|job|.*\.\.\..*|.*….*|[\w.]+=")
+# columns, attributes and Hydra's keys, which look like settings
+NO_SETTINGS = {"success", "margins", "requires_grad", "hydra.run.dir", "hydra.verbose"}
 
 
 def command_lines() -> list[tuple[str, str]]:
@@ -82,6 +86,39 @@ def test_command_lines_are_found():
     lines = [line for _, line in command_lines()]
     assert len(lines) > 60
     assert "bdry train dataset=cifar10 adv=pgd" in lines
+
+
+def settings_of(kind: type) -> set[str]:
+    """The names of a dataclass's fields, and of those of the dataclasses in it."""
+    found = set()
+    for name, hint in typing.get_type_hints(kind).items():
+        found |= {name} | (settings_of(hint) if dataclasses.is_dataclass(hint) else set())
+    return found
+
+
+@functools.cache
+def all_settings() -> set[str]:
+    kinds = [kind for _, _, kind in SCHEMAS] + [kind for kind, _ in COMMANDS.values()]
+    names = {group for command in COMMANDS for group in groups(command)}
+    return names.union(*map(settings_of, kinds))
+
+
+def unknown_settings(text: str) -> list[str]:
+    """Pieces of code `<key>=<value>` whose key ends in the name of no setting."""
+    keys = re.findall(r"`([a-z_][\w.]*)=[^`]*`", text)
+    return [key for key in keys if key.rpartition(".")[2] not in all_settings() and key not in NO_SETTINGS]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_settings_that_the_documents_name_are_there(page):
+    assert not unknown_settings(page.read_text(encoding="utf-8"))
+
+
+def test_settings_that_are_not_there_are_found():
+    assert unknown_settings("`retries=5` or `training.epoch=3`, not `num_retries=5` or `training.epochs=3`") == [
+        "retries",
+        "training.epoch",
+    ]
 
 
 @pytest.mark.parametrize("page", ["design.md", "extending.md"])
