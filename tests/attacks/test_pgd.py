@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -143,3 +145,50 @@ def test_a_second_start_where_no_image_is_left_asks_the_model_nothing():
     settings = {"eps": 1.0, "step_size": 0.5, "steps": 10, "restarts": 2, "stop_at_success": True}
     result = pgd(model, x, layer(x).argmax(1), norm="linf", generator=draw, **settings)
     assert result.success.all()
+
+
+def attacked(model, x, labels, norm="l2", **settings):
+    return pgd(model, x, labels, norm=norm, generator=generator(0, "test"), **{**SETTINGS["l2"], **settings})
+
+
+def test_float64_is_attacked_as_float32_is():
+    model, x = linear_model(), middle_images()
+    single = attacked(model, x, model(x).argmax(1))
+    double = attacked(linear_model().double(), x.double(), model(x).argmax(1))
+    assert double.images.dtype == torch.float64
+    torch.testing.assert_close(double.images.float(), single.images, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_gradients_may_be_off_around_it_and_images_may_require_them(off):
+    model, x = linear_model(), middle_images()
+    expected = attacked(model, x, model(x).argmax(1)).images
+    with off():
+        found = attacked(model, x, model(x).argmax(1)).images
+    assert torch.equal(found, expected)
+    of_leaf = attacked(model, x.clone().requires_grad_(), model(x).argmax(1)).images
+    assert not of_leaf.requires_grad and torch.equal(of_leaf, expected)
+
+
+def test_what_it_cannot_take_is_named():
+    model, x = linear_model(), middle_images()
+    labels = model(x).argmax(1)
+    with pytest.raises(ValueError, match="norm='l1': must be one of l2, linf"):
+        attacked(model, x, labels, norm="l1")
+    with pytest.raises(ValueError, match=r"labels are torch\.int32"):
+        attacked(model, x, labels.int())
+    with pytest.raises(ValueError, match=r"shape \(19,\)"):
+        attacked(model, x, labels[:-1])
+
+
+def test_robust_accuracy_of_odd_images():
+    def robust(x, labels, steps=3):
+        settings = {"norm": "l2", "eps": 1e-3, "restarts": 1, "batch_size": 8}
+        return robust_accuracy(model, x, labels, steps=steps, generator=generator(0, "test"), **settings)
+
+    model, x = linear_model(), middle_images()
+    labels = model(x).argmax(1)
+    assert math.isnan(robust(x[:0], labels[:0]))
+    assert robust(x, labels, steps=0) == 1
+    # the class that argmax gives for logits that are no numbers
+    assert robust(torch.full_like(x, torch.nan), torch.zeros_like(labels)) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from torch import nn
 from bdry.attacks import pgd
 from bdry.core.measuring import logits_in_float64, measuring
 from bdry.core.seeds import seeded_globally
+from bdry.deepdig.evaluation import features_of
 from bdry.geometry import boundary
 from bdry.geometry.regions.paths import labels_at
 from bdry.margins import certified, walk
@@ -156,3 +159,28 @@ def test_images_of_another_dtype_than_the_weights_are_named():
     for cause in ("shapes", "out of memory, whatever the type"):
         with pytest.raises(RuntimeError, match=cause):
             walk(Casting(cause), X)
+
+
+def test_what_a_module_keeps_in_its_containers_is_as_it_was():
+    class Remembers(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scales, self.seen = {}, [1]
+
+        def forward(self, x):
+            self.scales.setdefault(len(x), torch.ones(len(x), 1))
+            self.seen.append(x)
+            self.last = x
+            return x.flatten(1)[:, :3] * self.scales[len(x)]
+
+    model = Remembers()
+    assert logits_in_float64(model, X).dtype == torch.float64
+    assert (model.scales, model.seen, hasattr(model, "last")) == ({}, [1], False)
+    assert model(X).dtype == torch.float32
+
+
+def test_features_are_those_of_a_copy_of_the_images():
+    classifier = SimpleNamespace(head=SimpleNamespace(in_features=64), features=lambda x: x.sub_(0.5).flatten(1))
+    before = X.clone()
+    assert torch.equal(features_of(classifier, X), (before - 0.5).flatten(1))
+    assert torch.equal(X, before)

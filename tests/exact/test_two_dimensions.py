@@ -7,7 +7,7 @@ import torch
 from scipy.optimize import linprog
 from torch import nn
 
-from bdry.margins import ESTIMATORS
+from bdry.margins import ESTIMATORS, exact, lattice
 from bdry.models import build_classifier
 
 
@@ -98,3 +98,32 @@ def test_exact_is_below_every_estimate_in_the_box(norm):
 def test_exact_refuses_what_is_not_affine():
     with pytest.raises(ValueError, match="the model is not affine"):
         ESTIMATORS["exact"](toy_network(0), points())
+
+
+@pytest.mark.parametrize("x", [torch.full((2, 1, 1, 2), 0.3), torch.full((2, 1, 1, 2), torch.nan)])
+def test_the_lattice_takes_images_without_a_boundary(x):
+    def nine(x):
+        return torch.stack([9 + x.flatten(1)[:, 0], x.flatten(1)[:, 1]], 1)
+
+    assert bool(lattice(nine, x).margin.isnan().all())
+
+
+def test_exact_takes_an_affine_module_that_computes_in_float64():
+    weight = torch.randn(3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def model(x):
+        return 100 + x.double().flatten(1) @ weight.T
+
+    x = torch.rand(8, 1, 1, 2, generator=torch.Generator().manual_seed(1))
+    expected = exact(lambda x: x.flatten(1) @ weight.T, x.double()).margin
+    torch.testing.assert_close(exact(model, x).margin.double(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_exact_towards_a_class_whatever_it_starts_from():
+    def model(x):
+        return torch.stack([x.flatten(1)[:, 0] - 0.5, 0.5 - x.flatten(1)[:, 0]], 1)
+
+    x = torch.tensor([[0.9, 0.1], [0.2, 0.4]]).reshape(2, 1, 1, 2)
+    other = 1 - model(x).argmax(1)
+    for start in (None, other, 1 - other):
+        torch.testing.assert_close(exact(model, x, start, towards=other).margin, torch.tensor([0.4, 0.3]))

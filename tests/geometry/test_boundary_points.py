@@ -238,3 +238,12 @@ def test_points_short_of_the_boundary_are_on_the_way_to_deepfools():
     assert bool((short.value[ok] > 0).all())
     assert bool(short.point[~ok].isnan().all())
     assert "short_of_boundary" not in FAMILIES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_image_has_no_point_and_points_require_no_gradients(name):
+    model = two_class(lambda z: z[:, 0] - 0.5)
+    x = torch.rand(4, 1, 1, 2, generator=generator(0, "test"))
+    assert len(family(name, model, x[:0]).point) == 0
+    found = family(name, model, x.clone().requires_grad_())
+    assert not any(part.requires_grad for part in vars(found).values() if isinstance(part, torch.Tensor))

@@ -197,6 +197,7 @@ def test_an_image_that_is_not_finite_has_no_bound_alone(bad):
         ([nn.Flatten(), nn.Sequential(nn.Identity(), nn.Softplus())], "Softplus"),
         ([nn.MaxPool2d(3, stride=2)], "MaxPool2d(kernel_size=3"),
         ([nn.Conv2d(2, 2, 3, padding="same")], "Conv2d(2, 2"),
+        ([nn.AdaptiveAvgPool2d((None, 1))], "AdaptiveAvgPool2d(output_size=(None, 1))"),
     ],
 )
 def test_an_unknown_layer_is_named(layers, named):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 
 import pytest
 import torch
 from torch import nn
 
+from bdry.core.seeds import seeded_globally
 from bdry.margins import ESTIMATORS, Abilities, checks, deepfool
 from bdry.margins.result import Estimators
 
@@ -143,3 +145,61 @@ def test_a_plug_in_stands_behind_the_same_door_and_a_wrong_one_is_found():
     )
     with pytest.raises(ValueError, match="x holds the value 255"):
         registry["half"](checks.Affine(4, 3), torch.full((2, 1, 1, 4), 255.0))
+
+
+class TiedHere(nn.Module):
+    """Classes that are one function near some images and two elsewhere, of two pixels."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x):
+        a, b = x.flatten(1).unbind(1)
+        if self.kind == "dead units":
+            return torch.stack([(a - 0.5).relu(), (b - 0.5).relu(), 0.3 * b - 0.27], 1)
+        return torch.stack([a, a + (b - 0.5).relu(), 1 - a], 1)
+
+
+@pytest.mark.parametrize(("kind", "image"), [("dead units", [0.2, 0.2]), ("one slope", [0.9, 0.2])])
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if ESTIMATORS.abilities(name).model == "any"])
+def test_classes_that_are_tied_at_the_image_alone_are_two(name, kind, image):
+    model, x = TiedHere(kind), torch.tensor(image).reshape(1, 1, 1, 2)
+    result = measured(name, model, x)
+    assert bool(result.success)
+    # both turn to class 1 where b > 0.5; a search by gradients may meet the next boundary only, at a = 0.5
+    looks_around = kind == "dead units" or name in ("walk", "lattice")
+    assert 0.3 - 1e-6 <= float(result.margin) <= (0.301 if looks_around else 0.4001)
+    assert torch.equal(result.boundary_class, model(result.point).argmax(1))
+
+
+def test_a_network_in_training_mode_is_left_as_it_was_where_classes_are_given():
+    with seeded_globally(0):
+        model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 3))
+    x = torch.rand(5, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    own = model.eval()(x).argmax(1)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.train()
+    plain, given = deepfool(model, x), deepfool(model, x, own, towards=(own + 1) % 3)
+    assert torch.equal(deepfool(model, x, own).margin, plain.margin)
+    assert model.training and bool((given.margin >= plain.margin * (1 - 1e-6)).all())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if ESTIMATORS.abilities(name).num_pixels is None])
+def test_gradients_may_be_off_around_an_estimator(name):
+    model = Rows([[1.0, 0.5, 0.0, 0.0], [-1.0, 0.5, 0.2, 0.0]], [0.1, 0.0])
+    x = torch.rand(3, 1, 2, 2, generator=torch.Generator().manual_seed(1))
+    expected = ESTIMATORS[name](model, x)
+    with torch.no_grad():
+        without = ESTIMATORS[name](model, x)
+    with torch.inference_mode():
+        inside, made_there = ESTIMATORS[name](model, x), x.clone()
+    for found in (without, inside, ESTIMATORS[name](model, made_there)):
+        assert torch.equal(found.margin.nan_to_num(), expected.margin.nan_to_num())
+        assert torch.equal(found.lower.nan_to_num(), expected.lower.nan_to_num())
+
+
+@every
+def test_the_norm_is_l2_where_none_is_given(name):
+    assert inspect.signature(ESTIMATORS[name]).parameters["norm"].default == "l2"

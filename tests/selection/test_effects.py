@@ -159,3 +159,31 @@ def test_the_p_value_is_students():
 
 def test_holm():
     assert holm([0.01, 0.04, math.nan, 0.03]) == pytest.approx([0.03, 0.06, math.nan, 0.06], nan_ok=True)
+
+
+@pytest.mark.parametrize(("won", "of"), [(5, 5), (0, 5), (3, 5)])
+@pytest.mark.parametrize("bound", [0.08, 0.5, 0.95])
+@pytest.mark.parametrize("above", [True, False])
+def test_the_p_value_of_a_share_is_the_binomial_tests_and_agrees_with_the_interval(won, of, bound, above):
+    # five seeds of one trial each, and of as many as differ by chance alone: worth all their trials
+    effect = share([(1, 1)] * won + [(0, 1)] * (of - won), "pairs")
+    side = "greater" if above else "less"
+    if won in (0, of):
+        assert effect.p_value(bound, above) == pytest.approx(stats.binomtest(won, of, bound, side).pvalue)
+    beyond = effect.low > bound if above else effect.high < bound
+    assert beyond == (effect.p_value(bound, above) < 0.025)
+
+
+def test_a_share_of_all_images_that_seeds_have_in_common_has_the_binomial_tests_p_value():
+    frames = {seed: pd.DataFrame({"right": [1.0] * 30}) for seed in range(5)}
+    effect = two_way(lambda means: means[..., 0], frames, RATE)
+    assert effect.p_value(0.9, True) == pytest.approx(0.9**30)
+
+
+def test_a_quotient_and_its_reciprocal_have_reciprocal_intervals():
+    # with three images of forty some resamples have none of them
+    frames = {seed: pd.DataFrame({"a": [1, 0] * 20, "b": [1.0] * 3 + [0.0] * 37}) for seed in range(6)}
+    over = two_way(lambda means: means[..., 0] / means[..., 1], frames, RATIO)
+    under = two_way(lambda means: means[..., 1] / means[..., 0], frames, RATIO)
+    assert over.known
+    assert (over.low, over.high) == pytest.approx((1 / under.high, 1 / under.low))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..core.measuring import Model, logits_of
+from ..core.measuring import Model, logits_of, with_gradients
 from ..core.norms import project_ball, random_in_ball, steepest
+from ..names import NORMS
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class AttackResult:
     backwards: Tensor
 
 
+@with_gradients()
 def pgd(
     model: Model,
     x: Tensor,
@@ -64,14 +67,19 @@ def pgd(
             restart; `success` is then False everywhere.
 
     Raises:
-        ValueError: no last look, but several restarts, or `stop_at_success`, which need it.
+        ValueError: an unknown norm, labels that are no (N,) int64; no last look, but several restarts, or
+            `stop_at_success`, which need it.
 
     Differs: Madry et al. state the method for linf; the l2 form is the usual one.
     """
+    if norm not in NORMS:
+        raise ValueError(f"norm={norm!r}: must be one of {', '.join(NORMS)}")
+    if labels.shape != x.shape[:1] or labels.dtype != torch.int64:
+        raise ValueError(f"labels are {labels.dtype} of shape {tuple(labels.shape)}: must be int64, one for each image")
     if not last_look and (restarts > 1 or stop_at_success):
         raise ValueError("last_look=False leaves out what chooses among restarts and what stops: one restart, no stop")
-    n = len(x)
-    best, best_loss = x.clone(), torch.full((n,), -torch.inf, device=x.device)
+    x, n = x.detach(), len(x)
+    best, best_loss = x.clone(), torch.full((n,), -torch.inf, dtype=x.dtype, device=x.device)
     success = torch.zeros(n, dtype=torch.bool, device=x.device)
     forwards, backwards = (torch.zeros(n, dtype=torch.int64, device=x.device) for _ in range(2))
     for _ in range(restarts):
@@ -124,7 +132,8 @@ def robust_accuracy(
 ) -> float:
     """The share of images whose label stays right at the image itself and under PGD with steps of 2.5 eps / `steps`.
 
-    An upper bound on the true robust accuracy. `model` must be in the state that `core.measuring` makes.
+    An upper bound on the true robust accuracy; nan of no images. An image whose logits are nan is not right. `model`
+    must be in the state that `core.measuring` makes.
 
     Args:
         model: images (N, ...) in [0, 1] to logits (N, K).
@@ -140,7 +149,8 @@ def robust_accuracy(
     robust = 0
     for part, wanted in zip(x.split(batch_size), labels.split(batch_size), strict=True):
         with torch.no_grad():
-            kept = logits_of(model, part).argmax(1) == wanted
+            logits = logits_of(model, part)
+            kept = (logits.argmax(1) == wanted) & ~logits.isnan().any(1)
         if eps == 0 or not bool(kept.any()):
             robust += int(kept.sum())
             continue
@@ -150,11 +160,11 @@ def robust_accuracy(
             wanted[kept],
             norm=norm,
             eps=eps,
-            step_size=2.5 * eps / steps,
+            step_size=2.5 * eps / max(steps, 1),
             steps=steps,
             restarts=restarts,
             generator=generator,
             stop_at_success=True,
         )
         robust += int((~attacked.success).sum())
-    return robust / len(x)
+    return robust / len(x) if len(x) else math.nan

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .measuring import Model, evaluate
+from .measuring import Model, evaluate, with_gradients
 from .norms import dual_norm
 
 
@@ -27,6 +27,7 @@ class FirstOrder:
     boundary_class: Tensor
 
 
+@with_gradients()
 def first_order_margins(model: Model, x: Tensor, norms: Sequence[str]) -> dict[str, FirstOrder]:
     """By norm, the distance to the boundary of the model linearised at each image: DeepFool's first step, no box.
 

@@ -42,6 +42,13 @@ def measuring(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(flag)
 
 
+@contextmanager
+def with_gradients() -> Iterator[None]:
+    """Gradients are computed inside, whatever the caller has switched off."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
 def in_channels_last(model: nn.Module) -> nn.Module:
     """A copy of `model` whose weights lie channels last in memory: on a CPU its convolutions are the quickest so."""
     return copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -135,9 +142,15 @@ def _unchanged(model: Model) -> Iterator[None]:
     """What the parts of a module hold is afterwards what it was: a forward pass may keep tensors."""
     parts = list(model.modules()) if isinstance(model, nn.Module) else []
     held = [(part, dict(vars(part)), dict(part._buffers)) for part in parts]
+    kept = [(one, copy.copy(one)) for part in parts for one in vars(part).values() if type(one) in (dict, list, set)]
     try:
         yield
     finally:
         for part, attributes, buffers in held:
+            for name in vars(part).keys() - attributes.keys():
+                delattr(part, name)
             vars(part).update(attributes)
             part._buffers.update(buffers)
+        for one, before in kept:
+            one.clear()
+            (one.extend if isinstance(one, list) else one.update)(before)

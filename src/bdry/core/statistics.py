@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -33,8 +35,10 @@ def spearman(first: pd.Series, second: pd.Series) -> float:
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
-    """The ends of Wilson's 95 % interval of a proportion, of `hits` among `n`."""
+    """The ends of Wilson's 95 % interval of a proportion, of `hits` among `n`; of none among none nan."""
     from scipy.stats import binomtest
 
+    if n == 0:
+        return math.nan, math.nan
     interval = binomtest(hits, n).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)

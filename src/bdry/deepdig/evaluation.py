@@ -43,7 +43,8 @@ def features_of(classifier: Classifier, x: Tensor) -> Tensor:
     """
     if len(x) == 0:
         return x.new_zeros((0, classifier.head.in_features))
-    return torch.cat([classifier.features(part) for part in x.split(evaluation_batch(x))])
+    # copies: some modules write into their input
+    return torch.cat([classifier.features(part.clone()) for part in x.split(evaluation_batch(x))])
 
 
 def correct_rows(classifier: Classifier, x: Tensor, label: int) -> Tensor:

@@ -48,12 +48,17 @@ def exact(
         ValueError: the model is not affine, or `towards` is given with more than two classes.
     """
     search = Search(model, x, start_class, norm=norm, towards=towards, clipped=clipped)
+    if towards is not None:
+        # of two classes the other one, whatever is predicted
+        search.start = 1 - towards
     logits, rows = search.logits, search.open_rows()
     if not bool(search.finite.any()):
         return search.result()
     weight, bias = _affine_form(model, x)
     known = search.leaf_logits.isfinite()
-    error = (x.flatten(1) @ weight.T + bias - search.leaf_logits)[known & search.finite[:, None]].abs()
+    # what counts is how logits differ: float64 ones may be moved together before they are shortened
+    moved = (x.flatten(1) @ weight.T + bias - search.leaf_logits).where(known, 0.0)
+    error = (moved - moved.gather(1, search.start[:, None]))[known & search.finite[:, None]].abs()
     if bool((error > tolerance * search.leaf_logits[known].abs().amax()).any()):
         raise ValueError("the model is not affine: exact margins have a closed form for affine classifiers only")
     num_classes = len(bias)

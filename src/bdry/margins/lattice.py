@@ -65,7 +65,7 @@ def lattice(
                 nearest = there[norm_of(part[there] - x[row], norm).argmin()][None]
                 search.remember(row[None], part[nearest], norm_of(part[nearest] - x[row], norm), value[nearest])
     found = (search.distance.isfinite() & (search.distance > 0)).nonzero()[:, 0]
-    for rows in found.split(BATCH // 512):
+    for rows in found.split(BATCH // 512) if len(found) else ():
         for zoom in range(ZOOMS):
             finer = _around(search.best[rows], 1.0 / resolution / 7**zoom).clamp(low, high)
             search.evaluate(rows.repeat_interleave(len(finer) // len(rows)), finer, graph=False)

@@ -33,7 +33,7 @@ def milp(
     x: Tensor,
     start_class: Tensor | None = None,
     *,
-    norm: str = "linf",
+    norm: str = "l2",
     clipped: bool = False,
     towards: Tensor | None = None,
     max_nodes: int = 20_000,

@@ -230,7 +230,7 @@ def _plain(layer: nn.Module, x: Tensor) -> nn.Module | None:
         return ChannelScale(weight.reshape(wide), bias.reshape(wide))
     if isinstance(layer, nn.AvgPool2d):
         return _average(layer, x)
-    if isinstance(layer, nn.AdaptiveAvgPool2d) and _pair(layer.output_size) == (1, 1):
+    if isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size in (1, (1, 1), [1, 1]):
         return _depthwise(x, tuple(x.shape[2:]), tuple(x.shape[2:]), (0, 0))
     if kind is nn.Conv2d:
         assert isinstance(layer, nn.Conv2d)

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from ..core.measuring import Model, logits_of, measuring
+from ..core.measuring import Model, logits_of, measuring, with_gradients
 from ..names import NORMS
 from ..registry import Registry
 
@@ -117,11 +117,11 @@ class Estimators(Registry[Estimator]):
                 model: Model, x: Tensor, start_class: Tensor | None = None, *, norm: str = "l2", **settings: Any
             ) -> MarginResult:
                 _check_images(x, norm)
-                _check_classes(model, x, start_class=start_class, towards=settings.get("towards"))
-                if not len(x):
-                    return _of_no_image(x)
-                with measuring(model) if isinstance(model, nn.Module) else nullcontext():
-                    return estimator(model, x.detach(), start_class, norm=norm, **settings)
+                with with_gradients(), measuring(model) if isinstance(model, nn.Module) else nullcontext():
+                    # of an image that was made in inference mode there are no gradients
+                    images = x.clone() if x.is_inference() else x.detach()
+                    _check_classes(model, images, start_class=start_class, towards=settings.get("towards"))
+                    return estimator(model, images, start_class, norm=norm, **settings) if len(x) else _of_no_image(x)
 
             return cast(E, file(behind_door))
 

@@ -13,6 +13,7 @@ from ..core.halfspace import UNIT_BOX, project_hyperplane
 from ..core.measuring import Model, evaluate, logits_in_float64, logits_of
 from ..core.norms import dual_norm, per_sample
 from ..core.norms import norm as norm_of
+from ..core.seeds import generator
 from ..core.segments import NEAR, along, batch_sizes, first_crossing, gap, pick, rounding
 from .result import MarginResult
 from .settle import MOST_ROUNDINGS, settle
@@ -22,6 +23,8 @@ SAME_FUNCTION = 1e-5
 # images that are looked at in another batch too, the number of copies where few come together, and how many times what
 # moves there may move elsewhere
 TWICE, COPIES, ELSEWHERE = 4, 8, 4
+# at how many random points of the box, and around an image, classes that are the same function have the same logit
+TWIN_POINTS = 16
 # how many times what a few images' logits differ from those in float64 others may
 OTHERS = 2
 # closing: feet aim beyond the linearised boundary by this share of the gap at the image; classes tried; steps that are
@@ -87,7 +90,8 @@ class Search:
         """The images `rows` as a leaf, and the logits there: without a pass where no image is left out."""
         if len(rows) < len(self.x) or not self.leaf.requires_grad:
             return self.look(rows, self.x[rows])[:2]
-        return self.leaf, self.leaf_logits.masked_fill(self.ignored, -torch.inf)
+        with torch.enable_grad():
+            return self.leaf, self.leaf_logits.masked_fill(self.ignored, -torch.inf)
 
     def look(self, rows: Tensor, z: Tensor, *, graph: bool = True) -> tuple[Tensor, Tensor, Tensor]:
         """The points z, (R, ...), of images `rows` as a leaf, the logits there, and the gap, (R,)."""
@@ -381,4 +385,21 @@ class Search:
             difference, _ = self.gradient(rows, z, values[:, k] - own_value, retain=True)
             same = norm_of(difference, "l2") <= SAME_FUNCTION * norm_of(own_gradient, "l2")
             twins[rows, k] = tied[rows, k] & same
+        rows = twins.any(1).nonzero()[:, 0]
+        # classes that are tied at the image alone, as where units are dead, are tied no more elsewhere
+        for z in self._elsewhere(rows):
+            _, values, _ = self.look(rows, z, graph=False)
+            apart = (values - values.gather(1, own[rows, None])).abs() > rounding(values)[:, None]
+            twins[rows] &= ~apart
         return twins
+
+    def _elsewhere(self, rows: Tensor) -> Tensor:
+        """Random points of the images `rows`, (P, R, ...): near each, further away, and anywhere in the box."""
+        shape, draw = self.x.shape[1:], generator(0, "twins")
+        anywhere = torch.rand((TWIN_POINTS, *shape), generator=draw).to(self.x)
+        offsets = torch.randn((TWIN_POINTS, *shape), generator=draw).to(self.x)
+        reach = torch.logspace(-2, 0, TWIN_POINTS).to(self.x).reshape(-1, *[1] * len(shape))
+        x = self.x[rows]
+        around = x + (reach * offsets)[:, None]
+        around = around.clamp(*UNIT_BOX) if self.clipped else around
+        return torch.cat([anywhere[:, None].expand(-1, *x.shape), around])

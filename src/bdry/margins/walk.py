@@ -127,7 +127,7 @@ def walk(
     _follow(search, owner, target, point, steps, plan)
     _rescue(search, steps, plan)
     search.bisect()
-    for restart in range(plan.restarts[search.x[0].numel() <= FEW_PIXELS]):
+    for restart in range(plan.restarts[search.x.shape[1:].numel() <= FEW_PIXELS]):
         _restart(search, restart, steps // 4, plan)
     return search.result()
 

@@ -85,7 +85,8 @@ class Effect:
     """A value with its 95 % interval.
 
     over: what the interval covers, such as `6 seeds`. num_seeds: of those that have a value.
-    centre, error: mean and standard error on `scale`; nan where there is no interval.
+    centre, error: mean and standard error on `scale`; nan where there is no interval. trials: of a share, how many
+    succeeded of how many independent ones, which need be no integers; its p-values are exact.
     """
 
     value: float
@@ -96,6 +97,7 @@ class Effect:
     scale: Scale = DIFFERENCE
     centre: float = math.nan
     error: float = math.nan
+    trials: tuple[float, float] | None = None
 
     @property
     def known(self) -> bool:
@@ -115,10 +117,16 @@ class Effect:
 
     def p_value(self, bound: float, above: bool) -> float:
         """One-sided p-value of the effect not being beyond the bound; nan where there is no interval."""
-        from scipy.stats import t
+        from scipy.stats import beta, t
 
         if not self.known:
             return math.nan
+        if self.trials is not None:
+            # the tails that Clopper and Pearson's interval is made of
+            won, of = self.trials
+            if above:
+                return float(beta.cdf(bound, won, of - won + 1)) if won > 0 else 1.0
+            return float(beta.sf(bound, won + 1, of - won)) if won < of else 1.0
         distance = self.centre - self._moved(bound)
         distance = distance if above else -distance
         if self.error == 0:
@@ -195,7 +203,7 @@ def share(counts: Sequence[tuple[int, int]], what: str) -> Effect:
     low = float(beta.ppf(tail, won, effective - won + 1)) if won > 0 else 0.0
     high = float(beta.ppf(1 - tail, won + 1, effective - won)) if won < effective else 1.0
     error = (high - low) / 2 / _t(UPPER, seeds - 1)
-    return Effect(value, low, high, over, seeds, RATE, value, error)
+    return Effect(value, low, high, over, seeds, RATE, value, error, (won, effective))
 
 
 def two_way(
@@ -227,7 +235,8 @@ def two_way(
     over = f"{plain.over} x {len(images)} {what}"
     if scale is RATE and plain.error == 0 and plain.value in (0.0, 1.0):
         exact = share([(round(plain.value), 1)] * len(images), what)
-        return replace(exact, over=over, num_seeds=plain.num_seeds, scale=RATE)
+        error = exact.half_width / _t(UPPER, plain.num_seeds - 1)
+        return replace(exact, over=over, num_seeds=plain.num_seeds, error=error)
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(len(images), np.full(len(images), 1 / len(images)), RESAMPLES)
     moved = []
@@ -237,7 +246,9 @@ def two_way(
         moved.append(scale.to(_of_means(of_means, weights @ frames[seed].to_numpy(float) / totals)))
     n = plain.num_seeds
     chosen = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES)
-    found = (chosen * np.nan_to_num(np.stack(moved, 1), nan=plain.centre)).sum(1) / n
+    drawn_values = np.stack(moved, 1)
+    # a resample that has no value, such as a quotient by 0
+    found = (chosen * np.where(np.isfinite(drawn_values), drawn_values, plain.centre)).sum(1) / n
     spread = float(found.std(ddof=1)) * math.sqrt(n / (n - 1))
     return _interval(plain.centre, max(spread, plain.error), scale, over, n)
 

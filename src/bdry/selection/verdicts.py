@@ -81,7 +81,8 @@ class Part:
         """Of an undecided part: half-width, what these data could have shown, how many seeds would decide."""
         effect = self.effect
         if not effect.known:
-            return f"{effect.num_seeds} of the {FEWEST_SEEDS} seeds that an interval needs"
+            few = effect.num_seeds < FEWEST_SEEDS
+            return f"{effect.num_seeds} of the {FEWEST_SEEDS} seeds that an interval needs" if few else "no interval"
         seeds = self.seeds_needed
         needed = (
             f"{seeds} seeds would decide at this mean and spread"

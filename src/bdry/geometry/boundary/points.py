@@ -196,6 +196,7 @@ def nearest_refined(
         estimator: whose point is refined.
         steps: foot-point steps at most.
     """
+    x = x.detach()
     own, rows, other, point = _estimated(model, x, unguarded(ESTIMATORS[estimator])(model, x, norm="l2"))
     refined = to_nearest(model, x[rows], point, own[rows], other, steps=steps)
     return _collect("nearest_refined", x, own, rows, other, point, refined)
@@ -211,6 +212,7 @@ def deepfool_end(model: Model, x: Tensor, rng: torch.Generator, *, overshoot: fl
         rng: not drawn from.
         overshoot: DeepFool's: its steps together are lengthened by this share.
     """
+    x = x.detach()
     margin = unguarded(deepfool)(model, x, norm="l2", overshoot=overshoot, candidates=None)
     own, rows, other, point = _estimated(model, x, margin)
     return _collect("deepfool_end", x, own, rows, other, point, to_boundary(model, point, own[rows], other))
@@ -261,13 +263,15 @@ def nat_segment(model: Model, x: Tensor, rng: torch.Generator) -> BoundaryPoints
         x: (N, C, H, W) in [0, 1].
         rng: of the partners, of the CPU.
     """
+    x = x.detach()
     with torch.no_grad():
         label = logits_of(model, x).argmax(1)
     keys = torch.rand(len(x), len(x), generator=rng).to(x.device)
     usable = x.flatten(1).isfinite().all(1)
     keys = torch.where((label[:, None] != label) & usable[:, None] & usable, keys, -1.0)
-    rows, partner = (keys.amax(1) >= 0).nonzero()[:, 0], keys.argmax(1)
-    return _crossing("nat_segment", model, x, label, rows, x[rows], x[partner[rows]])
+    rows = (keys >= 0).any(1).nonzero()[:, 0]
+    partner = keys[rows].argmax(1) if len(rows) else rows
+    return _crossing("nat_segment", model, x, label, rows, x[rows], x[partner])
 
 
 @FAMILIES.register("random_dir")
@@ -283,6 +287,7 @@ def random_dir(
         reach: how far to look, pixel units; default sqrt(d), a root mean square of 1 for each pixel.
         checks: labels looked up on the ray, evenly spaced; between two of them a crossing is searched.
     """
+    x = x.detach()
     distance = x.shape[1:].numel() ** 0.5 if reach is None else reach
     stride = distance / checks * random_directions(x, 1, rng)[:, 0]
     with torch.no_grad():
