@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import time
 import zipfile
 
@@ -121,6 +122,9 @@ def test_seeds_are_grouped_with_mean_and_interval(tmp_path, monkeypatch, capsys)
     out = capsys.readouterr().out
     assert "0.74 [0.701, 0.779]" in out
     assert "2 experiments" in out
+    # a copy of a run is no further seed
+    shutil.copytree("outputs", "copy")
+    assert listed(capsys, "outputs", "copy", "--group", "--sort", "-accuracy").seed.tolist() == [3, 5]
     # by what is not among the columns, and with flags among places and filters
     for key, seeds in (("adv.name", [5, 3]), ("-adv.name", [3, 5]), ("-experiment", [3, 5]), ("seed", [3, 5])):
         assert listed(capsys, "outputs", "--sort", key, "dataset=digits", "--group").seed.tolist() == seeds

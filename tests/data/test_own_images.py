@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from bdry.data import DATASETS
+from bdry.data.dataset import divided, whole_split
 from bdry.errors import ConfigError, DataError
 from bdry.session.digests import files_digest
 
@@ -324,3 +325,26 @@ def test_iris_is_scikit_learns():
     np.testing.assert_allclose(10 * iris.train.pixels()[:, 0, 0], raw.data[iris.train.index.numpy()], rtol=1e-6)
     assert two.class_names == ("setosa", "not setosa")
     assert torch.equal(two.train.labels, iris.train.labels.clamp_max(1))
+
+
+@pytest.mark.parametrize(("counts", "for_testing"), [((100, 10), (20, 2)), ((3, 1, 2), (1, 0, 1)), ((5, 5), (1, 1))])
+def test_of_unequal_classes_a_share_of_each_is_for_testing(counts, for_testing):
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    images = torch.zeros(len(labels), 1, 1, 2)
+    train, test = divided(whole_split(images, labels), 0.2, seed=0)
+    assert test.labels.bincount(minlength=len(counts)).tolist() == list(for_testing)
+    assert sorted([*train.index.tolist(), *test.index.tolist()]) == list(range(len(labels)))
+    again, _ = divided(whole_split(images, labels), 0.2, seed=1)
+    assert sum(counts) < 10 or again.index.tolist() != train.index.tolist()
+
+
+def test_of_equal_classes_the_images_for_testing_are_a_balanced_subset():
+    whole = whole_split(torch.zeros(60, 1, 1, 2), torch.arange(60) % 3)
+    _, test = divided(whole, 0.2, seed=4)
+    assert test.index.tolist() == whole.balanced(12, seed=4).index.tolist()
+
+
+def test_larger_integers_are_told_how_they_become_pixels(tmp_path):
+    np.savez(tmp_path / "mine.npz", images=np.full((6, 2, 2), 40_000, np.uint16), labels=np.arange(6) % 2)
+    with pytest.raises(DataError, match=r"numbers up to 65535: \(images / 65535\)\.astype\('float32'\)"):
+        arrays(tmp_path / "mine.npz")

@@ -459,3 +459,40 @@ def test_where_names_cannot_be_exchanged_a_kill_between_two_renames_is_made_good
     with pytest.raises(RunError, match="more than max_mb"):
         publish.run(config(runs=runs, to=str(place), max_mb=0.0001))
     assert intact(place)
+
+
+def test_numbers_beside_images_stay_numbers(undrawn, runs, tmp_path):
+    films = {"natural-pair": np.array([3, 4]), "natural": np.full((2, 3, 1, 4, 4), 1 / 3, dtype=np.float32)}
+    for path in Path(runs).rglob("seed=*"):
+        write_arrays(path_of(path, "films", 1), "films", films)
+    publish.run(config(runs=runs, to=str(tmp_path / "results")))
+    kept = read_arrays(next((tmp_path / "results").rglob("*.npz")), "films")
+    assert kept["natural-pair"].tolist() == [3, 4]
+    assert not (kept["natural"] % PIXEL_STEP).any()
+
+
+def test_a_file_is_no_place_to_publish_to(undrawn, runs, tmp_path):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(RunError, match=r"notes\.txt: is a file; name a folder"):
+        publish.run(config(runs=runs, to=str(notes)))
+    assert notes.read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {"outputs", "notes.txt"}
+
+
+def test_a_copied_folder_is_the_same_seed(undrawn, runs, tmp_path):
+    (seed,) = Path(runs).rglob("seed=0")
+    shutil.copytree(seed, seed.with_name("seed=0 (copy)"))
+    publish.run(config(runs=runs, to=str(tmp_path / "results")))
+    assert sorted(path.name for path in (tmp_path / "results").rglob("seed=*")) == ["seed=0", "seed=1"]
+
+
+def test_of_several_trainings_of_a_run_the_latest_is_published(undrawn, runs, tmp_path):
+    (seed,) = Path(runs).rglob("seed=0")
+    earlier = tmp_path / "z" / seed.parent.name / "seed=0"
+    shutil.copytree(seed, earlier)
+    for path, time_of in ((seed, "2026-02-01"), (earlier, "2026-01-01")):
+        (path / STATUS).write_text(json.dumps({"state": "finished", "updated": time_of}))
+    publish.run(config(runs=[runs, str(tmp_path / "z")], to=str(tmp_path / "results")))
+    (kept,) = (tmp_path / "results").rglob("seed=0")
+    assert Run(kept).status()["updated"] == "2026-02-01"

@@ -113,7 +113,8 @@ def _watch(look: Callable[[], Group]) -> None:
 
 def _look(places: list[str], query: Query) -> tuple[pd.DataFrame, list[str], list[str]]:
     """The rows, the further columns among theirs, and why other runs were skipped."""
-    records, skipped = find_runs(places, unfinished=True, copies=True)
+    # a copy is no further seed
+    records, skipped = find_runs(places, unfinished=True, copies=not query.group)
     rows = with_config(records, skipped)
     asked = list(COLUMNS)
 

@@ -191,7 +191,11 @@ def _read_csv(path: Path, label: str) -> Arrays:
 
 def _images(file: str, values: np.ndarray, shape: list[int] | None) -> torch.Tensor:
     if values.dtype != np.uint8 and not np.issubdtype(values.dtype, np.floating):
-        hint = "; numbers up to 255: images.astype('uint8')" if np.issubdtype(values.dtype, np.integer) else ""
+        hint = ""
+        if np.issubdtype(values.dtype, np.integer) and values.size and values.min() >= 0:
+            hint = "; numbers up to 255: images.astype('uint8')"
+            if values.max() > 255:
+                hint = "; numbers up to 65535: (images / 65535).astype('float32')" if values.max() <= 65535 else ""
         raise DataError(f"{file}: images of type {values.dtype}: {IMAGES_ARE}{hint}")
     if np.issubdtype(values.dtype, np.floating) and values.size:
         low, high = float(values.min()), float(values.max())

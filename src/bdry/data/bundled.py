@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from .dataset import DATASETS, Dataset, Split, divided, whole_split
+from .dataset import DATASETS, Dataset, Split, whole_split
 
 
 @DATASETS.register("digits")
@@ -44,7 +44,9 @@ def iris(setosa_or_not: bool) -> Dataset:
     raw = load_iris()
     images = torch.from_numpy(raw.data / LARGEST_CM).to(torch.float32).reshape(-1, 1, 1, 4)
     labels = torch.from_numpy(raw.target).to(torch.int64)
-    train, test = divided(whole_split(images, labels), 1 / 3, seed=0)
+    whole = whole_split(images, labels)
+    is_test = torch.isin(whole.index, whole.balanced(len(whole) // 3, seed=0).index)
+    train, test = whole[~is_test], whole[is_test]
     names = tuple(map(str, raw.target_names))
     if not setosa_or_not:
         return Dataset("iris", train, test, names)

@@ -92,16 +92,21 @@ class Split:
         """
         if size >= len(self):
             return self
-        order = torch.randperm(len(self), generator=generator(seed, "subset")).to(self.labels.device)
+        order, rank = self.shuffled(seed)
         # the n-th image of its class in random order comes before every (n+1)-th of any class
-        rank = torch.empty_like(order)
-        for label in self.labels.unique():
-            members = order[self.labels[order] == label]
-            rank[members] = torch.arange(len(members), device=order.device)
         position = torch.empty_like(order)
         position[order] = torch.arange(len(order), device=order.device)
         chosen = (rank * len(order) + position).argsort()[:size]
         return self[chosen[self.index[chosen].argsort()]]
+
+    def shuffled(self, seed: int) -> tuple[Tensor, Tensor]:
+        """The images in random order, and each image's place among its class in that order; (N,) int64 both."""
+        order = torch.randperm(len(self), generator=generator(seed, "subset")).to(self.labels.device)
+        rank = torch.empty_like(order)
+        for label in self.labels.unique():
+            members = order[self.labels[order] == label]
+            rank[members] = torch.arange(len(members), device=order.device)
+        return order, rank
 
 
 @dataclass(frozen=True)
@@ -312,7 +317,11 @@ def whole_split(images: Tensor, labels: Tensor) -> Split:
 
 
 def divided(whole: Split, test_fraction: float, seed: int) -> tuple[Split, Split]:
-    """Train and test split of a set that has none: a class-balanced share of at least one image is for testing."""
-    chosen = whole.balanced(max(1, round(test_fraction * len(whole))), seed).index
-    is_test = torch.isin(whole.index, chosen)
+    """Train and test split of a set that has none: a share of every class is for testing.
+
+    At least one image of a class, and never all: the image of a class of one is trained on.
+    """
+    counts = whole.labels.bincount()
+    for_testing = torch.minimum((test_fraction * counts).round().clamp_min(1).long(), counts - 1)
+    is_test = whole.shuffled(seed)[1] < for_testing[whole.labels]
     return whole[~is_test], whole[is_test]

@@ -36,7 +36,7 @@ def exact(
     label differs.
 
     Args:
-        model: gives logits, (N, K), affine in its input.
+        model: gives logits, (N, K), affine in its input but for a number that all of them share, as log-probabilities.
         x: (N, C, H, W) in [0, 1].
         start_class: (N,), default the predicted class.
         norm: "l2" or "linf".

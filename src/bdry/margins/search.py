@@ -386,6 +386,8 @@ class Search:
             same = norm_of(difference, "l2") <= SAME_FUNCTION * norm_of(own_gradient, "l2")
             twins[rows, k] = tied[rows, k] & same
         rows = twins.any(1).nonzero()[:, 0]
+        if rows.numel() == 0:
+            return twins
         # classes that are tied at the image alone, as where units are dead, are tied no more elsewhere
         for z in self._elsewhere(rows):
             _, values, _ = self.look(rows, z, graph=False)

@@ -78,7 +78,8 @@ def add_runs(records: Sequence[RunRecord], data: Path) -> None:
     for record in [*already, *finished]:
         seed = record.identity["seed"]
         smallest[record.run.experiment] = min(seed, smallest.get(record.run.experiment, seed))
-    for record in records:
+    # of several trainings of a run the one that finished last stays
+    for record in sorted(records, key=lambda one: str(one.run.status().get("updated", ""))):
         about, left_out = record.identity, set(LEFT_OUT)
         is_smallest = about["seed"] == smallest.get(record.run.experiment)
         left_out |= set() if is_smallest else set(OF_ONE_SEED)
@@ -87,7 +88,7 @@ def add_runs(records: Sequence[RunRecord], data: Path) -> None:
 
 
 def _add_run(record: RunRecord, data: Path, left_out: set[str], *, with_arrays: bool) -> None:
-    place = data / "runs" / record.run.name
+    place = data / "runs" / record.run.experiment / f"seed={record.identity['seed']}"
     if record.state != "finished":
         if not Run(place).finished:
             shutil.rmtree(place, ignore_errors=True)
@@ -159,7 +160,8 @@ def _copy_arrays(name: str, path: Path, place: Path) -> None:
         return
     kept = read_arrays(path, name)
     for key in kept:
-        if any(array.fields(key) is not None for array in images):
+        found = ARRAYS[name].of(key)
+        if found is not None and found[0] in images:
             kept[key] = (kept[key] / PIXEL_STEP).round() * PIXEL_STEP
     write_arrays(place, name, kept)
 
@@ -250,6 +252,8 @@ def renewing(place: Path) -> Iterator[Path]:
 def _refuse_foreign(place: Path) -> None:
     if not place.exists():
         return
+    if not place.is_dir():
+        raise RunError(f"to={place}: is a file; name a folder")
     refuse_links(place)
     known = {CHECKSUMS, *(name for _, name in checksums(place))}
     foreign = sorted(

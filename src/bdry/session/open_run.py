@@ -19,6 +19,7 @@ from ..models import Classifier
 from ..runs import Measurement, Run, RunRecord, arch_name, check_version, find_runs
 from ..runs.checkpoint import checkpoint_step, load_classifier
 from ..runs.owned import CONFIGS
+from ..runs.packed import PACKED
 from ..runs.reading import PARSING
 from ..settings import SCHEMAS, OwnArch, Torchvision, TrainConfig
 from ..settings import Dataset as DatasetConfig
@@ -78,9 +79,12 @@ class StoredRun:
         path = path if path.exists() else self.run.last_checkpoint
         if self.run.without_networks:
             # of a whole study one measurement that fails, and no mistake of the command line
+            anew = "delete the folder and train without published="
+            if (self.run.path / PACKED).exists():
+                anew = "the command that bdry rerun prints trains it elsewhere"
             raise MeasuringError(
-                f"{self.run.path}: has no checkpoint; a run taken from a publication brings none, and this measurement "
-                "was not published; delete the folder and train without published="
+                f"{self.run.path}: has no checkpoint; a run taken from a publication or exported without "
+                f"--checkpoints brings none, and this measurement is not among its own; {anew}"
             )
         if load_classifier(path, self.network, self.run.name) != step:
             raise RunError(f"{path}: the run has gone on from step {step} since; start again")
@@ -94,7 +98,8 @@ def open_run(folder: str, checkpoint: str, device: torch.device) -> StoredRun:
     """
     run = Run(Path(folder).expanduser().resolve())
     if not run.path.is_dir():
-        raise RunError(f"run={run.path}: no such folder")
+        hint = "; several runs: -m" if "," in folder else ""
+        raise RunError(f"run={run.path}: no such folder{hint}")
     seeds = sorted({path.parent.name for name in CONFIGS for path in run.path.glob(f"*/{name}")})
     if seeds and not any((run.path / name).exists() for name in CONFIGS):
         raise RunError(

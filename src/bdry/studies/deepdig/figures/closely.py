@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ....figures.drawing import Drawing
+from ....figures.pictures import show_image
 from ....figures.style import COLOURS, RC
 from ....figures.titles import titled
 from ....figures.traces import line
@@ -95,8 +96,7 @@ def _picture(axis: Axes, found: Detailed, pair: Pair, method: str, what: str, im
         axis.annotate("×", (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=16)
         return
     name = f"strips {{pair}} {{method}} {what}" if method else "strips {pair} image"
-    pixels = found.picture(name, pair, method=method)[place].transpose(1, 2, 0)
-    axis.imshow(pixels.clip(0, 1).squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
+    show_image(axis, found.picture(name, pair, method=method)[place])
     if what != "point":
         return
     row = _instance(found, pair, method, image)
