@@ -221,3 +221,12 @@ def test_the_probe_measures_at_the_end_of_training(tmp_path):
     words = ["figures", "paper=karimi2020", "figure=success", f"runs={run}", f"outputs={tmp_path}"]
     assert main(words) == 0
     assert (tmp_path / "figures" / "karimi2020" / "success-digits-fcn.png").exists()
+
+
+def test_data_that_are_no_images_are_drawn_too(tmp_path):
+    """Points of the plane are images of 1 x 1 x 2."""
+    words = [word for word in RUN if not word.startswith("dataset")]
+    assert main([*words, "dataset=moons", "training.epochs=2", "probe=[]", f"outputs={tmp_path}"]) == 0
+    (run,) = tmp_path.glob("runs/*/seed=*")
+    assert main(["deepdig", f"run={run}", "pairs=[[0,1]]", "further_alphas=[]", *QUICK[:-4], *QUICK[-2:]]) == 0
+    assert list((measured(str(run)) / "figures").glob("strips*.png"))
