@@ -321,3 +321,17 @@ def test_a_sweep_is_watched_from_another_terminal(tmp_path):
     finally:
         process.kill()
     os.close(ours)
+
+
+def test_runs_of_two_experiments_in_one_folder_are_not_taken_for_seeds_of_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    one, other = make_run("outputs", 0), make_run("outputs", 1, adv="pgd")
+    kept = make_run("elsewhere", 2, adv="pgd")
+    other.path.rename(one.path.with_name("seed=1"))
+    assert main(["runs", "outputs", "--group"]) == 0
+    out, err = capsys.readouterr()
+    assert one.experiment not in out
+    assert err.count("a folder has the seeds of one experiment") == 2
+    assert f"{one.experiment} has runs of digits mlp standard and of digits mlp pgd" in err
+    # in a folder of its own it is one
+    assert listed(capsys, "elsewhere").experiment.tolist() == [kept.experiment]

@@ -208,7 +208,7 @@ def test_pickles_are_never_run(here, capsys):
     torch.save([1, 2], here / "list.pt")
     torch.save({"3.weight": torch.zeros(3)}, here / "other.pt")
     for name, why in (
-        ("bomb.pt", "not a state dict that is safe to read"),
+        ("bomb.pt", "not a state dict that is safe to read (of other things than tensors, such as a whole module;"),
         ("torn.pth", "not a state dict that is safe to read"),
         ("list.pt", "no state dict"),
         ("other.pt", "its weights do not fit"),

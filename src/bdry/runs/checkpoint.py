@@ -94,7 +94,11 @@ def _read_pickled(path: Path, room: int) -> dict[str, Tensor]:
     try:
         found = torch.load(regular(path, room), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, *PARSING) as error:
-        raise RunError(f"{path}: not a state dict that is safe to read ({one_line(error)[:120]})") from None
+        reason = one_line(error)[:120]
+        if isinstance(error, pickle.UnpicklingError):
+            # torch's own text speaks of its options, over many lines
+            reason = "of other things than tensors, such as a whole module; write torch.save(module.state_dict(), ...)"
+        raise RunError(f"{path}: not a state dict that is safe to read ({reason})") from None
     if isinstance(found, dict):
         found = next((found[key] for key in STATE_DICTS if isinstance(found.get(key), dict)), found)
     if not isinstance(found, dict) or not found or not all(isinstance(one, Tensor) for one in found.values()):

@@ -111,7 +111,26 @@ def find_runs(
             records.append(_record(Run(folder), unfinished))
         except RunError as error:
             skipped.append(one_line(error))
+    records, skipped = _of_one_experiment(records, skipped)
     return (records, skipped) if copies else _once(records, skipped)
+
+
+def _of_one_experiment(records: list[RunRecord], skipped: list[str]) -> tuple[list[RunRecord], list[str]]:
+    """Without runs of different experiments that were moved into one folder, whose name says which they are of."""
+    kinds: dict[str, set[str]] = {}
+    kind_of = {}
+    for record in records:
+        kind_of[record.run.path] = " ".join(str(record.identity[key]) for key in ("dataset", "arch", "training"))
+        kinds.setdefault(record.run.experiment, set()).add(kind_of[record.run.path])
+    kept = []
+    for record in records:
+        others = kinds[record.run.experiment] - {kind_of[record.run.path]}
+        if others:
+            whose = f"{record.run.experiment} has runs of {kind_of[record.run.path]} and of {min(others)}"
+            skipped.append(f"{record.run.path}: {whose}; a folder has the seeds of one experiment, under its own name")
+        else:
+            kept.append(record)
+    return kept, skipped
 
 
 def _once(records: list[RunRecord], skipped: list[str]) -> tuple[list[RunRecord], list[str]]:
