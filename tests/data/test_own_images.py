@@ -348,3 +348,13 @@ def test_larger_integers_are_told_how_they_become_pixels(tmp_path):
     np.savez(tmp_path / "mine.npz", images=np.full((6, 2, 2), 40_000, np.uint16), labels=np.arange(6) % 2)
     with pytest.raises(DataError, match=r"numbers up to 65535: \(images / 65535\)\.astype\('float32'\)"):
         arrays(tmp_path / "mine.npz")
+
+
+def test_labels_that_count_from_another_number_in_the_test_split_are_named(tmp_path):
+    images = np.zeros((4, 2, 2), np.float32)
+    both = {"images": images, "labels": [0, 1, 0, 1], "test_images": images, "test_labels": [1, 2, 1, 2]}
+    np.savez(tmp_path / "mine.npz", **both)
+    with pytest.raises(DataError, match="no training image has the label 2 of test images"):
+        arrays(tmp_path / "mine.npz")
+    # a class that is named may have no image for training
+    assert arrays(tmp_path / "mine.npz", class_names=["a", "b", "c"]).num_classes == 3

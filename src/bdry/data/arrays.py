@@ -255,6 +255,12 @@ def _numbered(
         given[part] = values.astype(np.int64) if whole else values.astype(str)
     if len({values.dtype.kind for values in given.values()}) > 1:
         raise DataError(f"{file}: labels and test labels are words in one and numbers in the other")
+    unseen = np.setdiff1d(given.get("test_labels", given["labels"]), given["labels"])
+    if unseen.size and class_names is None:
+        raise DataError(
+            f"{file}: no training image has the label {unseen[0]} of test images; labels of both count from the same "
+            "number, and dataset.class_names= names a class that is not trained on"
+        )
     classes = np.unique(np.concatenate(list(given.values())))
     if class_names is not None and classes.dtype.kind == "i" and classes.size and classes[0] >= 0:
         # a class that has no image here keeps its number
