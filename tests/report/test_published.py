@@ -496,3 +496,16 @@ def test_of_several_trainings_of_a_run_the_latest_is_published(undrawn, runs, tm
     publish.run(config(runs=[runs, str(tmp_path / "z")], to=str(tmp_path / "results")))
     (kept,) = (tmp_path / "results").rglob("seed=0")
     assert Run(kept).status()["updated"] == "2026-02-01"
+
+
+def test_a_measurement_that_the_smallest_seed_lacks_has_its_arrays(undrawn, runs, tmp_path):
+    (path,) = Path(runs).rglob("seed=1")
+    later = Measurement.of_run(Run(path), "svm", {"steps": 3})
+    with later.claimed():
+        later.write_config({"command": "svm"})
+        (later.path / "arrays").mkdir()
+        np.savez(later.path / "arrays" / "svm-step=00000001.npz", one=np.zeros(1))
+        later.set_status("finished")
+    publish.run(config(runs=runs, to=str(tmp_path / "results")))
+    (kept,) = (tmp_path / "results").rglob("*.npz")
+    assert kept.parts[-5:-1] == ("seed=1", "measurements", later.path.name, "arrays")

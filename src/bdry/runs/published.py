@@ -18,7 +18,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def add_runs(records: Sequence[RunRecord], data: Path) -> None:
 
     Numbers of tables keep `DIGITS` significant digits, of single images `DIGITS_OF_IMAGES`; the columns `UNREAD` hold
     nan or -1. Pixels are multiples of `PIXEL_STEP`, other arrays keep all digits. The tables `OF_ONE_SEED` and the
-    arrays of the last moment are those of an experiment's smallest seed, here and there, the tables `OF_MAIN` those of
+    arrays of the last moment are those of an experiment's smallest seed that has them, here and there, the tables `OF_MAIN` of
     the study main. Of a run that was not finished only config, status and provenance are put there, and only where no
     finished one is.
 
@@ -74,20 +74,25 @@ def add_runs(records: Sequence[RunRecord], data: Path) -> None:
     """
     already = find_runs([str(data)])[0] if data.is_dir() else []
     finished = [record for record in records if record.state == "finished"]
-    smallest: dict[str, int] = {}
+    # by experiment, and by measurement of an experiment, which the smallest seed of all may not have
+    smallest: dict[tuple[str, str], int] = {}
     for record in [*already, *finished]:
-        seed = record.identity["seed"]
-        smallest[record.run.experiment] = min(seed, smallest.get(record.run.experiment, seed))
+        for name in ("", *(one.path.name for one in record.measurements())):
+            key, seed = (record.run.experiment, name), record.identity["seed"]
+            smallest[key] = min(seed, smallest.get(key, seed))
     # of several trainings of a run the one that finished last stays
     for record in sorted(records, key=lambda one: str(one.run.status().get("updated", ""))):
-        about, left_out = record.identity, set(LEFT_OUT)
-        is_smallest = about["seed"] == smallest.get(record.run.experiment)
-        left_out |= set() if is_smallest else set(OF_ONE_SEED)
-        left_out |= set() if about["study"] == "main" else set(OF_MAIN)
-        _add_run(record, data, left_out, with_arrays=is_smallest)
+        _add_run(record, data, smallest)
 
 
-def _add_run(record: RunRecord, data: Path, left_out: set[str], *, with_arrays: bool) -> None:
+def _add_run(record: RunRecord, data: Path, smallest: Mapping[tuple[str, str], int]) -> None:
+    def is_smallest(name: str) -> bool:
+        return record.identity["seed"] == smallest.get((record.run.experiment, name))
+
+    def left_out(name: str) -> set[str]:
+        others = () if is_smallest(name) else OF_ONE_SEED
+        return {*LEFT_OUT, *others, *(() if record.identity["study"] == "main" else OF_MAIN)}
+
     place = data / "runs" / record.run.experiment / f"seed={record.identity['seed']}"
     if record.state != "finished":
         if not Run(place).finished:
@@ -99,16 +104,17 @@ def _add_run(record: RunRecord, data: Path, left_out: set[str], *, with_arrays: 
     else:
         # measurements of another training go too
         shutil.rmtree(place, ignore_errors=True)
-        texts = _results(record.run, left_out)
-        _add_arrays(record.run, place, with_arrays)
+        texts = _results(record.run, left_out(""))
+        _add_arrays(record.run, place, is_smallest(""))
     for measurement in record.measurements():
-        folder = place / MEASUREMENTS / measurement.path.name
+        name = measurement.path.name
+        folder = place / MEASUREMENTS / name
         if not _is_same(measurement, Measurement(folder)):
             shutil.rmtree(folder, ignore_errors=True)
-            begin = f"{MEASUREMENTS}/{folder.name}/"
-            texts = {name: text for name, text in texts.items() if not name.startswith(begin)}
-            texts |= {begin + name: text for name, text in _results(measurement, left_out).items()}
-            _add_arrays(measurement, folder, with_arrays)
+            begin = f"{MEASUREMENTS}/{name}/"
+            texts = {file: text for file, text in texts.items() if not file.startswith(begin)}
+            texts |= {begin + file: text for file, text in _results(measurement, left_out(name)).items()}
+            _add_arrays(measurement, folder, is_smallest(name))
     _pack(place, texts)
 
 
