@@ -65,9 +65,9 @@ def add_runs(records: Sequence[RunRecord], data: Path) -> None:
 
     Numbers of tables keep `DIGITS` significant digits, of single images `DIGITS_OF_IMAGES`; the columns `UNREAD` hold
     nan or -1. Pixels are multiples of `PIXEL_STEP`, other arrays keep all digits. The tables `OF_ONE_SEED` and the
-    arrays of the last moment are those of an experiment's smallest seed that has them, here and there, the tables `OF_MAIN` of
-    the study main. Of a run that was not finished only config, status and provenance are put there, and only where no
-    finished one is.
+    arrays of the last moment are those of an experiment's smallest seed that has them, here and there; the tables
+    `OF_MAIN` those of the study main. Of a run that was not finished only config, status and provenance are put there,
+    and only where no finished one is.
 
     Raises:
         RunError: a table of a run is damaged.
