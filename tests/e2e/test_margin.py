@@ -295,4 +295,4 @@ def test_a_run_without_checkpoints_cannot_be_measured(folder, bdry):
     done = bdry("margin", f"run={run}", *SMALL, cwd=folder)
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()
-    assert "has no checkpoint; a run taken from a publication brings none" in line
+    assert "has no checkpoint; a run taken from a publication or exported without --checkpoints brings none" in line

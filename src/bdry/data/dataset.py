@@ -100,7 +100,11 @@ class Split:
         return self[chosen[self.index[chosen].argsort()]]
 
     def shuffled(self, seed: int) -> tuple[Tensor, Tensor]:
-        """The images in random order, and each image's place among its class in that order; (N,) int64 both."""
+        """The images in random order, and each image's place among its class in that order; (N,) int64 both.
+
+        Args:
+            seed: of the order.
+        """
         order = torch.randperm(len(self), generator=generator(seed, "subset")).to(self.labels.device)
         rank = torch.empty_like(order)
         for label in self.labels.unique():
