@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.measuring import Model, logits_of, with_gradients
-from ..core.norms import project_ball, random_in_ball, steepest
-from ..names import NORMS
+from ..core.norms import check_norm, project_ball, random_in_ball, steepest
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,7 @@ def pgd(
 
     Differs: Madry et al. state the method for linf; the l2 form is the usual one.
     """
-    if norm not in NORMS:
-        raise ValueError(f"norm={norm!r}: must be one of {', '.join(NORMS)}")
+    check_norm(norm)
     if labels.shape != x.shape[:1] or labels.dtype != torch.int64:
         raise ValueError(f"labels are {labels.dtype} of shape {tuple(labels.shape)}: must be int64, one for each image")
     if not last_look and (restarts > 1 or stop_at_success):

@@ -141,16 +141,16 @@ def _doubled(value: Any) -> Any:
 def _unchanged(model: Model) -> Iterator[None]:
     """What the parts of a module hold is afterwards what it was: a forward pass may keep tensors."""
     parts = list(model.modules()) if isinstance(model, nn.Module) else []
-    held = [(part, dict(vars(part)), dict(part._buffers)) for part in parts]
+    held = [(part, dict(vars(part))) for part in parts]
+    # its buffers are in a dict too
     kept = [(one, copy.copy(one)) for part in parts for one in vars(part).values() if type(one) in (dict, list, set)]
     try:
         yield
     finally:
-        for part, attributes, buffers in held:
+        for part, attributes in held:
             for name in vars(part).keys() - attributes.keys():
                 delattr(part, name)
             vars(part).update(attributes)
-            part._buffers.update(buffers)
         for one, before in kept:
             one.clear()
             (one.extend if isinstance(one, list) else one.update)(before)

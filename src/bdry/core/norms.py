@@ -5,6 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..names import NORMS
+
+
+def check_norm(name: str) -> None:
+    """Raises `ValueError` where `name` is no norm of ours."""
+    if name not in NORMS:
+        raise ValueError(f"norm={name!r}: must be one of {', '.join(NORMS)}")
+
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
     """`values` of shape (N,) with trailing dimensions of size 1, to broadcast against `like` of shape (N, ...)."""

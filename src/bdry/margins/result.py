@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.measuring import Model, logits_of, measuring, with_gradients
+from ..core.norms import check_norm
 from ..names import NORMS
 from ..registry import Registry
 
@@ -147,8 +148,7 @@ def _of_no_image(x: Tensor) -> MarginResult:
 
 
 def _check_images(x: Tensor, norm: str) -> None:
-    if norm not in NORMS:
-        raise ValueError(f"norm={norm!r}: must be one of {', '.join(NORMS)}")
+    check_norm(norm)
     if not isinstance(x, Tensor):
         raise ValueError(f"x is a {type(x).__name__}: images must be a torch.Tensor, as torch.as_tensor(x) gives")
     if x.dtype not in (torch.float32, torch.float64):

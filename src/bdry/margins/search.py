@@ -13,18 +13,14 @@ from ..core.halfspace import UNIT_BOX, project_hyperplane
 from ..core.measuring import Model, evaluate, logits_in_float64, logits_of
 from ..core.norms import dual_norm, per_sample
 from ..core.norms import norm as norm_of
-from ..core.seeds import generator
 from ..core.segments import NEAR, along, batch_sizes, first_crossing, gap, pick, rounding
 from .result import MarginResult
 from .settle import MOST_ROUNDINGS, settle
+from .twins import twins
 
-# gradients of a class and the start class that differ by less than this share are the same function twice
-SAME_FUNCTION = 1e-5
 # images that are looked at in another batch too, the number of copies where few come together, and how many times what
 # moves there may move elsewhere
 TWICE, COPIES, ELSEWHERE = 4, 8, 4
-# at how many random points of the box, and around an image, classes that are the same function have the same logit
-TWIN_POINTS = 16
 # how many times what a few images' logits differ from those in float64 others may
 OTHERS = 2
 # closing: feet aim beyond the linearised boundary by this share of the gap at the image; classes tried; steps that are
@@ -72,7 +68,7 @@ class Search:
         own = logits.gather(1, self.start[:, None])[:, 0]
         self.finite = self.x.flatten(1).isfinite().all(1) & own.isfinite() & (logits < torch.inf).all(1)
         self.ignored = torch.zeros_like(logits, dtype=torch.bool)
-        self.ignored = self._twins(logits, self.start if towards is None else towards)
+        self.ignored = twins(self, logits, self.start if towards is None else towards)
         self.logits = logits.masked_fill(self.ignored, -torch.inf)
         self.start_gap = gap(self.logits, self.start, towards)
         self.has_float64 = True
@@ -369,39 +365,3 @@ class Search:
         moved = logits - self.leaf_logits[rows].detach()
         moved = (moved - moved.gather(1, self.start[rows, None])).nan_to_num(0.0, 0.0, 0.0).abs().amax(1)
         return float((moved / rounding(self.logits[rows]).clamp_min(torch.finfo(self.x.dtype).tiny)).amax())
-
-    def _twins(self, logits: Tensor, own: Tensor) -> Tensor:
-        """The classes tied with `own` at the image whose gradients there are the same too, (N, K) bool."""
-        twins = self.ignored.clone()
-        tied = (logits - logits.gather(1, own[:, None])).abs() <= rounding(logits)[:, None]
-        tied = tied.scatter(1, own[:, None], False) & self.finite[:, None]
-        rows = tied.any(1).nonzero()[:, 0]
-        if rows.numel() == 0:
-            return twins
-        z, values, _ = self.look(rows, self.x[rows])
-        own_value = values.gather(1, own[rows, None])[:, 0]
-        own_gradient, _ = self.gradient(rows, z, own_value, retain=True)
-        for k in tied[rows].any(0).nonzero()[:, 0]:
-            difference, _ = self.gradient(rows, z, values[:, k] - own_value, retain=True)
-            same = norm_of(difference, "l2") <= SAME_FUNCTION * norm_of(own_gradient, "l2")
-            twins[rows, k] = tied[rows, k] & same
-        rows = twins.any(1).nonzero()[:, 0]
-        if rows.numel() == 0:
-            return twins
-        # classes that are tied at the image alone, as where units are dead, are tied no more elsewhere
-        for z in self._elsewhere(rows):
-            _, values, _ = self.look(rows, z, graph=False)
-            apart = (values - values.gather(1, own[rows, None])).abs() > rounding(values)[:, None]
-            twins[rows] &= ~apart
-        return twins
-
-    def _elsewhere(self, rows: Tensor) -> Tensor:
-        """Random points of the images `rows`, (P, R, ...): near each, further away, and anywhere in the box."""
-        shape, draw = self.x.shape[1:], generator(0, "twins")
-        anywhere = torch.rand((TWIN_POINTS, *shape), generator=draw).to(self.x)
-        offsets = torch.randn((TWIN_POINTS, *shape), generator=draw).to(self.x)
-        reach = torch.logspace(-2, 0, TWIN_POINTS).to(self.x).reshape(-1, *[1] * len(shape))
-        x = self.x[rows]
-        around = x + (reach * offsets)[:, None]
-        around = around.clamp(*UNIT_BOX) if self.clipped else around
-        return torch.cat([anywhere[:, None].expand(-1, *x.shape), around])

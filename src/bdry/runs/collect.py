@@ -117,16 +117,15 @@ def find_runs(
 
 def _of_one_experiment(records: list[RunRecord], skipped: list[str]) -> tuple[list[RunRecord], list[str]]:
     """Without runs of different experiments that were moved into one folder, whose name says which they are of."""
-    kinds: dict[str, set[str]] = {}
-    kind_of = {}
-    for record in records:
-        kind_of[record.run.path] = " ".join(str(record.identity[key]) for key in ("dataset", "arch", "training"))
-        kinds.setdefault(record.run.experiment, set()).add(kind_of[record.run.path])
+    kinds = ["{dataset} {arch} {training}".format(**record.identity) for record in records]
+    found: dict[str, set[str]] = {}
+    for record, kind in zip(records, kinds, strict=True):
+        found.setdefault(record.run.experiment, set()).add(kind)
     kept = []
-    for record in records:
-        others = kinds[record.run.experiment] - {kind_of[record.run.path]}
+    for record, kind in zip(records, kinds, strict=True):
+        others = found[record.run.experiment] - {kind}
         if others:
-            whose = f"{record.run.experiment} has runs of {kind_of[record.run.path]} and of {min(others)}"
+            whose = f"{record.run.experiment} has runs of {kind} and of {min(others)}"
             skipped.append(f"{record.run.path}: {whose}; a folder has the seeds of one experiment, under its own name")
         else:
             kept.append(record)

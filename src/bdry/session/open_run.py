@@ -84,7 +84,7 @@ class StoredRun:
                 anew = "the command that bdry rerun prints trains it elsewhere"
             raise MeasuringError(
                 f"{self.run.path}: has no checkpoint; a run taken from a publication or exported without "
-                f"--checkpoints brings none, and this measurement is not among its own; {anew}"
+                f"--checkpoints brings none, and it was not measured so before; {anew}"
             )
         if load_classifier(path, self.network, self.run.name) != step:
             raise RunError(f"{path}: the run has gone on from step {step} since; start again")
@@ -98,7 +98,7 @@ def open_run(folder: str, checkpoint: str, device: torch.device) -> StoredRun:
     """
     run = Run(Path(folder).expanduser().resolve())
     if not run.path.is_dir():
-        hint = "; several runs: -m" if "," in folder else ""
+        hint = "; to measure several runs give -m" if "," in folder else ""
         raise RunError(f"run={run.path}: no such folder{hint}")
     seeds = sorted({path.parent.name for name in CONFIGS for path in run.path.glob(f"*/{name}")})
     if seeds and not any((run.path / name).exists() for name in CONFIGS):
