@@ -122,7 +122,7 @@ def test_a_study_goes_on_from_what_is_published(tmp_path, monkeypatch, capfd):
     assert code == 3
     assert trained(folder) == ["seed=1"]
     assert len(list(folder.rglob("measurements/*/tables/margins.csv"))) == 1
-    assert said.count("brings none, and this measurement was not published") == 1
+    assert said.count("brings none, and it was not measured so before") == 1
     # verdicts that lack something say so where they stand
     assert "; 1 commands of the study did not finish" in (folder / "claims.md").read_text()
     assert "Traceback" not in said
