@@ -118,12 +118,16 @@ def test_a_launcher_makes_a_sweep_without_m(tmp_path, monkeypatch, capsys):
     captured = capsys.readouterr()
     assert "job 2 of 2, run=no/seed=1\n" in captured.out
     assert "no/seed=0: no such folder" in captured.err
+    assert main(["margin", "-m", "run=no/*", "hydra.sweep.dir=there"]) == 3
+    assert "no such folder; run= takes no patterns, several runs are named with" in capsys.readouterr().err
 
 
 def test_jobs_are_called_by_what_differs():
     assert labels([["a=1", "b=2", "c=3"], ["a=1", "b=4", "c=3"]]) == ["b=2", "b=4"]
     assert labels([["a=1", "b=2"]]) == ["a=1 b=2"]
     assert labels([["run=x/seed\\=0"], ["run=x/seed\\=1"]]) == ["run=x/seed=0", "run=x/seed=1"]
+    # the same job twice
+    assert labels([["run=x/seed\\=0", "a=1"]] * 2) == ["run=x/seed=0 a=1"] * 2
 
 
 def test_a_damaged_outcome_is_none(tmp_path):

@@ -129,3 +129,15 @@ def test_roc_by_hand():
     assert curve.true_positive_at(0.25) == 0.75
     assert curve.true_positive_at(0.5) == 1.0
     assert area_under(curve.false_positive, curve.true_positive) == pytest.approx(13 / 16)
+
+
+def test_roc_of_infinite_scores_is_that_of_their_order():
+    natural, perturbed = np.array([-np.inf, 1.0, 2.0, np.inf]), np.array([1.5, 2.0, np.inf, np.inf])
+    curve = roc(natural, perturbed)
+    # flagged from the largest score down: infinite ones together, then 2, 1.5, 1 and minus infinity
+    assert curve.threshold.tolist() == [np.inf, np.inf, 2.0, 1.5, 1.0, -np.inf]
+    assert curve.false_positive.tolist() == [0, 0.25, 0.5, 0.5, 0.75, 1]
+    assert curve.true_positive.tolist() == [0, 0.5, 0.75, 1, 1, 1]
+    assert area_under(curve.false_positive, curve.true_positive) == pytest.approx(float(auroc(perturbed, natural)))
+    with pytest.raises(ValueError, match="nan"):
+        roc(np.array([0.0, np.nan]), perturbed)

@@ -355,10 +355,14 @@ def test_noise_has_its_length_lies_in_its_subspace_and_follows_the_generator():
         torch.testing.assert_close(subspace.project(noise.flatten(1)), noise.flatten(1))
 
 
-def test_a_subspace_of_nothing_has_rows_of_nan():
+def test_a_subspace_of_nothing_and_no_image_have_rows_of_nan():
     empty = Subspace(torch.zeros(36, 0, dtype=torch.float64))
     row = noise_sensitivity(network(8), images(5), torch.zeros(5), {"none": empty}, rel_norms=[0.1], rng=draw())[0]
     assert row.dim == 0
+    assert math.isnan(row.label_change_rate) and math.isnan(row.accuracy)
+    whole = {"all": Subspace(torch.eye(36, dtype=torch.float64))}
+    row = noise_sensitivity(network(8), images(0), torch.zeros(0), whole, rel_norms=[0.1], rng=draw())[0]
+    assert (row.dim, row.num_images) == (36, 0)
     assert math.isnan(row.label_change_rate) and math.isnan(row.accuracy)
 
 

@@ -239,12 +239,73 @@ def test_too_large_data_leave_the_earlier_publication_as_it_was(undrawn, runs, t
     assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
 
 
+BISECTION = {"epoch": 1.0, "step": 1, "source": 0, "target": 1, "method": "deepdig", "attempt": 1, "num_active": 1}
+BISECTION |= dict.fromkeys(("gap_q25", "gap_median", "gap_q75"), 0.5)
+
+
+def test_arrays_are_those_of_the_smallest_seed_there_whatever_came_and_went(undrawn, runs, tmp_path):
+    place = tmp_path / "results"
+    seeds = {seed: next(Path(runs).rglob(f"seed={seed}")) for seed in (0, 1)}
+    for path in seeds.values():
+        run = Run(path)
+        with run.claimed():
+            run.writer("bisection").append(pd.DataFrame([BISECTION]))
+            run.set_status("finished")
+        (path / "arrays").mkdir()
+        np.savez(path / "arrays" / "svm-step=00000001.npz", one=np.zeros(1))
+
+    def of_one_seed():
+        found = {path.parent.parent.name for path in place.rglob("*.npz")}
+        assert found == {path.name for path in place.rglob("seed=*") if Run(path).has_table("bisection")}
+        return found
+
+    publish.run(config(runs=str(seeds[1]), to=str(place)))
+    assert of_one_seed() == {"seed=1"}
+    # a smaller seed is added
+    publish.run(config(runs=str(seeds[0]), to=str(place)))
+    assert of_one_seed() == {"seed=0"}
+    before = content(place)
+    publish.run(config(runs=runs, to=str(place)))
+    assert {name: found for name, found in content(place).items() if name.startswith("data/")} == {
+        name: found for name, found in before.items() if name.startswith("data/")
+    }
+    # and taken out again by hand
+    shutil.rmtree(next(place.rglob("seed=0")))
+    publish.run(config(runs=str(seeds[1]), to=str(place)))
+    assert of_one_seed() == {"seed=1"}
+
+
 def test_runs_of_another_paper_are_not_judged_by_this_one(undrawn, runs, tmp_path):
     for path in Path(runs).rglob("config.yaml"):
         path.write_text(path.read_text() + "paper: li2018/mnist\n")
     with pytest.raises(UsageError, match=r"paper=mickisch2020: the runs are of li2018, as in paper=li2018"):
         publish.run(config(runs=runs, to=str(tmp_path / "results")))
     assert not (tmp_path / "results").exists()
+
+
+def test_runs_of_another_paper_beside_them_are_skipped(undrawn, runs, tmp_path, capsys):
+    (path,) = Path(runs).rglob("seed=1")
+    (path / "config.yaml").write_text((path / "config.yaml").read_text() + "paper: li2018/mnist\n")
+    publish.run(config(runs=runs, to=str(tmp_path / "results")))
+    assert [path.name for path in (tmp_path / "results").rglob("seed=*")] == ["seed=0"]
+    assert f"skipped: {path}: a run of li2018" in capsys.readouterr().err
+
+
+def test_a_publication_is_not_written_into_another(undrawn, runs, tmp_path):
+    publish.run(config(runs=runs, to=str(tmp_path / "results")))
+    before = content(tmp_path / "results")
+    with pytest.raises(RunError, match="is inside the publication"):
+        publish.run(config(runs=runs, to=str(tmp_path / "results" / "mnist" / "one")))
+    assert content(tmp_path / "results") == before
+    assert not (tmp_path / "results" / "mnist").exists()
+
+
+def test_what_is_refused_leaves_no_folder(undrawn, runs, tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match=r"figure=R01: no such figure of mickisch2020, did you mean figure=R1\?"):
+        publish.run(config(runs=runs, to=str(tmp_path / "some" / "where" / "results"), figure="R01"))
+    with pytest.raises(RunError, match="more than max_mb"):
+        publish.run(config(runs=runs, to=str(tmp_path / "some" / "where" / "results"), max_mb=0.001))
+    assert not (tmp_path / "some").exists()
 
 
 def test_a_place_must_be_given():

@@ -81,7 +81,7 @@ def attempt(task: Callable[[], Any]) -> None:
     except Exception as error:
         log = sweep.write_error(number, traceback.format_exc())
         outcome = Outcome("failed", str(log), reason(error))
-        _complain(f"{' '.join(config.overrides.task)}: {outcome.reason}")
+        _complain(f"{labels([config.overrides.task])[0]}: {outcome.reason}")
     sweep.end(number, outcome)
 
 
@@ -116,12 +116,13 @@ def close(folder: Path, jobs: Sequence[Sequence[str]]) -> None:
 
 
 def labels(jobs: Sequence[Sequence[str]]) -> list[str]:
-    """What tells each job from the others: those of its overrides that not all have; all of a single one's.
+    """What tells each job from the others: those of its overrides that not all have; all where nothing does.
 
     A path's = is one again, which Hydra's grammar wants behind a backslash.
     """
-    common = set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else set()
-    return [" ".join(word for word in job if word not in common).replace("\\=", "=") for job in jobs]
+    common = set(jobs[0]).intersection(*jobs) if jobs else set()
+    own = ([word for word in job if word not in common] or job for job in jobs)
+    return [" ".join(words).replace("\\=", "=") for words in own]
 
 
 def _print_table(names: Sequence[str], outcomes: Sequence[Outcome]) -> None:

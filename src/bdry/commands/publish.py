@@ -7,31 +7,43 @@ from pathlib import Path
 from ..errors import UsageError, unwritable
 from ..figures.captions import together
 from ..figures.style import CAPTION
-from ..runs import find_runs
+from ..runs import RunRecord, find_runs
 from ..runs.files import write_json, write_text
 from ..runs.provenance import provenance
 from ..runs.published import CAPTIONS, DATA, add_runs, check_size, readable, renewing
 from ..session.console import say_skipped
 from ..settings import PublishConfig
+from ..studies.figures import check_figure
 from .figures import redraw
+
+
+def paper_of(record: RunRecord) -> str:
+    """The paper whose preset trained the run; "" where none did."""
+    preset = record.config.get("paper")
+    return preset.partition("/")[0] if isinstance(preset, str) else ""
 
 
 def run(config: PublishConfig) -> None:
     """Adds the runs to <to>/data, then draws figures and judges claims from it into <to>.
 
+    Runs that a preset of another paper trained are skipped; a run that no preset trained is of no paper, and stays.
+
     Raises:
-        UsageError: no run is finished, or all are another paper's.
-        RunError: the publication would be larger than config.max_mb, <to> holds other files, or tables that this
-            version cannot read. As after a kill, the earlier publication is in <to> then.
+        UsageError: no run is finished, all are another paper's, or the paper has no such figure.
+        RunError: the publication would be larger than config.max_mb, <to> holds other files, is part of another
+            publication, or has tables that this version cannot read. As after a kill, the earlier publication is in
+            <to> then.
     """
-    records, skipped = find_runs(config.runs, unfinished=True, copies=True)
-    say_skipped(skipped)
+    check_figure(config.paper, config.figure)
+    found, skipped = find_runs(config.runs, unfinished=True, copies=True)
+    others = sorted({paper_of(record) for record in found} - {"", config.paper})
+    records = [record for record in found if paper_of(record) not in others]
+    if found and not records:
+        raise UsageError(f"paper={config.paper}: the runs are of {', '.join(others)}, as in paper={others[0]}")
+    elsewhere = [f"{one.run.path}: a run of {paper_of(one)}" for one in found if paper_of(one) in others]
+    say_skipped([*skipped, *elsewhere])
     if not any(record.state == "finished" for record in records):
         raise UsageError(f"runs={' '.join(config.runs)}: no finished run among them")
-    # a run that was trained by no preset is of no paper
-    of = {record.config["paper"].partition("/")[0] for record in records if isinstance(record.config.get("paper"), str)}
-    if of and config.paper not in of:
-        raise UsageError(f"paper={config.paper}: the runs are of {', '.join(sorted(of))}, as in paper={min(of)}")
     place = Path(config.to).expanduser()
     try:
         with renewing(place) as fresh:

@@ -132,7 +132,7 @@ def _look(places: list[str], query: Query) -> tuple[pd.DataFrame, list[str], lis
         there = rows[name]
         rows = rows[[_is(one, value) for one in there]]
         if rows.empty:
-            values = list(dict.fromkeys(show_value(one) for one in there))
+            values = sorted({show_value(one) for one in there})
             more = ", ..." if len(values) > LISTED else ""
             raise UsageError(f"{key}={value}: no run has it; there are {', '.join(values[:LISTED])}{more}")
     falling = query.sort.startswith("-")

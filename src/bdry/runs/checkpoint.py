@@ -196,7 +196,7 @@ def _load(
     if metadata.get("format") != FORMAT:
         raise RunError(f"{path}: not a checkpoint of bdry")
     if metadata.get("run") != run:
-        raise RunError(f"{path}: a checkpoint of another run ({metadata.get('run')}), not of {run}")
+        raise RunError(f"{path}: a checkpoint of the run {metadata.get('run')}, not of {run}; a folder keeps its name")
     return tensors, metadata
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..errors import RunError, UsageError, one_line
 from ..names import LONGEST_NAME, harmless
+from .differences import differing, settings
 from .files import below
 from .folder import Measurement, Run, arch_name, check_version
 from .owned import CONFIGS
@@ -117,15 +118,17 @@ def find_runs(
 
 def _of_one_experiment(records: list[RunRecord], skipped: list[str]) -> tuple[list[RunRecord], list[str]]:
     """Without runs of different experiments that were moved into one folder, whose name says which they are of."""
-    kinds = ["{dataset} {arch} {training}".format(**record.identity) for record in records]
-    found: dict[str, set[str]] = {}
-    for record, kind in zip(records, kinds, strict=True):
-        found.setdefault(record.run.experiment, set()).add(kind)
+    found: dict[str, list[RunRecord]] = {}
+    for record in records:
+        found.setdefault(record.run.experiment, []).append(record)
     kept = []
-    for record, kind in zip(records, kinds, strict=True):
-        others = found[record.run.experiment] - {kind}
-        if others:
-            whose = f"{record.run.experiment} has runs of {kind} and of {min(others)}"
+    for record in records:
+        configs = [one.config for one in found[record.run.experiment]]
+        # other keys decide no results, as a note that somebody added
+        keys = [key for key in differing(configs) if key.partition(".")[0] in NODES]
+        if keys:
+            values = ", ".join(sorted({str(settings(config).get(keys[0], "none")) for config in configs}))
+            whose = f"the runs of {record.run.experiment} differ in {keys[0]} ({values})"
             skipped.append(f"{record.run.path}: {whose}; a folder has the seeds of one experiment, under its own name")
         else:
             kept.append(record)

@@ -19,7 +19,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -65,9 +65,10 @@ def add_runs(records: Sequence[RunRecord], data: Path) -> None:
 
     Numbers of tables keep `DIGITS` significant digits, of single images `DIGITS_OF_IMAGES`; the columns `UNREAD` hold
     nan or -1. Pixels are multiples of `PIXEL_STEP`, other arrays keep all digits. The tables `OF_ONE_SEED` and the
-    arrays of the last moment are those of an experiment's smallest seed that has them, here and there; the tables
-    `OF_MAIN` those of the study main. Of a run that was not finished only config, status and provenance are put there,
-    and only where no finished one is.
+    arrays of the last moment are those of an experiment's smallest seed that has them, here and there: another seed's
+    go when a smaller one is added, and come when the smallest is not there any more. The tables `OF_MAIN` are those of
+    the study main. Of a run that was not finished only config, status and provenance are put there, and only where no
+    finished one is.
 
     Raises:
         RunError: a table of a run is damaged.
@@ -80,42 +81,39 @@ def add_runs(records: Sequence[RunRecord], data: Path) -> None:
         for name in ("", *(one.path.name for one in record.measurements())):
             key, seed = (record.run.experiment, name), record.identity["seed"]
             smallest[key] = min(seed, smallest.get(key, seed))
-    # of several trainings of a run the one that finished last stays
-    for record in sorted(records, key=lambda one: str(one.run.status().get("updated", ""))):
+    # what is there may have too much now; of several trainings of a run the one that finished last stays
+    for record in [*already, *sorted(records, key=lambda one: str(one.run.status().get("updated", "")))]:
         _add_run(record, data, smallest)
 
 
 def _add_run(record: RunRecord, data: Path, smallest: Mapping[tuple[str, str], int]) -> None:
-    def is_smallest(name: str) -> bool:
-        return record.identity["seed"] == smallest.get((record.run.experiment, name))
-
-    def left_out(name: str) -> set[str]:
-        others = () if is_smallest(name) else OF_ONE_SEED
-        return {*LEFT_OUT, *others, *(() if record.identity["study"] == "main" else OF_MAIN)}
-
     place = data / "runs" / record.run.experiment / f"seed={record.identity['seed']}"
     if record.state != "finished":
         if not Run(place).finished:
             shutil.rmtree(place, ignore_errors=True)
             _pack(place, _words(record.run))
         return
-    if _is_same(record.run, Run(place)):
-        texts = _packed(place)
-    else:
+    if not _is_same(record.run, Run(place)):
         # measurements of another training go too
         shutil.rmtree(place, ignore_errors=True)
-        texts = _results(record.run, left_out(""))
-        _add_arrays(record.run, place, is_smallest(""))
-    for measurement in record.measurements():
-        name = measurement.path.name
-        folder = place / MEASUREMENTS / name
-        if not _is_same(measurement, Measurement(folder)):
+    published = texts = _packed(place)
+    for source in (record.run, *record.measurements()):
+        name = "" if source is record.run else source.path.name
+        folder, begin = (place / MEASUREMENTS / name, f"{MEASUREMENTS}/{name}/") if name else (place, "")
+        if name and not _is_same(source, Measurement(folder)):
             shutil.rmtree(folder, ignore_errors=True)
-            begin = f"{MEASUREMENTS}/{name}/"
             texts = {file: text for file, text in texts.items() if not file.startswith(begin)}
-            texts |= {begin + file: text for file, text in _results(measurement, left_out(name)).items()}
-            _add_arrays(measurement, folder, is_smallest(name))
-    _pack(place, texts)
+        is_smallest = record.identity["seed"] == smallest.get((record.run.experiment, name))
+        others = {*(() if is_smallest else OF_ONE_SEED), *(() if record.identity["study"] == "main" else OF_MAIN)}
+        texts = {file: text for file, text in texts.items() if file not in {begin + table_file(one) for one in others}}
+        there = {one for one in TABLES if begin + table_file(one) in texts}
+        texts = {begin + file: text for file, text in _results(source, {*LEFT_OUT, *others, *there}).items()} | texts
+        if is_smallest:
+            _add_arrays(source, folder)
+        else:
+            shutil.rmtree(folder / "arrays", ignore_errors=True)
+    if texts != published:
+        _pack(place, texts)
 
 
 def _is_same(first: OwnedFolder, second: OwnedFolder) -> bool:
@@ -152,11 +150,12 @@ def _pack(place: Path, texts: dict[str, str]) -> None:
     pack(place, texts)
 
 
-def _add_arrays(source: OwnedFolder, place: Path, with_arrays: bool) -> None:
-    for name, path in last_of(source.path).items() if with_arrays else ():
-        if name in ARRAYS.keys() - ARRAYS_LEFT_OUT:
-            (place / "arrays").mkdir(parents=True, exist_ok=True)
-            _copy_arrays(name, path, place / "arrays" / path.name)
+def _add_arrays(source: OwnedFolder, place: Path) -> None:
+    for name, path in last_of(source.path).items():
+        copy = place / "arrays" / path.name
+        if name in ARRAYS.keys() - ARRAYS_LEFT_OUT and not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            _copy_arrays(name, path, copy)
 
 
 def _copy_arrays(name: str, path: Path, place: Path) -> None:
@@ -222,9 +221,11 @@ def renewing(place: Path) -> Iterator[Path]:
     It begins with the published data. A kill at any moment leaves the old publication in `place` or the one after it.
 
     Raises:
-        RunError: `place` holds files that no publication wrote, or a link.
+        RunError: `place` holds files that no publication wrote, or a link, or is part of another publication.
         BusyError: another process publishes there.
     """
+    _refuse_inside(place)
+    made = [folder for folder in place.absolute().parents if not folder.exists()]
     place.parent.mkdir(parents=True, exist_ok=True)
     fresh, old = (place.with_name(f".{place.name}.{ending}") for ending in ("part", "old"))
     locked = place.with_name(f".{place.name}.lock")
@@ -253,6 +254,16 @@ def renewing(place: Path) -> Iterator[Path]:
             shutil.rmtree(left_behind, ignore_errors=True)
         lock.release()
         locked.unlink(missing_ok=True)
+        for folder in made:
+            # where nothing was published
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _refuse_inside(place: Path) -> None:
+    for folder in place.resolve().parents:
+        if (folder / CHECKSUMS).is_file() and (folder / DATA).is_dir():
+            raise RunError(f"to={place}: is inside the publication {folder}; name a folder beside it")
 
 
 def _refuse_foreign(place: Path) -> None:

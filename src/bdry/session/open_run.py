@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
+from glob import has_magic
 from pathlib import Path
 from typing import Any, cast
 
@@ -99,6 +100,7 @@ def open_run(folder: str, checkpoint: str, device: torch.device) -> StoredRun:
     run = Run(Path(folder).expanduser().resolve())
     if not run.path.is_dir():
         hint = "; to measure several runs give -m" if "," in folder else ""
+        hint = "; run= takes no patterns, several runs are named with -m and commas" if has_magic(folder) else hint
         raise RunError(f"run={run.path}: no such folder{hint}")
     seeds = sorted({path.parent.name for name in CONFIGS for path in run.path.glob(f"*/{name}")})
     if seeds and not any((run.path / name).exists() for name in CONFIGS):

@@ -23,6 +23,14 @@ FIGURES: dict[str, dict[str, Drawing]] = {
 }
 
 
+def check_figure(paper: str, figure: str) -> None:
+    """Raises `UsageError` where the paper has no such figure, with the names that it has."""
+    available = FIGURES[paper]
+    if figure != "all" and figure not in available:
+        hint = did_you_mean(figure, available, "figure=")
+        raise UsageError(f"figure={figure}: no such figure of {paper}{hint} (choices: all, {', '.join(available)})")
+
+
 def draw_figures(
     paper: str,
     figure: str,
@@ -47,10 +55,8 @@ def draw_figures(
         UsageError: the paper has no such figure, or the runs have no data for the one that is named.
         RunError: a figure cannot be drawn, and no run of several is at fault alone.
     """
+    check_figure(paper, figure)
     available = FIGURES[paper]
-    if figure != "all" and figure not in available:
-        hint = did_you_mean(figure, available, "figure=")
-        raise UsageError(f"figure={figure}: no such figure of {paper}{hint} (choices: all, {', '.join(available)})")
     refuse_links(folder)
     folder.mkdir(parents=True, exist_ok=True)
 

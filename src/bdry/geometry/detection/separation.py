@@ -72,14 +72,23 @@ def roc(natural: Array, perturbed: Array) -> Roc:
     """The ROC curve of scores that are larger where an image looks perturbed, (N,) and (M,).
 
     Args:
-        natural: (N,), scores of natural images.
-        perturbed: (M,), scores of perturbed ones.
+        natural: (N,), scores of natural images, which may be infinite.
+        perturbed: (M,), scores of perturbed ones, likewise.
+
+    Raises:
+        ValueError: a score is nan.
     """
     # here, because it is slow to import and most commands do without
     from sklearn.metrics import roc_curve
 
+    scores = np.concatenate([natural, perturbed])
+    if np.isnan(scores).any():
+        raise ValueError("roc: a score is nan")
     truth = np.concatenate([np.zeros(len(natural)), np.ones(len(perturbed))])
-    return Roc(*roc_curve(truth, np.concatenate([natural, perturbed]), drop_intermediate=False))
+    # of the ranks, which are finite; the first threshold, which flags no image, is infinite
+    values, ranks = np.unique(scores, return_inverse=True)
+    false_positive, true_positive, thresholds = roc_curve(truth, ranks, drop_intermediate=False)
+    return Roc(false_positive, true_positive, np.concatenate([thresholds[:1], values[thresholds[1:].astype(int)]]))
 
 
 def summarise(

@@ -212,7 +212,8 @@ def noise_sensitivity(
     """How often the label changes under noise uniform on the sphere of a given length in each subspace.
 
     Each image gets one Gaussian draw, whose part in a subspace is scaled to each length: subspaces and lengths
-    are compared on the same draws. Unclipped, as in the paper. A subspace of dimension 0 has rows of nan.
+    are compared on the same draws. Unclipped, as in the paper. Where a subspace has dimension 0, or there is no image,
+    rows hold nan.
 
     Args:
         model: images (N, ...) in [0, 1] to logits (N, K).
@@ -238,5 +239,6 @@ def noise_sensitivity(
             changed = int((found != clean).sum())
             low, high = wilson(changed, len(x))
             accuracy = float((found == labels).double().mean())
-            rows.append(NoiseRow(name, subspace.dim, rel_norm, len(x), changed / len(x), low, high, accuracy))
+            share = changed / len(x) if len(x) else float("nan")
+            rows.append(NoiseRow(name, subspace.dim, rel_norm, len(x), share, low, high, accuracy))
     return rows
