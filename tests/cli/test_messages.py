@@ -10,7 +10,7 @@ import sys
 import pytest
 
 CASES = {
-    "train paper=li2018/mnist scale=cpu probe=[]": "probe.svm.num_grid_points: set by the preset scaled/li2018/cpu",
+    "train paper=li2018/mnist scale=cpu probe=[]": "but what is chosen has no such setting; choose probe=[svm] too",
     "trian": "trian: no such command, did you mean bdry train?",
     "train datset=mnist": "datset: no such setting, did you mean dataset?",
     "train dataset=mnits": "dataset=mnits: no such dataset, did you mean dataset=mnist? (choices: arrays, blobs,",

@@ -61,7 +61,9 @@ def explain(error: Exception, command: str, words: list[str]) -> str:
         listed = "" if key != "probe" and key in groups(command) else f"; a single list is {key}=[{values}]"
         return f"{key}={values}: several values need -m, a job each{listed}"
     if preset := re.match(r"In '(\S+)': \w+ raised .*full_key: (\S+)", text, re.DOTALL):
-        return f"{preset[2]}: set by the preset {preset[1]}, but what is chosen has no such setting"
+        probe = preset[2].split(".")[1] if preset[2].startswith("probe.") else ""
+        hint = f"; choose probe=[{probe}] too" if probe else ""
+        return f"{preset[2]}: set by the preset {preset[1]}, but what is chosen has no such setting{hint}"
     lines = [line for line in text.splitlines() if line.strip() and "hydra.cc" not in line]
     return lines[0].strip() if lines else _reason(error)
 
