@@ -187,6 +187,18 @@ def test_an_unknown_home_is_a_line(capsys):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="GNU's OpenMP says how long its threads spin")
+@pytest.mark.parametrize(("given", "spins"), [({}, False), ({"OMP_WAIT_POLICY": "ACTIVE"}, True)], ids=["bdry", "user"])
+def test_threads_that_wait_leave_the_cores_to_others(given, spins):
+    code = "from bdry.cli import main; main(['--version']); import torch"
+    env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    env |= {"OMP_DISPLAY_ENV": "verbose", **given}
+    said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stderr
+    if "GOMP_SPINCOUNT" not in said:
+        pytest.skip("torch has another OpenMP than GNU's here")
+    assert ("GOMP_SPINCOUNT = '0'" not in said) == spins
+
+
 def test_a_gpu_that_is_not_there():
     with pytest.raises(ConfigError, match=r"device=cuda: not available here; there is cpu \(device=auto"):
         prepare_machine("cuda", 1)
