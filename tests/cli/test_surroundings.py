@@ -15,6 +15,7 @@ import torch
 from bdry.cli import main
 from bdry.errors import ConfigError, StoppedError, TrainingError, UsageError
 from bdry.runs import SCHEMA_VERSION, Run
+from bdry.session import cores
 from bdry.session.build import prepare_machine
 from bdry.session.loggers import means
 
@@ -197,6 +198,15 @@ def test_threads_that_wait_leave_the_cores_to_others(given, spins):
     if "GOMP_SPINCOUNT" not in said:
         pytest.skip("torch has another OpenMP than GNU's here")
     assert ("GOMP_SPINCOUNT = '0'" not in said) == spins
+
+
+@pytest.mark.parametrize(("asked", "threads"), [(None, 4), ("2", 2), ("8", 4), ("0", 4), ("many", 4), ("2,1", 2)])
+def test_no_more_threads_than_the_environment_says(asked, threads, monkeypatch):
+    monkeypatch.setattr(cores, "num_cores", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert cores.num_threads() == threads
 
 
 def test_a_gpu_that_is_not_there():

@@ -24,7 +24,7 @@ from ..studies.margins.settings import MarginSettings
 from ..studies.probes import Context, Probe, build_probe
 from ..training import OPTIMISERS, Plan, learning_rate
 from ..training.inputs import Adversary
-from .cores import num_cores
+from .cores import num_threads
 from .own_arch import build_own_network
 
 # images of the training split whose patches `arch.whiten` looks at
@@ -45,7 +45,7 @@ def prepare_machine(device: str, threads: int | None) -> torch.device:
     elif not available[device]:
         there = ", ".join(name for name, ok in available.items() if ok)
         raise ConfigError("device", device, f"not available here; there is {there} (device=auto takes the best)")
-    torch.set_num_threads(threads or num_cores())
+    torch.set_num_threads(threads or num_threads())
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False

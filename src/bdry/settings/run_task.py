@@ -22,7 +22,11 @@ class Machine:
 
     device: str = option("auto", "where to compute", choices=DEVICES, science=False)
     threads: int | None = option(
-        None, "CPU threads; null: all cores, or a worker's share", ge=1, le=1024, science=False
+        None,
+        "CPU threads; null: all cores (at most OMP_NUM_THREADS), or a worker's share",
+        ge=1,
+        le=1024,
+        science=False,
     )
 
 
