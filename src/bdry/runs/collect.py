@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import RunError, UsageError, one_line
+from ..errors import RunError, UsageError, one_line, show_value
 from ..names import LONGEST_NAME, harmless
 from .differences import differing, settings
 from .files import below
@@ -118,21 +118,27 @@ def find_runs(
 
 def _of_one_experiment(records: list[RunRecord], skipped: list[str]) -> tuple[list[RunRecord], list[str]]:
     """Without runs of different experiments that were moved into one folder, whose name says which they are of."""
-    found: dict[str, list[RunRecord]] = {}
+    configs: dict[str, list[dict[str, Any]]] = {}
     for record in records:
-        found.setdefault(record.run.experiment, []).append(record)
-    kept = []
+        configs.setdefault(record.run.experiment, []).append(record.config)
+    differences = {experiment: _difference(of_runs) for experiment, of_runs in configs.items()}
     for record in records:
-        configs = [one.config for one in found[record.run.experiment]]
-        # other keys decide no results, as a note that somebody added
-        keys = [key for key in differing(configs) if key.partition(".")[0] in NODES]
-        if keys:
-            values = ", ".join(sorted({str(settings(config).get(keys[0], "none")) for config in configs}))
-            whose = f"the runs of {record.run.experiment} differ in {keys[0]} ({values})"
-            skipped.append(f"{record.run.path}: {whose}; a folder has the seeds of one experiment, under its own name")
-        else:
-            kept.append(record)
-    return kept, skipped
+        if difference := differences[record.run.experiment]:
+            skipped.append(
+                f"{record.run.path}: the runs of {record.run.experiment} differ in {difference}; "
+                "a folder has the seeds of one experiment, under its own name"
+            )
+    return [record for record in records if not differences[record.run.experiment]], skipped
+
+
+def _difference(configs: list[dict[str, Any]]) -> str:
+    """The first setting in which runs differ, and its values; "" where they are of one experiment."""
+    # other keys decide no results, as a note that somebody added
+    keys = [key for key in differing(configs) if key.partition(".")[0] in NODES]
+    if not keys:
+        return ""
+    values = sorted({show_value(settings(config).get(keys[0])) for config in configs})
+    return one_line(f"{keys[0]} ({', '.join(values)})")
 
 
 def _once(records: list[RunRecord], skipped: list[str]) -> tuple[list[RunRecord], list[str]]:
