@@ -187,7 +187,6 @@ def test_an_unknown_home_is_a_line(capsys):
     assert (left.value.code, capsys.readouterr().err) == (2, line)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="GNU's OpenMP says how long its threads spin")
 @pytest.mark.parametrize(("given", "spins"), [({}, False), ({"OMP_WAIT_POLICY": "ACTIVE"}, True)], ids=["bdry", "user"])
 def test_threads_that_wait_leave_the_cores_to_others(given, spins):
@@ -209,6 +208,7 @@ def test_no_more_threads_than_the_environment_says(asked, threads, monkeypatch):
     assert cores.num_threads() == threads
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there():
     with pytest.raises(ConfigError, match=r"device=cuda: not available here; there is cpu \(device=auto"):
         prepare_machine("cuda", 1)

@@ -300,7 +300,7 @@ def test_a_publication_is_not_written_into_another(undrawn, runs, tmp_path):
     assert not (tmp_path / "results" / "mnist").exists()
 
 
-def test_what_is_refused_leaves_no_folder(undrawn, runs, tmp_path, monkeypatch):
+def test_what_is_refused_leaves_no_folder(undrawn, runs, tmp_path):
     with pytest.raises(UsageError, match=r"figure=R01: no such figure of mickisch2020, did you mean figure=R1\?"):
         publish.run(config(runs=runs, to=str(tmp_path / "some" / "where" / "results"), figure="R01"))
     with pytest.raises(RunError, match="more than max_mb"):

@@ -184,7 +184,7 @@ def test_foreign_and_damaged_checkpoints_are_one_line(tmp_path):
 
     refused("missing")
     save_training(path, model, optimiser, "run", {"step": 7})
-    refused("a checkpoint of the run run, not of other; a folder keeps its name", run="other")
+    refused("a checkpoint of the run run, not of other; if its folder was renamed, give it", run="other")
     refused("do not fit this architecture", model=parts(widths=(9,))[0])
     refused("optimiser's state does not fit", optimiser=torch.optim.SGD(model.parameters(), 0.1, momentum=0.9))
     for state in ({"step": "7"}, {"step": 7, "more": 1}, {"step": True}):

@@ -55,23 +55,11 @@ def test_an_estimators_defaults_are_its_yaml(name):
     assert option_defaults("margin", "margin", name) == typed(compose("margin", [f"margin={name}", "run=x"])).margin
 
 
-# every two choices together; of the three nothing depends on all
-PLACES = [groups("train")[group] for group in ("dataset", "adv", "arch")]
-COMBINATIONS = [
-    (dataset, PLACES[1][(row + column) % len(PLACES[1])], arch)
-    for row, dataset in enumerate(PLACES[0])
-    for column, arch in enumerate(PLACES[2])
-]
-
-
-def test_combinations_have_every_two_choices_together():
-    for one, other in itertools.combinations(range(3), 2):
-        found = {(combination[one], combination[other]) for combination in COMBINATIONS}
-        assert found == set(itertools.product(PLACES[one], PLACES[other]))
-
-
-@pytest.mark.parametrize(("dataset", "adv", "arch"), COMBINATIONS)
-def test_every_two_choices_compose(dataset, adv, arch):
+@pytest.mark.parametrize(
+    ("dataset", "adv", "arch"),
+    list(itertools.product(groups("train")["dataset"], groups("train")["adv"], groups("train")["arch"])),
+)
+def test_every_combination_composes(dataset, adv, arch):
     needs = [*NEEDS.get(dataset, []), *NEEDS.get(arch, [])]
     config = typed(compose("train", [f"dataset={dataset}", f"adv={adv}", f"arch={arch}", *needs]))
     assert (config.dataset.name, config.adv.name, config.arch.name) == (dataset, adv, arch)

@@ -196,7 +196,8 @@ def _load(
     if metadata.get("format") != FORMAT:
         raise RunError(f"{path}: not a checkpoint of bdry")
     if metadata.get("run") != run:
-        raise RunError(f"{path}: a checkpoint of the run {metadata.get('run')}, not of {run}; a folder keeps its name")
+        renamed = "if its folder was renamed, give it that name again"
+        raise RunError(f"{path}: a checkpoint of the run {metadata.get('run')}, not of {run}; {renamed}")
     return tensors, metadata
 
 
